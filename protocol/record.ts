@@ -1,0 +1,121 @@
+import { crc32 } from 'node:zlib';
+
+import type { EntryKind, Index, Term } from '../lib/core/types.ts';
+import { readU32, readU64, writeU32, writeU64 } from './byte-writer.ts';
+import { RECORD_HEADER_BYTES } from './constants.ts';
+import { CordwoodError } from './errors.ts';
+
+/** Fields of a record's header. constants.ts and docs/storage.md draw the layout. */
+export interface RecordHeader {
+  kind: EntryKind;
+  term: Term;
+  index: Index;
+  /** The leader's wall clock when the batch was sealed, milliseconds since 1970; never decreases along the log. */
+  timeMs: number;
+  bodyBytes: number;
+  bodyCrc: number;
+}
+
+/** Largest entry kind that exists; anything above is damage or a newer version. */
+const MAX_ENTRY_KIND = 2;
+
+const table = makeTable();
+
+/** Size of a whole record: header, body, and zeros up to a multiple of eight. */
+export function recordBytes(bodyBytes: number): number {
+  // Not with bit operations: those would wrap at 2^31, and `bodyBytes` may come straight from damaged bytes.
+  return RECORD_HEADER_BYTES + bodyBytes + ((8 - (bodyBytes % 8)) % 8);
+}
+
+/** CRC-32 (IEEE) of `bytes[start, end)`. */
+export function crcOf(bytes: Uint8Array, start: number, end: number): number {
+  return crc32(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
+}
+
+/**
+ * Writes the 40 bytes of a header at `at`, checksum included. The body and its padding are the caller's; the padding
+ * must be zeros.
+ *
+ * @example
+ * const buffer = new Uint8Array(recordBytes(body.length));
+ * buffer.set(body, RECORD_HEADER_BYTES);
+ * writeRecordHeader(buffer, 0, { kind, term, index, timeMs, bodyBytes: body.length, bodyCrc: crc32(body) });
+ */
+export function writeRecordHeader(buffer: Uint8Array, at: number, header: Readonly<RecordHeader>): void {
+  writeU32(buffer, at, header.bodyBytes);
+  writeU32(buffer, at + 8, header.kind);
+  writeU32(buffer, at + 12, header.bodyCrc);
+  writeU64(buffer, at + 16, header.term);
+  writeU64(buffer, at + 24, header.index);
+  writeU64(buffer, at + 32, header.timeMs);
+  writeU32(buffer, at + 4, headerCrc(buffer, at));
+}
+
+/**
+ * Reads a header whose 40 bytes are present. `null` if its checksum or a field is wrong: then nothing about the
+ * bytes at `at` can be trusted, their length included.
+ */
+export function readRecordHeader(buffer: Uint8Array, at: number): RecordHeader | null {
+  if (at + RECORD_HEADER_BYTES > buffer.length) return null;
+  if (readU32(buffer, at + 4) !== headerCrc(buffer, at)) return null;
+  const kindAndReserved = readU32(buffer, at + 8);
+  if (kindAndReserved > MAX_ENTRY_KIND) return null;
+  const term = readU64(buffer, at + 16);
+  const index = readU64(buffer, at + 24);
+  const timeMs = readU64(buffer, at + 32);
+  if (term === 0 || index === 0) return null;
+  if (!Number.isSafeInteger(term) || !Number.isSafeInteger(index) || !Number.isSafeInteger(timeMs)) return null;
+  return {
+    kind: kindAndReserved as EntryKind,
+    term,
+    index,
+    timeMs,
+    bodyBytes: readU32(buffer, at),
+    bodyCrc: readU32(buffer, at + 12),
+  };
+}
+
+/**
+ * Whether the whole record that `header` was read from lies in `buffer[at, end)`, its body has the checksum the
+ * header says, and its padding is zero.
+ */
+export function bodyIsWhole(buffer: Uint8Array, at: number, end: number, header: Readonly<RecordHeader>): boolean {
+  const recordEnd = at + recordBytes(header.bodyBytes);
+  if (recordEnd > end) return false;
+  const bodyEnd = at + RECORD_HEADER_BYTES + header.bodyBytes;
+  for (let i = bodyEnd; i < recordEnd; i++) if (buffer[i] !== 0) return false;
+  return crcOf(buffer, at + RECORD_HEADER_BYTES, bodyEnd) === header.bodyCrc;
+}
+
+/**
+ * Reads and verifies the whole record at `at`. `what` opens the error's message (a file and offset, a peer).
+ *
+ * @throws CordwoodError `LOG_DAMAGED` if it is not whole.
+ */
+export function checkRecord(buffer: Uint8Array, at: number, end: number, what = 'record'): RecordHeader {
+  if (at + RECORD_HEADER_BYTES > end) throw new CordwoodError('LOG_DAMAGED', `${what}: header is cut short`);
+  const header = readRecordHeader(buffer, at);
+  if (header === null) throw new CordwoodError('LOG_DAMAGED', `${what}: header checksum does not match`);
+  if (!bodyIsWhole(buffer, at, end, header)) {
+    throw new CordwoodError('LOG_DAMAGED', `${what}: body of entry ${header.index} is cut short or damaged`);
+  }
+  return header;
+}
+
+/** Checksum of the header at `at`: bytes 0–3 and 8–39. A loop: 36 bytes are done before a call into zlib returns. */
+function headerCrc(buffer: Uint8Array, at: number): number {
+  let crc = -1;
+  for (let i = at; i < at + 4; i++) crc = (crc >>> 8) ^ table[(crc ^ buffer[i]!) & 0xff]!;
+  for (let i = at + 8; i < at + RECORD_HEADER_BYTES; i++) crc = (crc >>> 8) ^ table[(crc ^ buffer[i]!) & 0xff]!;
+  return (crc ^ -1) >>> 0;
+}
+
+function makeTable(): Int32Array {
+  const result = new Int32Array(256);
+  for (let byte = 0; byte < 256; byte++) {
+    let crc = byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
+    result[byte] = crc;
+  }
+  return result;
+}
