@@ -1,0 +1,76 @@
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import t from 'tap';
+
+interface LockedPackage {
+  version?: string;
+  dev?: boolean;
+  optional?: boolean;
+  hasInstallScript?: boolean;
+  resolved?: string;
+}
+
+interface Manifest {
+  type: string;
+  engines: { node: string };
+  bin: Record<string, string>;
+  exports: Record<string, string | { types: string; default: string }>;
+  files: string[];
+  allowScripts: Record<string, boolean>;
+  dependencies: Record<string, string>;
+  optionalDependencies: Record<string, string>;
+}
+
+/** The package's root, from the sources as from build/. */
+function findRoot(from: string): string {
+  return existsSync(path.join(from, 'package.json')) ? from : findRoot(path.dirname(from));
+}
+
+const root = findRoot(import.meta.dirname);
+const readJson = (name: string): unknown => JSON.parse(readFileSync(path.join(root, name), 'utf8'));
+const manifest = readJson('package.json') as Manifest;
+const lock = readJson('package-lock.json') as { packages: Record<string, LockedPackage> };
+
+t.test('installing compiles nothing', async (t) => {
+  for (const [name, entry] of Object.entries(lock.packages)) {
+    if (entry.dev === true || entry.hasInstallScript !== true) continue;
+    if (name === '') continue; // our own prepare
+    t.equal(name, 'node_modules/bufferutil', 'only bufferutil has an install script');
+    t.equal(entry.optional, true, 'and it is optional');
+  }
+  t.equal(manifest.allowScripts['bufferutil'], false, "bufferutil's script is denied");
+  t.notOk('bufferutil' in manifest.dependencies);
+  t.ok('bufferutil' in manifest.optionalDependencies);
+  t.notOk(existsSync(path.join(root, 'binding.gyp')), 'nothing of our own to compile');
+});
+
+t.test('the lock names no registry', async (t) => {
+  const named = Object.values(lock.packages).filter((entry) => entry.resolved !== undefined);
+  t.same(named, []);
+});
+
+t.test('every entry point has its source', async (t) => {
+  const targets = Object.values(manifest.exports).flatMap((target) =>
+    typeof target === 'string' ? [] : [target.types, target.default],
+  );
+  t.ok(targets.length >= 10);
+  for (const target of [...targets, ...Object.values(manifest.bin)]) {
+    t.match(target, /^\.\/dist\/(lib|protocol|bin)\/.*\.(js|d\.ts)$/);
+    const source = target.replace('./dist/', '').replace(/\.(d\.ts|js)$/, '.ts');
+    t.ok(existsSync(path.join(root, source)), `${target} is built from ${source}`);
+    const folder = target.split('/').slice(1, 3).join('/');
+    t.ok(manifest.files.includes(folder), `${folder} is published`);
+  }
+  t.equal(manifest.exports['./package.json'], './package.json');
+});
+
+t.test('types come before code in every export', async (t) => {
+  for (const target of Object.values(manifest.exports)) {
+    if (typeof target !== 'string') t.same(Object.keys(target), ['types', 'default']);
+  }
+});
+
+t.test('ESM only, from Node 20.19 on', async (t) => {
+  t.equal(manifest.type, 'module');
+  t.equal(manifest.engines.node, '>=20.19');
+});
