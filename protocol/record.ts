@@ -1,8 +1,7 @@
-import { crc32 } from 'node:zlib';
-
 import type { EntryKind, Index, Term } from '../lib/core/types.ts';
 import { readU32, readU64, writeU32, writeU64 } from './byte-writer.ts';
 import { RECORD_HEADER_BYTES } from './constants.ts';
+import { crcOf } from './crc.ts';
 import { CordwoodError } from './errors.ts';
 
 /** Fields of a record's header. constants.ts and docs/storage.md draw the layout. */
@@ -19,18 +18,13 @@ export interface RecordHeader {
 /** Largest entry kind that exists; anything above is damage or a newer version. */
 const MAX_ENTRY_KIND = 2;
 
-const table = makeTable();
-
 /** Size of a whole record: header, body, and zeros up to a multiple of eight. */
 export function recordBytes(bodyBytes: number): number {
   // Not with bit operations: those would wrap at 2^31, and `bodyBytes` may come straight from damaged bytes.
   return RECORD_HEADER_BYTES + bodyBytes + ((8 - (bodyBytes % 8)) % 8);
 }
 
-/** CRC-32 (IEEE) of `bytes[start, end)`. */
-export function crcOf(bytes: Uint8Array, start: number, end: number): number {
-  return crc32(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
-}
+export { crcOf };
 
 /**
  * Writes the 40 bytes of a header at `at`, checksum included. The body and its padding are the caller's; the padding
@@ -39,7 +33,7 @@ export function crcOf(bytes: Uint8Array, start: number, end: number): number {
  * @example
  * const buffer = new Uint8Array(recordBytes(body.length));
  * buffer.set(body, RECORD_HEADER_BYTES);
- * writeRecordHeader(buffer, 0, { kind, term, index, timeMs, bodyBytes: body.length, bodyCrc: crc32(body) });
+ * writeRecordHeader(buffer, 0, { kind, term, index, timeMs, bodyBytes: body.length, bodyCrc: crcOf(body, 0, body.length) });
  */
 export function writeRecordHeader(buffer: Uint8Array, at: number, header: Readonly<RecordHeader>): void {
   writeU32(buffer, at, header.bodyBytes);
@@ -102,20 +96,7 @@ export function checkRecord(buffer: Uint8Array, at: number, end: number, what = 
   return header;
 }
 
-/** Checksum of the header at `at`: bytes 0–3 and 8–39. A loop: 36 bytes are done before a call into zlib returns. */
+/** Checksum of the header at `at`: bytes 0–3 and 8–39. */
 function headerCrc(buffer: Uint8Array, at: number): number {
-  let crc = -1;
-  for (let i = at; i < at + 4; i++) crc = (crc >>> 8) ^ table[(crc ^ buffer[i]!) & 0xff]!;
-  for (let i = at + 8; i < at + RECORD_HEADER_BYTES; i++) crc = (crc >>> 8) ^ table[(crc ^ buffer[i]!) & 0xff]!;
-  return (crc ^ -1) >>> 0;
-}
-
-function makeTable(): Int32Array {
-  const result = new Int32Array(256);
-  for (let byte = 0; byte < 256; byte++) {
-    let crc = byte;
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
-    result[byte] = crc;
-  }
-  return result;
+  return crcOf(buffer, at + 8, at + RECORD_HEADER_BYTES, crcOf(buffer, at, at + 4));
 }
