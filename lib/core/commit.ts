@@ -1,0 +1,28 @@
+/** Commitment: Raft 5.3 and 5.4.2. */
+import { invariant } from './invariant.ts';
+import { configCommitted } from './membership.ts';
+import { quorumValue } from './quorum.ts';
+import { termCommitted } from './reads.ts';
+import type { CoreState } from './state.ts';
+import type { Index } from './types.ts';
+
+/** Advances the leader's commit index to what a quorum holds durably. */
+export function maybeCommit(s: CoreState): void {
+  // The leader counts itself at what is durable, never at what it appended (R3). A one-node cluster is no exception.
+  const index = quorumValue(s.config, (id) =>
+    id === s.id ? s.durableIndex : (s.progress.get(id)?.match ?? 0),
+  );
+  if (index === Infinity || index <= s.commitIndex) return;
+  // Only entries of the current term are committed by counting; older ones go with them (figure 8 shows why).
+  if (s.log.termAt(index) !== s.term) return;
+  const before = s.commitIndex;
+  advanceCommit(s, index);
+  if (before < s.termStartIndex && s.commitIndex >= s.termStartIndex) termCommitted(s);
+  if (s.configs.currentIndex > before && s.configs.currentIndex <= s.commitIndex) configCommitted(s);
+}
+
+export function advanceCommit(s: CoreState, index: Index): void {
+  invariant(index >= s.commitIndex, 'COMMIT_REGRESSED', `${s.commitIndex} to ${index}`);
+  invariant(index <= s.log.lastIndex, 'COMMIT_BEYOND_LOG', `${index}, log ends at ${s.log.lastIndex}`);
+  s.commitIndex = index;
+}

@@ -1,0 +1,265 @@
+/**
+ * Elections: Raft 5.2 and 5.4.1, with pre-votes (dissertation 9.6), leader stickiness and CheckQuorum (6.2).
+ *
+ * Departures from the paper, each explained where it is made: a candidate does not lead before its own vote is
+ * durable, and a leader whose process is known to be gone is replaced without waiting for a timeout.
+ */
+import { invariant } from './invariant.ts';
+import { Progress } from './progress.ts';
+import { hasQuorum, isVoter, memberIds, voteResult } from './quorum.ts';
+import { failReads } from './reads.ts';
+import type { CoreState } from './state.ts';
+import { appendOwn } from './replication.ts';
+import { EntryKind, type NodeId, type Term, type VoteRequest, type VoteResponse } from './types.ts';
+
+/** Quick campaigns double their pause; after this many the ordinary timeout takes over. */
+const MAX_QUICK_ATTEMPTS = 8;
+
+export function resetElectionTimer(s: CoreState): void {
+  const t = s.options.electionTimeoutMs;
+  s.electionDeadlineMs = s.nowMs + s.random.between(t, 2 * t);
+}
+
+/** Something came from the leader of this term. */
+export function heardFromLeader(s: CoreState): void {
+  s.lastLeaderContactMs = s.nowMs;
+  s.leaderLost = false;
+  s.quickAttempts = 0;
+  resetElectionTimer(s);
+}
+
+/**
+ * Whether a leader is believed to be at work, so that others are refused a vote: without this a node that comes
+ * back from a partition deposes a leader everyone else is content with.
+ */
+export function leaderAlive(s: CoreState): boolean {
+  if (s.role === 'leader') return true;
+  return s.leader !== 0 && !s.leaderLost && s.nowMs - s.lastLeaderContactMs < s.options.electionTimeoutMs;
+}
+
+/** Steps down, or learns who leads. `leader` 0: not known. */
+export function becomeFollower(s: CoreState, term: Term, leader: NodeId): void {
+  invariant(term >= s.term, 'TERM_REGRESSED', `asked to follow in ${term}, at ${s.term}`);
+  if (term > s.term) {
+    s.term = term;
+    s.vote = 0;
+    s.hardStateDirty = true;
+    s.verifiedIndex = 0;
+    s.lastAckedMatch = -1;
+  } else {
+    const same = leader === 0 || s.leader === 0 || s.leader === leader;
+    invariant(same, 'TWO_LEADERS_IN_TERM', `${s.leader} and ${leader} in ${term}`);
+  }
+  if (s.role === 'leader' || s.leader !== leader) failReads(s);
+  if (s.role !== 'follower' || s.leader !== leader) resetElectionTimer(s);
+  if (s.leader !== leader) {
+    s.verifiedIndex = 0;
+    s.lastAckedMatch = -1;
+  }
+  s.role = 'follower';
+  s.leader = leader;
+  s.leaderLost = false;
+  s.votes.clear();
+  s.progress.clear();
+  s.transfer = null;
+  s.heartbeatDeadlineMs = Infinity;
+  s.quorumDeadlineMs = Infinity;
+  s.ackDue = false;
+}
+
+/** Whether this node may ask for votes now. */
+export function mayCampaign(s: CoreState): boolean {
+  return s.role !== 'leader' && s.isVoter && s.installing === null;
+}
+
+/** Asks whether an election could be won, without disturbing anyone. */
+export function startPreVote(s: CoreState): void {
+  armCampaignTimer(s);
+  s.role = 'preCandidate';
+  // Without a leader of its own it can grant the pre-vote of another.
+  if (s.leader !== 0) failReads(s);
+  s.leader = 0;
+  s.votes.clear();
+  s.votes.set(s.id, true);
+  s.campaignByTransfer = false;
+  if (voteResult(s.config, s.votes) === 'won') {
+    startElection(s, false);
+    return;
+  }
+  requestVotes(s, true, s.term + 1);
+}
+
+/** Raft 5.2: a real candidacy in the next term. */
+export function startElection(s: CoreState, byTransfer: boolean): void {
+  armCampaignTimer(s);
+  s.role = 'candidate';
+  failReads(s);
+  s.leader = 0;
+  s.term++;
+  s.vote = s.id;
+  s.hardStateDirty = true;
+  s.verifiedIndex = 0;
+  s.lastAckedMatch = -1;
+  s.votes.clear();
+  s.campaignByTransfer = byTransfer;
+  // These wait, as everything of this term does, until term and vote are durable; our own vote counts from then on.
+  requestVotes(s, false, s.term);
+}
+
+function requestVotes(s: CoreState, pre: boolean, term: Term): void {
+  const message: VoteRequest = {
+    kind: 'voteRequest',
+    term,
+    pre,
+    lastIndex: s.log.lastIndex,
+    lastTerm: s.log.lastTerm,
+    transfer: !pre && s.campaignByTransfer,
+  };
+  for (const id of memberIds(s.config)) {
+    if (id !== s.id && isVoter(s.config, id)) s.send(id, message);
+  }
+}
+
+/** While the loss of the leader is fresh, failed campaigns are repeated after short, growing, random pauses. */
+function armCampaignTimer(s: CoreState): void {
+  resetElectionTimer(s);
+  if (s.leaderLost && s.quickAttempts < MAX_QUICK_ATTEMPTS) {
+    const pauseMs = s.options.lostLeaderDelayMs * 2 ** s.quickAttempts++;
+    s.electionDeadlineMs = Math.min(s.electionDeadlineMs, s.nowMs + s.random.between(pauseMs, 2 * pauseMs));
+  }
+}
+
+/** The leader's connection ended and its host refuses new ones: nobody needs to wait for a timeout to believe it. */
+export function leaderRefused(s: CoreState, id: NodeId): void {
+  if (s.role === 'leader' || s.leader !== id || s.leaderLost) return;
+  s.leaderLost = true;
+  s.quickAttempts = 0;
+  s.electionDeadlineMs = Math.min(
+    s.electionDeadlineMs,
+    s.nowMs + s.random.between(0, s.options.lostLeaderDelayMs),
+  );
+}
+
+export function handleVoteRequest(s: CoreState, from: NodeId, m: VoteRequest): void {
+  if (m.pre) {
+    handlePreVote(s, from, m);
+    return;
+  }
+  // Stickiness comes before the term: adopting it would depose the leader just as well as a vote.
+  if (!m.transfer && m.term > s.term && leaderAlive(s)) {
+    refuse(s, from, false);
+    return;
+  }
+  if (m.term < s.term) {
+    refuse(s, from, false);
+    return;
+  }
+  if (m.term > s.term) becomeFollower(s, m.term, 0);
+  const canVote = s.vote === from || (s.vote === 0 && s.leader === 0);
+  // A learner answers too: it may have been promoted without knowing it yet. The candidate's configuration decides.
+  if (!canVote || s.role === 'leader' || !s.log.isUpToDate(m.lastIndex, m.lastTerm)) {
+    refuse(s, from, false);
+    return;
+  }
+  if (s.vote === 0) {
+    s.vote = from;
+    s.hardStateDirty = true;
+  }
+  resetElectionTimer(s);
+  s.send(from, { kind: 'voteResponse', term: m.term, pre: false, granted: true });
+}
+
+function handlePreVote(s: CoreState, from: NodeId, m: VoteRequest): void {
+  const possible =
+    m.term > s.term || (m.term === s.term && s.leader === 0 && (s.vote === 0 || s.vote === from));
+  if (possible && !leaderAlive(s) && s.log.isUpToDate(m.lastIndex, m.lastTerm)) {
+    s.send(from, { kind: 'voteResponse', term: m.term, pre: true, granted: true });
+  } else {
+    refuse(s, from, true);
+  }
+}
+
+function refuse(s: CoreState, to: NodeId, pre: boolean): void {
+  s.send(to, { kind: 'voteResponse', term: s.term, pre, granted: false });
+}
+
+export function handleVoteResponse(s: CoreState, from: NodeId, m: VoteResponse): void {
+  if (m.pre) {
+    if (m.granted) {
+      if (s.role !== 'preCandidate' || m.term !== s.term + 1) return;
+    } else {
+      if (m.term > s.term) {
+        const lost = s.leaderLost;
+        becomeFollower(s, m.term, 0);
+        // The loss of the old leader is no less certain for a newer term being about.
+        s.leaderLost = lost;
+        if (lost) armCampaignTimer(s);
+        return;
+      }
+      if (s.role !== 'preCandidate') return;
+    }
+  } else {
+    if (m.term > s.term) {
+      becomeFollower(s, m.term, 0);
+      return;
+    }
+    if (s.role !== 'candidate' || m.term !== s.term) return;
+  }
+  if (!s.votes.has(from)) s.votes.set(from, m.granted);
+  countVotes(s);
+}
+
+/** Our own term and vote became durable. */
+export function ownVoteDurable(s: CoreState): void {
+  if (s.role !== 'candidate' || !s.hardStateDurable || s.vote !== s.id) return;
+  s.votes.set(s.id, true);
+  countVotes(s);
+}
+
+function countVotes(s: CoreState): void {
+  const result = voteResult(s.config, s.votes);
+  if (result !== 'won') return;
+  if (s.role === 'preCandidate') {
+    startElection(s, false);
+    return;
+  }
+  // R4. Counter-example without this: elected by others' votes, replicates (T, i, x) to one node, crashes before its
+  // own fsync, restarts at T − 1, campaigns for T again, is granted the same votes again (repeating a grant is
+  // legal) and appends a different (T, i, y).
+  if (s.hardStateDurable) becomeLeader(s);
+}
+
+function becomeLeader(s: CoreState): void {
+  invariant(s.hardStateDurable, 'LEADER_NOT_DURABLE', `term ${s.term}`);
+  s.role = 'leader';
+  s.leader = s.id;
+  s.leaderLost = false;
+  s.quickAttempts = 0;
+  s.votes.clear();
+  s.progress.clear();
+  s.transfer = null;
+  s.ackDue = false;
+  syncProgress(s);
+  s.quorumDeadlineMs = s.nowMs + s.options.electionTimeoutMs;
+  // Heartbeats at once: every follower should know before its own timer runs out.
+  s.heartbeatDeadlineMs = s.nowMs;
+  s.termStartIndex = appendOwn(s, EntryKind.noop, null, s.options.emptyEntryBytes);
+}
+
+/** Makes the progress table match the configuration in force. */
+export function syncProgress(s: CoreState): void {
+  const members = memberIds(s.config);
+  for (const id of members) {
+    if (id !== s.id && !s.progress.has(id)) {
+      s.progress.set(id, new Progress(id, s.log.lastIndex + 1, s.nowMs));
+    }
+  }
+}
+
+/** CheckQuorum: a leader that cannot reach a quorum gives up, and with it its heartbeats. */
+export function checkQuorum(s: CoreState): void {
+  const since = s.nowMs - s.options.electionTimeoutMs;
+  const alive = hasQuorum(s.config, (id) => id === s.id || (s.progress.get(id)?.lastActiveMs ?? -1) > since);
+  if (alive) s.quorumDeadlineMs = s.nowMs + s.options.electionTimeoutMs / 2;
+  else becomeFollower(s, s.term, 0);
+}

@@ -1,0 +1,82 @@
+/**
+ * What is on its way to the disk, and what may not leave the node before it is there.
+ *
+ * One ordered lane carries hard state and entries, so a term is durable no later than any entry accepted under it
+ * (R2). Everything said in a term leaves only once that term and this node's vote in it are durable (R1); only
+ * pre-votes, which promise nothing, go at once.
+ */
+import type { Persist } from './effects.ts';
+import { ownVoteDurable } from './election.ts';
+import { maybeCommit } from './commit.ts';
+import { invariant } from './invariant.ts';
+import type { CoreState } from './state.ts';
+import type { Index, Message } from './types.ts';
+
+/** Entries from `index` on were appended and must be written with the next persist. */
+export function markUnwritten(s: CoreState, index: Index): void {
+  if (s.unwrittenFirst === 0 || index < s.unwrittenFirst) s.unwrittenFirst = index;
+}
+
+/**
+ * Entries from `index` on are replaced (R5). Writes under way that cover them no longer attest to them: counting
+ * such an ack would report entries as durable that the disk has never seen (the ABA of asynchronous log writes).
+ */
+export function voidFrom(s: CoreState, index: Index): void {
+  s.durableIndex = Math.min(s.durableIndex, index - 1);
+  for (const p of s.pendingPersists) p.lastIndex = Math.min(p.lastIndex, index - 1);
+}
+
+export function takePersist(s: CoreState): Persist | null {
+  const hasEntries = s.unwrittenFirst !== 0;
+  if (!s.hardStateDirty && !hasEntries && s.resetTo === null) return null;
+  const persist: Persist = {
+    ticket: s.nextTicket++,
+    hardState: s.hardStateDirty ? { term: s.term, vote: s.vote } : null,
+    resetTo: s.resetTo,
+    first: s.unwrittenFirst,
+    last: hasEntries ? s.log.lastIndex : 0,
+  };
+  s.pendingPersists.push({ ticket: persist.ticket, hardState: persist.hardState, lastIndex: persist.last });
+  s.hardStateDirty = false;
+  s.unwrittenFirst = 0;
+  s.resetTo = null;
+  return persist;
+}
+
+/** Everything up to and including `ticket` is durable. */
+export function durable(s: CoreState, ticket: number): void {
+  invariant(ticket < s.nextTicket, 'TICKET_ORDER', `durable ${ticket}, next is ${s.nextTicket}`);
+  let done = 0;
+  while (done < s.pendingPersists.length && s.pendingPersists[done]!.ticket <= ticket) {
+    const p = s.pendingPersists[done++]!;
+    if (p.hardState) {
+      s.durableTerm = p.hardState.term;
+      s.durableVote = p.hardState.vote;
+    }
+    if (p.lastIndex > s.durableIndex) s.durableIndex = p.lastIndex;
+  }
+  if (done === 0) return;
+  s.pendingPersists.splice(0, done);
+  ownVoteDurable(s);
+  if (s.role === 'leader') maybeCommit(s);
+  else if (Math.min(s.durableIndex, s.verifiedIndex) > s.lastAckedMatch) s.ackDue = true;
+}
+
+/** Moves what may leave now from the outbox (and from earlier waits) to `messages`. */
+export function releaseMessages(s: CoreState, messages: { to: number; message: Message }[]): void {
+  let gate = 0;
+  for (const p of s.pendingPersists) if (p.hardState) gate = p.ticket;
+  const oldest = s.pendingPersists.length > 0 ? s.pendingPersists[0]!.ticket : s.nextTicket;
+  let released = 0;
+  while (released < s.gated.length && s.gated[released]!.ticket < oldest) messages.push(s.gated[released++]!);
+  if (released > 0) s.gated.splice(0, released);
+  for (const o of s.outbox) {
+    if (gate === 0 || isPreVote(o.message)) messages.push(o);
+    else s.gated.push({ to: o.to, message: o.message, ticket: gate });
+  }
+  s.outbox.length = 0;
+}
+
+function isPreVote(m: Message): boolean {
+  return (m.kind === 'voteRequest' || m.kind === 'voteResponse') && m.pre;
+}

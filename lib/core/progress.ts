@@ -1,0 +1,145 @@
+import { invariant } from './invariant.ts';
+import type { Index, NodeId } from './types.ts';
+
+/**
+ * - `probe`: it is not known where the logs agree; one append at a time.
+ * - `replicate`: they agree; appends are sent ahead of their acks, as far as the window allows.
+ * - `snapshot`: the follower needs entries that are compacted away; a snapshot is on its way.
+ */
+export type ProgressState = 'probe' | 'replicate' | 'snapshot';
+
+export interface WindowLimits {
+  readonly maxInflightMessages: number;
+  readonly maxInflightBytes: number;
+}
+
+/** What a leader knows of one follower in its term. All transitions between the states are here. */
+export class Progress {
+  readonly id: NodeId;
+  state: ProgressState = 'probe';
+  /** Highest index known to be durable there and equal to ours. Never goes back within a term. */
+  match: Index = 0;
+  /** Next index to send. */
+  next: Index;
+  /** Probe only: an append is out and unanswered. */
+  paused = false;
+  /** Snapshot only: index of the snapshot being sent. */
+  snapshotIndex: Index = 0;
+  /** When anything of this term last came from it. */
+  lastActiveMs: number;
+  /** Highest read round it has acknowledged. */
+  readSeq = 0;
+  /** Highest commit index that an append or heartbeat has carried there. */
+  sentCommit: Index = 0;
+
+  #windowLast: Index[] = [];
+  #windowBytes: number[] = [];
+  #head = 0;
+  #inflightBytes = 0;
+
+  constructor(id: NodeId, next: Index, nowMs: number) {
+    this.id = id;
+    this.next = next;
+    this.lastActiveMs = nowMs;
+  }
+
+  get inflightMessages(): number {
+    return this.#windowLast.length - this.#head;
+  }
+
+  get inflightBytes(): number {
+    return this.#inflightBytes;
+  }
+
+  /** Whether entries may be sent now. An empty window always takes one message, however large. */
+  canSend(limits: WindowLimits): boolean {
+    if (this.state === 'snapshot') return false;
+    if (this.state === 'probe') return !this.paused;
+    if (this.inflightMessages === 0) return true;
+    return (
+      this.inflightMessages < limits.maxInflightMessages && this.#inflightBytes < limits.maxInflightBytes
+    );
+  }
+
+  /** Entries up to `last` were sent. */
+  sent(last: Index, sizeBytes: number): void {
+    if (this.state === 'replicate') {
+      this.next = last + 1;
+      this.#windowLast.push(last);
+      this.#windowBytes.push(sizeBytes);
+      this.#inflightBytes += sizeBytes;
+    } else {
+      this.paused = true;
+    }
+  }
+
+  /** The follower has everything up to `match`. Returns whether that was news. */
+  acked(match: Index): boolean {
+    const news = match > this.match;
+    if (news) this.match = match;
+    this.next = Math.max(this.next, this.match + 1);
+    this.#freeThrough(match);
+    if (this.state === 'probe') this.becomeReplicate();
+    // A late snapshot ack and an append ack mean the same thing: the log reaches far enough to go on from there.
+    else if (this.state === 'snapshot' && match >= this.snapshotIndex) this.becomeReplicate();
+    this.check();
+    return news;
+  }
+
+  /** The follower's log does not have what `next − 1` stood for; it may agree up to `next − 1` given here. */
+  rejected(next: Index): void {
+    this.becomeProbe(Math.max(next, this.match + 1));
+  }
+
+  becomeProbe(next: Index): void {
+    this.state = 'probe';
+    this.next = next;
+    this.paused = false;
+    this.snapshotIndex = 0;
+    this.#clearWindow();
+    this.check();
+  }
+
+  becomeReplicate(): void {
+    this.state = 'replicate';
+    this.next = this.match + 1;
+    this.paused = false;
+    this.snapshotIndex = 0;
+    this.#clearWindow();
+  }
+
+  becomeSnapshot(index: Index): void {
+    this.state = 'snapshot';
+    this.snapshotIndex = index;
+    this.paused = false;
+    this.#clearWindow();
+  }
+
+  check(): void {
+    invariant(
+      this.next > this.match,
+      'NEXT_NOT_ABOVE_MATCH',
+      `peer ${this.id}: next ${this.next}, match ${this.match}`,
+    );
+  }
+
+  #freeThrough(match: Index): void {
+    while (this.#head < this.#windowLast.length && this.#windowLast[this.#head]! <= match) {
+      this.#inflightBytes -= this.#windowBytes[this.#head]!;
+      this.#head++;
+    }
+    if (this.#head === this.#windowLast.length) this.#clearWindow();
+    else if (this.#head > 64) {
+      this.#windowLast.splice(0, this.#head);
+      this.#windowBytes.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+
+  #clearWindow(): void {
+    this.#windowLast.length = 0;
+    this.#windowBytes.length = 0;
+    this.#head = 0;
+    this.#inflightBytes = 0;
+  }
+}

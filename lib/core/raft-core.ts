@@ -1,0 +1,305 @@
+import type { Effects } from './effects.ts';
+import {
+  becomeFollower,
+  checkQuorum,
+  handleVoteRequest,
+  handleVoteResponse,
+  leaderRefused,
+  mayCampaign,
+  resetElectionTimer,
+  startPreVote,
+} from './election.ts';
+import { proposeConfig, type ConfigRefusal, type ConfigTarget } from './membership.ts';
+import { durable, markUnwritten, releaseMessages, takePersist } from './persistence.ts';
+import type { Progress } from './progress.ts';
+import { handleReadRequest, handleReadResponse, readIndex, startReadRound } from './reads.ts';
+import {
+  handleAppend,
+  handleAppendAck,
+  handleHeartbeat,
+  handleHeartbeatAck,
+  peerLost,
+  sendAllAppends,
+  sendDueAck,
+  sendHeartbeats,
+  snapshotFinished,
+} from './replication.ts';
+import { beginInstall, compact, snapshotInstalled, snapshotTraffic } from './snapshot.ts';
+import { CoreState, type CoreInit, type CoreOptions } from './state.ts';
+import { expireTransfer, handleTimeoutNow, startTransfer, stepDown } from './transfer.ts';
+import type { Config, Index, Message, NodeId, Role, SnapshotMeta, Term } from './types.ts';
+import type { CreatedEntry } from './effects.ts';
+import type { ConfigAt } from './config-stack.ts';
+
+/**
+ * Raft without I/O, clock or dice of its own: the same options and the same calls give the same effects, byte for
+ * byte. The driver tells it what happened, in this order within a turn: `clock`, what came in, `tick`, `drain`.
+ *
+ * @example
+ * core.clock(now);
+ * core.receive(2, message);
+ * core.tick();
+ * const { messages, persist } = core.drain();
+ */
+export class RaftCore {
+  readonly #s: CoreState;
+  readonly #effects: Effects = {
+    created: [],
+    messages: [],
+    persist: null,
+    reads: [],
+    failedReads: [],
+    snapshots: [],
+    nextDeadlineMs: 0,
+  };
+
+  constructor(options: CoreOptions, init: CoreInit) {
+    this.#s = new CoreState(options, init);
+    resetElectionTimer(this.#s);
+    // Alone, there is nobody to wait for.
+    const { config } = this.#s;
+    if (config.voters.length === 1 && config.outgoing.length === 0) this.#s.electionDeadlineMs = init.nowMs;
+  }
+
+  // --- what the driver may look at ----------------------------------------------------------------------------------
+
+  get role(): Role {
+    return this.#s.role;
+  }
+  get term(): Term {
+    return this.#s.term;
+  }
+  get vote(): NodeId {
+    return this.#s.vote;
+  }
+  /** Who leads, as far as this node knows; 0: nobody. */
+  get leader(): NodeId {
+    return this.#s.leader;
+  }
+  get commitIndex(): Index {
+    return this.#s.commitIndex;
+  }
+  get durableIndex(): Index {
+    return this.#s.durableIndex;
+  }
+  get lastIndex(): Index {
+    return this.#s.log.lastIndex;
+  }
+  get prevIndex(): Index {
+    return this.#s.log.prevIndex;
+  }
+  get logBytes(): number {
+    return this.#s.log.totalBytes;
+  }
+  get config(): Config {
+    return this.#s.config;
+  }
+  get configIndex(): Index {
+    return this.#s.configs.currentIndex;
+  }
+  get installing(): boolean {
+    return this.#s.installing !== null;
+  }
+  get transferring(): boolean {
+    return this.#s.transfer !== null;
+  }
+  /** Whether this leader has committed an entry of its own term: from then on its commit index is the cluster's. */
+  get termCommitted(): boolean {
+    return this.#s.role === 'leader' && this.#s.commitIndex >= this.#s.termStartIndex;
+  }
+  progressOf(id: NodeId): Progress | undefined {
+    return this.#s.progress.get(id);
+  }
+  termAt(index: Index): Term {
+    return this.#s.log.termAt(index);
+  }
+  configAt(index: Index): ConfigAt {
+    return this.#s.configs.at(index);
+  }
+
+  /** The whole state, for checkers in tests and the simulator. Not to be changed. */
+  get state(): CoreState {
+    return this.#s;
+  }
+
+  // --- inputs -------------------------------------------------------------------------------------------------------
+
+  /** Time on a monotonic clock, in milliseconds. Runs no timeouts: `tick` does, after the input of the turn. */
+  clock(nowMs: number): void {
+    if (nowMs > this.#s.nowMs) this.#s.nowMs = nowMs;
+  }
+
+  tick(): void {
+    const s = this.#s;
+    if (s.role === 'leader') {
+      expireTransfer(s);
+      if (s.nowMs >= s.quorumDeadlineMs) checkQuorum(s);
+      if (s.role === 'leader' && s.nowMs >= s.heartbeatDeadlineMs) sendHeartbeats(s);
+    } else if (s.nowMs >= s.electionDeadlineMs) {
+      if (mayCampaign(s)) startPreVote(s);
+      else resetElectionTimer(s);
+    }
+  }
+
+  /**
+   * This node itself stood still for a while (a stalled event loop, a stopped process). What others sent meanwhile
+   * may still be on its way through the sockets, so it gives them one heartbeat's time before it campaigns.
+   */
+  stalled(): void {
+    const s = this.#s;
+    if (s.role === 'leader') return;
+    s.electionDeadlineMs = Math.max(s.electionDeadlineMs, s.nowMs + s.options.heartbeatMs);
+  }
+
+  /** Takes a message. For an append: the first index the driver must take over records from, else 0. */
+  receive(from: NodeId, m: Message): Index {
+    const s = this.#s;
+    if (m.kind === 'voteRequest') {
+      handleVoteRequest(s, from, m);
+      return 0;
+    }
+    if (m.kind === 'voteResponse') {
+      handleVoteResponse(s, from, m);
+      return 0;
+    }
+    if (m.term < s.term) {
+      answerStale(s, from, m);
+      return 0;
+    }
+    if (m.term > s.term) {
+      becomeFollower(s, m.term, m.kind === 'append' || m.kind === 'heartbeat' ? from : 0);
+    }
+    switch (m.kind) {
+      case 'append':
+        return handleAppend(s, from, m);
+      case 'appendAck':
+        handleAppendAck(s, from, m);
+        break;
+      case 'heartbeat':
+        handleHeartbeat(s, from, m);
+        break;
+      case 'heartbeatAck':
+        handleHeartbeatAck(s, from, m);
+        break;
+      case 'timeoutNow':
+        handleTimeoutNow(s, m);
+        break;
+      case 'readRequest':
+        handleReadRequest(s, from, m);
+        break;
+      case 'readResponse':
+        handleReadResponse(s, from, m);
+        break;
+    }
+    return 0;
+  }
+
+  /** Appends one entry of `sizeBytes`. Its index, or 0 if this node does not lead or is handing over. */
+  propose(sizeBytes: number): Index {
+    const s = this.#s;
+    if (s.role !== 'leader' || s.transfer !== null) return 0;
+    const index = s.log.append(s.term, sizeBytes);
+    markUnwritten(s, index);
+    return index;
+  }
+
+  proposeConfig(target: ConfigTarget, expectedIndex: Index): Index | ConfigRefusal {
+    return proposeConfig(this.#s, target, expectedIndex);
+  }
+
+  readIndex(token: number): void {
+    readIndex(this.#s, token);
+  }
+
+  /** Hands leadership to `target` (0: whoever is furthest along). Returns the target, 0 if that is not possible. */
+  transfer(target: NodeId): NodeId {
+    return startTransfer(this.#s, target);
+  }
+
+  stepDown(): void {
+    stepDown(this.#s);
+  }
+
+  durable(ticket: number): void {
+    durable(this.#s, ticket);
+  }
+
+  compact(index: Index): void {
+    compact(this.#s, index);
+  }
+
+  snapshotTraffic(from: NodeId, term: Term): void {
+    snapshotTraffic(this.#s, from, term);
+  }
+
+  beginInstall(meta: SnapshotMeta): boolean {
+    return beginInstall(this.#s, meta);
+  }
+
+  snapshotInstalled(): void {
+    snapshotInstalled(this.#s);
+  }
+
+  snapshotFinished(peer: NodeId): void {
+    snapshotFinished(this.#s, peer);
+  }
+
+  peerLost(id: NodeId): void {
+    peerLost(this.#s, id);
+  }
+
+  leaderRefused(id: NodeId): void {
+    leaderRefused(this.#s, id);
+  }
+
+  // --- outputs ------------------------------------------------------------------------------------------------------
+
+  /** Entries the core appended by itself since the last call; they need records before later proposals do. */
+  takeCreated(): readonly CreatedEntry[] {
+    if (this.#s.created.length === 0) return none;
+    return this.#s.created.splice(0);
+  }
+
+  /** What to do now. The returned object is reused by the next call. */
+  drain(): Effects {
+    const s = this.#s;
+    const e = this.#effects;
+    startReadRound(s);
+    if (s.role === 'leader') sendAllAppends(s);
+    else sendDueAck(s);
+    e.created = s.created.splice(0);
+    e.persist = takePersist(s);
+    e.messages.length = 0;
+    releaseMessages(s, e.messages);
+    e.reads = s.confirmedReads.splice(0);
+    e.failedReads = s.failedReads.splice(0);
+    e.snapshots = s.snapshotsWanted.splice(0);
+    e.nextDeadlineMs =
+      s.role === 'leader' ? Math.min(s.heartbeatDeadlineMs, s.quorumDeadlineMs) : s.electionDeadlineMs;
+    return e;
+  }
+}
+
+const none: readonly CreatedEntry[] = [];
+
+/**
+ * A sender of an older term is told the newer one; otherwise a node that came back from a partition with a higher
+ * term would be ignored for ever by a leader whose appends it must refuse.
+ */
+function answerStale(s: CoreState, from: NodeId, m: Message): void {
+  if (m.kind === 'append') {
+    s.send(from, {
+      kind: 'appendAck',
+      term: s.term,
+      match: 0,
+      rejected: true,
+      prevIndex: m.prevIndex,
+      hintIndex: 0,
+      hintTerm: 0,
+    });
+  } else if (m.kind === 'heartbeat') {
+    s.send(from, { kind: 'heartbeatAck', term: s.term, readSeq: 0, sentAtMs: m.sentAtMs });
+  } else if (m.kind === 'readRequest') {
+    s.send(from, { kind: 'readResponse', term: s.term, token: m.token, index: 0, ok: false });
+  }
+}

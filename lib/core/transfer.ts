@@ -1,0 +1,51 @@
+/** Leadership transfer (dissertation 3.10). The state belongs to one leader in one term and dies with it. */
+import { becomeFollower, mayCampaign, startElection } from './election.ts';
+import { isVoter } from './quorum.ts';
+import type { CoreState } from './state.ts';
+import type { NodeId, TimeoutNow } from './types.ts';
+
+/**
+ * Starts handing leadership to `target`, or to the voter that is furthest along (0). Proposals are refused until it
+ * is over. Returns the target, 0 if there is none.
+ */
+export function startTransfer(s: CoreState, target: NodeId): NodeId {
+  if (s.role !== 'leader') return 0;
+  const to = target === 0 ? furthestVoter(s) : target;
+  if (to === 0 || to === s.id || !isVoter(s.config, to) || !s.progress.has(to)) return 0;
+  s.transfer = { target: to, deadlineMs: s.nowMs + s.options.electionTimeoutMs, sent: false };
+  maybeHandOver(s);
+  return to;
+}
+
+/** Sends TimeoutNow once the target has the whole log. */
+export function maybeHandOver(s: CoreState): void {
+  const t = s.transfer;
+  if (!t || t.sent || s.progress.get(t.target)?.match !== s.log.lastIndex) return;
+  t.sent = true;
+  s.send(t.target, { kind: 'timeoutNow', term: s.term });
+}
+
+export function expireTransfer(s: CoreState): void {
+  if (s.transfer && s.nowMs >= s.transfer.deadlineMs) s.transfer = null;
+}
+
+export function handleTimeoutNow(s: CoreState, m: TimeoutNow): void {
+  if (m.term === s.term && mayCampaign(s)) startElection(s, true);
+}
+
+/** Gives leadership up without naming a successor. */
+export function stepDown(s: CoreState): void {
+  if (s.role === 'leader') becomeFollower(s, s.term, 0);
+}
+
+function furthestVoter(s: CoreState): NodeId {
+  let best: NodeId = 0;
+  let bestMatch = -1;
+  const since = s.nowMs - s.options.electionTimeoutMs;
+  for (const pr of s.progress.values()) {
+    if (!isVoter(s.config, pr.id) || pr.lastActiveMs < since || pr.match <= bestMatch) continue;
+    best = pr.id;
+    bestMatch = pr.match;
+  }
+  return best;
+}

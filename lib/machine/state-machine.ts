@@ -1,0 +1,48 @@
+import type { ByteWriter } from '../../protocol/byte-writer.ts';
+
+/** What a machine may know of the command it applies. The same on every replica. */
+export interface ApplyMeta {
+  /** Index of the log entry. Many commands share one. */
+  readonly index: number;
+  /** The cluster's clock, stamped by the leader: never decreases, equal on every replica. */
+  readonly timeMs: number;
+}
+
+/**
+ * What is replicated. Every replica applies the same commands in the same order and must reach the same state:
+ * no clock, no randomness, no I/O in `apply`.
+ *
+ * Buffers handed in belong to the caller and change after the call: copy what is kept.
+ */
+export interface StateMachine {
+  /** Stored in snapshots; a node refuses a snapshot of another machine. */
+  readonly name: string;
+  /** Format of commands and snapshots. */
+  readonly version: number;
+
+  /**
+   * Applies the command in `bytes[start, end)`, writes the result's body to `out` and returns the status
+   * (`Status.ok` or another below 64). Bytes that are no command are a result like any other
+   * (`Status.badCommand`): whatever comes in, this never throws. If it does, the node stops.
+   */
+  apply(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta: ApplyMeta): number;
+
+  /** Answers a question about the state and changes nothing. Same conventions as `apply`. */
+  query(bytes: Uint8Array, start: number, end: number, out: ByteWriter): number;
+
+  /**
+   * An immutable view of the state as it is now, taken in time independent of its size as far as the machine
+   * can. The node reads it piece by piece between other work, while `apply` goes on.
+   */
+  snapshot(): SnapshotView;
+
+  /** Replaces the state by a snapshot's. Throws if the bytes are not what a snapshot of this machine looks like. */
+  restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
+}
+
+export interface SnapshotView {
+  /** Bytes of the snapshot. Each chunk is valid until the next is asked for. */
+  chunks(): Iterable<Uint8Array>;
+  /** Ends the view; called exactly once, whether or not all chunks were read. */
+  release(): void;
+}

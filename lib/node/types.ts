@@ -1,0 +1,114 @@
+import type { Config, Index, NodeId, Role, Term } from '../core/types.ts';
+import type { StateMachine } from '../machine/state-machine.ts';
+import type { Runtime } from './runtime.ts';
+import type { Sink } from './sink.ts';
+
+/** A subset of pino's interface: pass a pino logger, or anything of this shape. Silent by default. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface NodeOptions {
+  /** This node's number: its place in `cluster`, counted from 1. */
+  readonly id: NodeId;
+  /**
+   * Peer addresses (`host:port`, a scheme is ignored); the Nth belongs to node N. Read when the data directory is
+   * new; afterwards the configuration in the log counts.
+   */
+  readonly cluster: readonly string[];
+  /** Created if missing. One process at a time. */
+  readonly dataDir: string;
+  /** What is replicated. */
+  readonly machine: StateMachine;
+  /** `host:port` where clients reach this node, told to peers and to clients looking for the leader. */
+  readonly clientAddress?: string;
+  /** Address to listen on for peers, where it differs from the one in `cluster`. */
+  readonly peerListen?: string;
+  /** Separates clusters that happen to use the same addresses. */
+  readonly clusterName?: string;
+  /** Default 100. */
+  readonly heartbeatMs?: number;
+  /** Base of the randomised election timeout [t, 2t). Default 1000. */
+  readonly electionTimeoutMs?: number;
+  /** A batch is sealed at this size at the latest. Default 1 MiB. */
+  readonly maxBatchBytes?: number;
+  /** Commands taken in and not yet committed; beyond it the node is `saturated`. Default 32 MiB. */
+  readonly maxUncommittedBytes?: number;
+  /** Log bytes after which a snapshot is due (or the size of the last snapshot, if larger). Default 64 MiB. */
+  readonly snapshotLogBytes?: number;
+  readonly logger?: Logger;
+  /** For tests and the simulator. */
+  readonly runtime?: Runtime;
+}
+
+export interface PeerStatus {
+  readonly id: NodeId;
+  readonly peerAddress: string;
+  readonly clientAddress: string | null;
+  readonly connected: boolean;
+  /** On the leader only: highest index known to be durable there. */
+  readonly match: Index | null;
+  readonly voter: boolean;
+}
+
+export interface NodeStatus {
+  readonly id: NodeId;
+  readonly clusterId: string;
+  readonly role: Role;
+  readonly term: Term;
+  readonly leader: NodeId | null;
+  /** Client address of the leader, where known. */
+  readonly leaderAddress: string | null;
+  readonly clientAddress: string;
+  readonly lastIndex: Index;
+  readonly commitIndex: Index;
+  readonly appliedIndex: Index;
+  readonly durableIndex: Index;
+  readonly firstIndex: Index;
+  readonly snapshotIndex: Index;
+  readonly logBytes: number;
+  readonly sessions: number;
+  readonly config: Config;
+  readonly peers: readonly PeerStatus[];
+  readonly machine: string;
+  readonly version: string;
+  readonly uptimeMs: number;
+  /** Set while the node may neither vote nor serve: what is wrong with its disk. */
+  readonly quarantine: string | null;
+}
+
+/**
+ * What the front door and in-process clients need of a node. `RaftNode` implements it; tests may stand in.
+ */
+export interface Requests {
+  /**
+   * Takes a run of whole write frames, `bytes[start, end)`, already checked by `Intake`. The bytes are copied
+   * before the call returns. Each frame is answered with one response frame through `sink`, in any order among
+   * different runs, in order within one.
+   */
+  submit(bytes: Uint8Array, start: number, end: number, sink: Sink): void;
+  /** Takes one whole query frame; copied before the call returns; answered through `sink`. */
+  query(bytes: Uint8Array, start: number, end: number, sink: Sink): void;
+  /** The sink is gone: its outstanding answers are dropped. What was submitted may still be applied. */
+  detach(sink: Sink): void;
+  /** Too much is in flight: read no more requests until `onRoom` calls. */
+  readonly saturated: boolean;
+  /** Calls `callback` once, when there is room again (at once if there is). */
+  onRoom(callback: () => void): void;
+  /** Calls `listener` whenever the leader changes (also with null). Returns the way to stop it. */
+  onLeader(listener: (leader: LeaderInfo | null) => void): () => void;
+  readonly leader: LeaderInfo | null;
+  status(): NodeStatus;
+  readonly clusterId: string;
+  readonly id: NodeId;
+  readonly maxFrameBytes: number;
+}
+
+export interface LeaderInfo {
+  readonly id: NodeId;
+  /** Client address, empty if not known (yet). */
+  readonly address: string;
+}
