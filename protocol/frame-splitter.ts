@@ -16,7 +16,8 @@ import { CordwoodError } from './errors.ts';
 export function nextFrameEnd(bytes: Uint8Array, at: number, end: number, maxFrameBytes: number): number {
   if (end - at < 4) return -1;
   const frameBytes = readU32(bytes, at) + 4;
-  if (frameBytes > maxFrameBytes || frameBytes < FRAME_HEADER_BYTES) throw badLength(frameBytes, maxFrameBytes);
+  if (frameBytes > maxFrameBytes || frameBytes < FRAME_HEADER_BYTES)
+    throw badLength(frameBytes, maxFrameBytes);
   return at + frameBytes <= end ? at + frameBytes : -1;
 }
 
@@ -61,7 +62,11 @@ export class FrameSplitter {
     const max = this.maxFrameBytes;
     this.pushRuns(chunk, (bytes, start, end) => {
       let at = start;
-      for (let next = nextFrameEnd(bytes, at, end, max); next !== -1; next = nextFrameEnd(bytes, at, end, max)) {
+      for (
+        let next = nextFrameEnd(bytes, at, end, max);
+        next !== -1;
+        next = nextFrameEnd(bytes, at, end, max)
+      ) {
         onFrame(bytes, at, next);
         at = next;
       }

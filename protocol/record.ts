@@ -58,7 +58,8 @@ export function readRecordHeader(buffer: Uint8Array, at: number): RecordHeader |
   const index = readU64(buffer, at + 24);
   const timeMs = readU64(buffer, at + 32);
   if (term === 0 || index === 0) return null;
-  if (!Number.isSafeInteger(term) || !Number.isSafeInteger(index) || !Number.isSafeInteger(timeMs)) return null;
+  if (!Number.isSafeInteger(term) || !Number.isSafeInteger(index) || !Number.isSafeInteger(timeMs))
+    return null;
   return {
     kind: kindAndReserved as EntryKind,
     term,
@@ -73,7 +74,12 @@ export function readRecordHeader(buffer: Uint8Array, at: number): RecordHeader |
  * Whether the whole record that `header` was read from lies in `buffer[at, end)`, its body has the checksum the
  * header says, and its padding is zero.
  */
-export function bodyIsWhole(buffer: Uint8Array, at: number, end: number, header: Readonly<RecordHeader>): boolean {
+export function bodyIsWhole(
+  buffer: Uint8Array,
+  at: number,
+  end: number,
+  header: Readonly<RecordHeader>,
+): boolean {
   const recordEnd = at + recordBytes(header.bodyBytes);
   if (recordEnd > end) return false;
   const bodyEnd = at + RECORD_HEADER_BYTES + header.bodyBytes;

@@ -1,0 +1,229 @@
+import { Decoder, Encoder, ExtData, ExtensionCodec } from '@msgpack/msgpack';
+
+import type { ByteWriter } from './byte-writer.ts';
+import { Limits } from './constants.ts';
+import { CordwoodError } from './errors.ts';
+import { lastScan, Scan, skipValue } from './msgpack-scan.ts';
+
+/*
+ * Two uses of msgpack: values of users, which must come back exactly as they went in, and small maps of fields in
+ * handshakes and status. Encoders and decoders are reused, which is several times faster than the library's
+ * functions; nothing awaits between entering and leaving one.
+ */
+
+/** Above this the encoder's buffer is given back instead of kept for ever after one large value. */
+const KEPT_ENCODER_BYTES = 1 << 20;
+
+/** Thrown and caught in here: a value holds a bigint and must take the slow way. */
+const hasBigint = new Error('a bigint needs the slow way');
+
+/** Refuses what msgpack would silently turn into something else (a Map into `{}`, a Float64Array into its bytes). */
+class StrictCodec extends ExtensionCodec {
+  override tryToEncode(object: unknown, context: undefined): ExtData | null {
+    if (typeof object === 'bigint') throw hasBigint;
+    if (typeof object === 'object' && object !== null && !Array.isArray(object)) checkObject(object);
+    else if (typeof object !== 'object') throw new TypeError(`a ${typeof object} is not a msgpack value`);
+    return super.tryToEncode(object, context);
+  }
+}
+
+const codec: ExtensionCodec = new StrictCodec();
+let encoder = new Encoder({ extensionCodec: codec, maxDepth: Limits.maxValueDepth });
+// With this setting the library writes a bigint as a 64-bit integer, but an integer number above 2^32 as a float.
+const bigintEncoder = new Encoder({ useBigInt64: true, maxDepth: Limits.maxValueDepth });
+const decoder = new Decoder();
+const bigintDecoder = new Decoder({ useBigInt64: true });
+
+/**
+ * Appends a value in its canonical encoding (PROTOCOL.md, "Values"): every integer in its shortest form, `bigint`
+ * and `number` alike, other numbers as 64-bit floats. `undefined` becomes nil.
+ *
+ * @throws TypeError for what has no encoding (functions, symbols, Map, Set, typed arrays other than Uint8Array),
+ *   RangeError for a bigint outside −2^63 … 2^64 − 1 or nesting deeper than `Limits.maxValueDepth`.
+ */
+export function writeValue(out: ByteWriter, value: unknown): void {
+  out.bytes(encodeShared(value));
+}
+
+/** As `writeValue`; the caller owns the bytes. */
+export function encodeValue(value: unknown): Uint8Array {
+  return encodeShared(value).slice();
+}
+
+/**
+ * The value in exactly `bytes[start, end)`. Integers beyond ±(2^53 − 1) come back as `bigint`, all others as
+ * `number`; bin as `Uint8Array`; timestamps as `Date`; other extensions as the library's `ExtData`. The value shares
+ * no memory with `bytes`.
+ *
+ * @throws CordwoodError `PROTOCOL_ERROR` if the bytes are no msgpack value, nested too deep, or a map in them has keys
+ *   that are neither strings nor numbers, or `__proto__`.
+ */
+export function decodeValue(bytes: Uint8Array, start = 0, end: number = bytes.length): unknown {
+  if (skipValue(bytes, start, end) !== end)
+    throw new CordwoodError('PROTOCOL_ERROR', 'not one whole msgpack value');
+  const scan = lastScan();
+  let source = bytes.subarray(start, end);
+  if ((scan & Scan.binary) !== 0) {
+    source = new Uint8Array(end - start);
+    source.set(bytes.subarray(start, end));
+  }
+  try {
+    return (scan & Scan.wideInteger) === 0 ? decoder.decode(source) : narrow(bigintDecoder.decode(source));
+  } catch (cause) {
+    throw new CordwoodError('PROTOCOL_ERROR', `msgpack value: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** The map in exactly `bytes[start, end)`, at most `MAX_FIELDS_BYTES` of it; `what` opens the error's message. */
+export function decodeFields(bytes: Uint8Array, start: number, end: number, what: string): Fields {
+  if (end - start > MAX_FIELDS_BYTES) throw new CordwoodError('TOO_LARGE', `${what}: ${end - start} bytes`);
+  let value: unknown;
+  try {
+    value = decodeValue(bytes, start, end);
+  } catch (cause) {
+    throw new CordwoodError('PROTOCOL_ERROR', `${what}: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) {
+    throw new CordwoodError('PROTOCOL_ERROR', `${what}: not a map`);
+  }
+  return new Fields(value as Record<string, unknown>, what);
+}
+
+/** Largest map of fields anyone sends: a status of a large cluster stays far below. */
+export const MAX_FIELDS_BYTES: number = 1 << 20;
+
+/** Typed access to a decoded map. Unknown fields are ignored: a newer peer may send more. */
+export class Fields {
+  readonly #map: Readonly<Record<string, unknown>>;
+  readonly #what: string;
+
+  constructor(map: Readonly<Record<string, unknown>>, what: string) {
+    this.#map = map;
+    this.#what = what;
+  }
+
+  has(name: string): boolean {
+    return this.get(name) !== undefined && this.get(name) !== null;
+  }
+
+  get(name: string): unknown {
+    return Object.hasOwn(this.#map, name) ? this.#map[name] : undefined;
+  }
+
+  /** A non-negative safe integer. */
+  integer(name: string, max: number = Number.MAX_SAFE_INTEGER): number {
+    const value = this.get(name);
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0 || value > max)
+      throw this.#bad(name);
+    return value;
+  }
+
+  /** A string of at most `maxLength` UTF-16 units. */
+  string(name: string, maxLength = 1024): string {
+    const value = this.get(name);
+    if (typeof value !== 'string' || value.length > maxLength) throw this.#bad(name);
+    return value;
+  }
+
+  strings(name: string, maxCount = 64): string[] {
+    const value = this.get(name);
+    if (!Array.isArray(value) || value.length > maxCount || !value.every((v) => typeof v === 'string')) {
+      throw this.#bad(name);
+    }
+    return value;
+  }
+
+  /** A map inside the map, or null for nil or absent. */
+  fields(name: string): Fields | null {
+    if (!this.has(name)) return null;
+    const value = this.get(name);
+    if (typeof value !== 'object' || Object.getPrototypeOf(value) !== Object.prototype) throw this.#bad(name);
+    return new Fields(value as Record<string, unknown>, `${this.#what}.${name}`);
+  }
+
+  #bad(name: string): CordwoodError {
+    return new CordwoodError('PROTOCOL_ERROR', `${this.#what}: field "${name}" is missing or wrong`);
+  }
+}
+
+/** The encoding of `value` in the encoder's own memory: valid until the next call. */
+function encodeShared(value: unknown): Uint8Array {
+  try {
+    const bytes = typeof value === 'bigint' ? throwBigint() : encoder.encodeSharedRef(value);
+    if (bytes.buffer.byteLength > KEPT_ENCODER_BYTES) {
+      encoder = new Encoder({ extensionCodec: codec, maxDepth: Limits.maxValueDepth });
+    }
+    return bytes;
+  } catch (error) {
+    if (error === hasBigint) return bigintEncoder.encode(widen(value, 1));
+    if (error instanceof Error && error.message.startsWith('Too deep')) throw tooDeep(error);
+    throw error;
+  }
+}
+
+function throwBigint(): never {
+  throw hasBigint;
+}
+
+function checkObject(object: object): void {
+  if (ArrayBuffer.isView(object)) {
+    if (!(object instanceof Uint8Array))
+      throw new TypeError('of the typed arrays only a Uint8Array is a msgpack value');
+  } else if (
+    object instanceof Map ||
+    object instanceof Set ||
+    object instanceof ArrayBuffer ||
+    object instanceof Promise
+  ) {
+    throw new TypeError(
+      `a ${object.constructor.name} is not a msgpack value; use an array, a plain object or a Uint8Array`,
+    );
+  } else if (object instanceof Date && Number.isNaN(object.getTime())) {
+    throw new TypeError('an invalid Date is not a msgpack value');
+  }
+}
+
+/** A copy in which every integer that needs 64 bits is a bigint, and no other is. */
+function widen(value: unknown, depth: number): unknown {
+  if (depth > Limits.maxValueDepth) throw tooDeep();
+  if (typeof value === 'bigint') {
+    if (value < -(2n ** 63n) || value >= 2n ** 64n) throw new RangeError(`${value} does not fit in 64 bits`);
+    return value >= -0x80000000n && value <= 0xffffffffn ? Number(value) : value;
+  }
+  if (typeof value === 'number') {
+    const wide = Number.isSafeInteger(value) && (value > 0xffffffff || value < -0x80000000);
+    return wide ? BigInt(value) : value;
+  }
+  if (typeof value !== 'object' || value === null) {
+    if (typeof value === 'function' || typeof value === 'symbol') {
+      throw new TypeError(`a ${typeof value} is not a msgpack value`);
+    }
+    return value;
+  }
+  if (Array.isArray(value)) return value.map((element) => widen(element, depth + 1));
+  checkObject(value);
+  if (ArrayBuffer.isView(value) || value instanceof Date || value instanceof ExtData) return value;
+  const copy: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
+  for (const key of Object.keys(value)) copy[key] = widen((value as Record<string, unknown>)[key], depth + 1);
+  return copy;
+}
+
+/** Turns the bigints of a freshly decoded value that are safe integers into numbers, in place. */
+function narrow(value: unknown): unknown {
+  if (typeof value === 'bigint') {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : value;
+  }
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) value[i] = narrow(value[i]);
+  } else if (Object.getPrototypeOf(value) === Object.prototype) {
+    const map = value as Record<string, unknown>;
+    for (const key of Object.keys(map)) map[key] = narrow(map[key]);
+  }
+  return value;
+}
+
+function tooDeep(cause?: Error): RangeError {
+  return new RangeError(`a value nests deeper than ${Limits.maxValueDepth}`, { cause });
+}
