@@ -162,6 +162,30 @@ export const PeerKind = {
 } as const;
 export type PeerKind = (typeof PeerKind)[keyof typeof PeerKind];
 
+/**
+ * Header of every frame between nodes:
+ * ```
+ * 0        4      5       6          8     12      16
+ * | length | kind | flags | reserved | crc | extra | fields …
+ * ```
+ * `length` counts what follows it. `crc` covers the frame except itself and, in an append, except the records, which
+ * carry checksums of their own. `extra` is the number of records of an append, otherwise 0.
+ */
+export const PEER_HEADER_BYTES = 16;
+
+/** `flags` of a snapshotAck. */
+export const SnapshotStatus = {
+  /** Go on from `nextOffset`. */
+  more: 0,
+  /** Durable and in force here, or not needed: the log reaches as far. Replication goes on behind it. */
+  installed: 1,
+  /** The content does not have the digest announced: begin again. */
+  damaged: 2,
+  /** Not now (another snapshot is being installed, no room): try later. */
+  busy: 3,
+} as const;
+export type SnapshotStatus = (typeof SnapshotStatus)[keyof typeof SnapshotStatus];
+
 /** Connections between two nodes, so that bulk data never delays a heartbeat. */
 export const Lane = { control: 0, data: 1, bulk: 2 } as const;
 export type Lane = (typeof Lane)[keyof typeof Lane];
