@@ -1,5 +1,4 @@
-import type { Append, EntryMeta, Message } from '../lib/core/types.ts';
-import { EntryKind } from '../lib/core/types.ts';
+import type { Append, EntryKind, EntryMeta, Message } from '../lib/core/types.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import { decodeConfig } from './config-codec.ts';
 import { PeerKind, RECORD_HEADER_BYTES } from './constants.ts';
@@ -19,6 +18,8 @@ import { readU32 } from './byte-writer.ts';
 
 /** Where the records of an append begin, counted from the frame's length field. */
 export const APPEND_HEADER_BYTES = 56;
+
+const CONFIG_ENTRY: typeof EntryKind.config = 2;
 
 /** Bits of `flags`. */
 const PRE = 1;
@@ -238,7 +239,7 @@ function decodeAppend(bytes: Uint8Array, start: number, end: number): Append {
     if (!bodyIsWhole(bytes, at, end, header))
       throw peerError(`append: body of entry ${index} is cut short or damaged`);
     const sizeBytes = recordBytes(header.bodyBytes);
-    if (header.kind === EntryKind.config) {
+    if (header.kind === CONFIG_ENTRY) {
       const config = configIn(bytes, at + RECORD_HEADER_BYTES, at + RECORD_HEADER_BYTES + header.bodyBytes);
       entries.push({ term: header.term, kind: header.kind, sizeBytes, config });
     } else {

@@ -1,0 +1,317 @@
+import { connect, type Socket } from 'node:net';
+
+import type { Address } from '../../protocol/address.ts';
+import { copyBytes } from '../../protocol/byte-writer.ts';
+import { Lane, PeerKind, PROTOCOL_VERSION } from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import { peerFrameKind } from '../../protocol/peer-frame.ts';
+import {
+  decodePeerWelcome,
+  decodeRefused,
+  encodeHello,
+  type PeerWelcome,
+  type Refusal,
+} from '../../protocol/peer-handshake.ts';
+import { HandshakeBuffer, judgeWelcome } from './handshake.ts';
+import { maxFrameBytesOf, type TransportContext } from './transport-options.ts';
+
+/** What a lane tells the link it belongs to. */
+export interface LaneHost {
+  up(lane: Lane, welcome: PeerWelcome): void;
+  down(lane: Lane): void;
+  /** The connection was lost and the port refuses a new one. */
+  refused(): void;
+  rejected(code: string, message: string): void;
+}
+
+/** Parts shorter than this are copied together: one write of many small buffers costs more than the copy. */
+const COPIED_PART_BYTES = 4096;
+/** Redials right after a loss, 0, 1, 2, 4 and 8 ms apart, before the back-off begins. */
+const QUICK_REDIALS = 5;
+const KEEP_ALIVE_MS = 5_000;
+
+type State = 'idle' | 'dialling' | 'up' | 'waiting' | 'closed';
+
+/** Outgoing connection of one lane to one peer: dials, introduces itself, queues, writes, redials. */
+export class OutgoingLane {
+  readonly #context: TransportContext;
+  readonly #host: LaneHost;
+  readonly #peer: number;
+  readonly #lane: Lane;
+  #address: Address;
+  #state: State = 'idle';
+  #socket: Socket | null = null;
+  #cancelTimer: (() => void) | null = null;
+
+  #parts: Uint8Array[] = [];
+  #partsBytes = 0;
+  readonly #maxQueuedBytes: number;
+  #maxFrameBytes: number;
+
+  #backoffMs: number;
+  #quickRedials = 0;
+  /** Set between the loss of a working connection and the first sign of what became of the peer. */
+  #lost = false;
+  #usedSinceCheck = false;
+
+  constructor(context: TransportContext, host: LaneHost, peer: number, lane: Lane, address: Address) {
+    this.#context = context;
+    this.#host = host;
+    this.#peer = peer;
+    this.#lane = lane;
+    this.#address = address;
+    this.#backoffMs = context.limits.minRedialMs;
+    this.#maxQueuedBytes = context.limits.maxQueuedBytes[lane];
+    this.#maxFrameBytes = maxFrameBytesOf(context.limits, lane);
+    // Bulk traffic is rare: its connection is made by the first frame.
+    if (lane !== Lane.bulk) this.#dial();
+  }
+
+  get queuedBytes(): number {
+    return this.#partsBytes + (this.#socket?.writableLength ?? 0);
+  }
+
+  send(parts: readonly Uint8Array[]): boolean {
+    if (this.#state !== 'up') {
+      if (this.#lane !== Lane.bulk) return false;
+      if (this.#state === 'idle') this.#dial();
+      if (this.#state !== 'dialling') return false;
+    }
+    let bytes = 0;
+    for (const part of parts) bytes += part.length;
+    if (bytes > this.#maxFrameBytes) {
+      this.#host.rejected(
+        'TOO_LARGE',
+        `a frame of ${bytes} bytes is more than node ${this.#peer} takes (${this.#maxFrameBytes})`,
+      );
+      return false;
+    }
+    const queued = this.queuedBytes;
+    if (queued > 0 && queued + bytes > this.#maxQueuedBytes) return false;
+    for (const part of parts) this.#parts.push(part);
+    this.#partsBytes += bytes;
+    this.#usedSinceCheck = true;
+    return true;
+  }
+
+  /** Hands everything queued to the kernel in one write. */
+  flush(): void {
+    const parts = this.#parts;
+    if (parts.length === 0 || this.#state !== 'up') return;
+    const socket = this.#socket!;
+    this.#parts = [];
+    this.#partsBytes = 0;
+    if (parts.length === 1) {
+      socket.write(parts[0]!);
+      return;
+    }
+    socket.cork();
+    for (let i = 0; i < parts.length;) {
+      if (parts[i]!.length >= COPIED_PART_BYTES) {
+        socket.write(parts[i++]!);
+        continue;
+      }
+      const first = i;
+      let bytes = 0;
+      while (i < parts.length && parts[i]!.length < COPIED_PART_BYTES) bytes += parts[i++]!.length;
+      const joined = Buffer.allocUnsafe(bytes);
+      for (let at = 0, p = first; p < i; p++) {
+        copyBytes(parts[p]!, 0, parts[p]!.length, joined, at);
+        at += parts[p]!.length;
+      }
+      socket.write(joined);
+    }
+    socket.uncork();
+  }
+
+  /** The peer was heard of: no reason to wait any longer with the next attempt. */
+  nudge(): void {
+    if (this.#state === 'waiting') this.#dial();
+  }
+
+  setAddress(address: Address): void {
+    this.#address = address;
+    this.#backoffMs = this.#context.limits.minRedialMs;
+    if (this.#state === 'idle' || this.#state === 'closed') return;
+    const wasUp = this.#state === 'up';
+    // Let go of before it is destroyed: the end of this connection says nothing about the peer.
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.destroy();
+    this.#dropQueue();
+    this.#dial();
+    if (wasUp) this.#host.down(this.#lane);
+  }
+
+  /** Ends the lane for good. What the kernel has not taken yet gets `graceMs` to leave. */
+  close(graceMs: number): Promise<void> {
+    const socket = this.#socket;
+    const wasUp = this.#state === 'up';
+    if (wasUp) this.flush();
+    this.#state = 'closed';
+    this.#clearTimer();
+    this.#dropQueue();
+    if (socket === null) return Promise.resolve();
+    return new Promise((resolve) => {
+      socket.once('close', () => {
+        this.#clearTimer();
+        resolve();
+      });
+      if (!wasUp || socket.writableLength === 0) socket.destroy();
+      else {
+        this.#cancelTimer = this.#context.setTimer(graceMs, () => socket.destroy());
+        socket.end(() => socket.destroy());
+      }
+    });
+  }
+
+  #dial(): void {
+    const { limits, identity } = this.#context;
+    this.#clearTimer();
+    this.#state = 'dialling';
+    const socket = connect({
+      ...this.#address,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+    });
+    this.#socket = socket;
+    let errorCode: string | undefined;
+    const reply = new HandshakeBuffer(0);
+    socket.on('error', (error: NodeJS.ErrnoException) => (errorCode = error.code));
+    socket.on('end', () => socket.destroy());
+    socket.on('data', (chunk) => {
+      // A peer answers the hello and nothing else on a connection it accepted.
+      if (this.#state !== 'dialling') socket.destroy();
+      else this.#readReply(socket, reply, chunk);
+    });
+    socket.on('close', () => this.#onClose(socket, errorCode));
+    socket.setTimeout(limits.stallTimeoutMs, () => {
+      if (socket.writableLength > 0) socket.destroy();
+    });
+    socket.write(
+      encodeHello({
+        clusterId: identity.clusterId,
+        from: identity.nodeId,
+        to: this.#peer,
+        incarnation: identity.incarnation,
+        lane: this.#lane,
+        clientAddress: identity.clientAddress,
+        maxFrameBytes: limits.maxFrameBytes,
+        features: [],
+      }),
+    );
+    this.#cancelTimer = this.#context.setTimer(limits.dialTimeoutMs, () => socket.destroy());
+  }
+
+  #readReply(socket: Socket, reply: HandshakeBuffer, chunk: Uint8Array): void {
+    try {
+      reply.append(chunk);
+      if (!reply.isWhole()) return;
+      if (peerFrameKind(reply.bytes, 0) === PeerKind.refused) {
+        this.#reject(socket, decodeRefused(reply.bytes, 0, reply.bytes.length));
+        return;
+      }
+      const welcome = decodePeerWelcome(reply.bytes, 0, reply.bytes.length);
+      const objection =
+        welcome.version === PROTOCOL_VERSION
+          ? judgeWelcome(welcome, this.#context.identity, this.#peer)
+          : { code: 'INCOMPATIBLE_VERSION', message: `node ${this.#peer} chose version ${welcome.version}` };
+      if (objection === null) this.#onUp(welcome);
+      else this.#reject(socket, objection);
+    } catch (error) {
+      if (!CordwoodError.is(error)) throw error;
+      this.#reject(socket, {
+        code: error.code,
+        message: `what answers at the address of node ${this.#peer} is no cluster peer: ${error.message}`,
+      });
+    }
+  }
+
+  #reject(socket: Socket, refusal: Refusal): void {
+    // Whatever is wrong is not put right within milliseconds.
+    this.#quickRedials = 0;
+    this.#lost = false;
+    this.#backoffMs = this.#context.limits.maxRedialMs;
+    socket.destroy();
+    this.#host.rejected(refusal.code, refusal.message);
+  }
+
+  #onUp(welcome: PeerWelcome): void {
+    const { limits } = this.#context;
+    this.#clearTimer();
+    this.#state = 'up';
+    this.#lost = false;
+    this.#backoffMs = limits.minRedialMs;
+    this.#maxFrameBytes = Math.min(maxFrameBytesOf(limits, this.#lane), welcome.maxFrameBytes);
+    if (this.#lane === Lane.bulk) this.#watchIdle();
+    this.flush();
+    this.#host.up(this.#lane, welcome);
+  }
+
+  #onClose(socket: Socket, errorCode: string | undefined): void {
+    if (this.#socket !== socket) return;
+    this.#socket = null;
+    this.#clearTimer();
+    if (this.#state === 'closed') return;
+    const hadFrames = this.#partsBytes > 0;
+    const wasUp = this.#state === 'up';
+    this.#dropQueue();
+    this.#state = 'waiting';
+    if (wasUp && this.#lane !== Lane.bulk) {
+      this.#lost = true;
+      this.#quickRedials = QUICK_REDIALS;
+    }
+    const refused = this.#lost && errorCode === 'ECONNREFUSED';
+    if (refused) {
+      this.#lost = false;
+      this.#quickRedials = 0;
+    }
+    if (this.#lane === Lane.bulk) this.#state = 'idle';
+    else this.#redialLater();
+    // Told last: the listener may close the lane or send on it.
+    if (wasUp || hadFrames) this.#host.down(this.#lane);
+    if (refused) this.#host.refused();
+  }
+
+  #redialLater(): void {
+    if (this.#quickRedials > 0) {
+      // A dying process may still accept in the kernel for a moment, and reset then: ask again at once until the
+      // answer is clear.
+      const delayMs =
+        this.#quickRedials === QUICK_REDIALS ? 0 : 1 << (QUICK_REDIALS - 1 - this.#quickRedials);
+      this.#quickRedials--;
+      if (delayMs === 0) this.#dial();
+      else this.#cancelTimer = this.#context.setTimer(delayMs, () => this.#dial());
+      return;
+    }
+    this.#lost = false;
+    const { maxRedialMs } = this.#context.limits;
+    const delayMs = this.#backoffMs * (0.5 + this.#context.random() / 2);
+    this.#backoffMs = Math.min(this.#backoffMs * 2, maxRedialMs);
+    this.#cancelTimer = this.#context.setTimer(delayMs, () => this.#dial());
+  }
+
+  #watchIdle(): void {
+    this.#usedSinceCheck = false;
+    this.#cancelTimer = this.#context.setTimer(this.#context.limits.bulkIdleMs, () => {
+      if (this.#usedSinceCheck || this.queuedBytes > 0) this.#watchIdle();
+      else {
+        this.#cancelTimer = null;
+        this.#state = 'idle';
+        this.#socket?.destroy();
+        this.#socket = null;
+      }
+    });
+  }
+
+  #dropQueue(): void {
+    this.#parts = [];
+    this.#partsBytes = 0;
+  }
+
+  #clearTimer(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+  }
+}

@@ -1,0 +1,211 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+
+import type { Lane } from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import type { Hello, PeerIntroduction, PeerWelcome, Refusal } from '../../protocol/peer-handshake.ts';
+import type { Member, NodeId } from '../core/types.ts';
+import { judgeHello } from './handshake.ts';
+import { InboundConnection, type InboundHost } from './inbound.ts';
+import { type LinkHost, PeerLink } from './peer-link.ts';
+import type { Transport } from './transport.ts';
+import { type TcpTransportOptions, type TransportContext, transportContext } from './transport-options.ts';
+
+/** A `Transport` over TCP, listening. */
+export interface TcpTransport extends Transport {
+  /** Where it listens. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** How long frames that were sent just before `close()` may take to leave. */
+const CLOSE_GRACE_MS = 250;
+/** Causes remembered so that each is told once. */
+const MAX_CAUSES = 256;
+
+/**
+ * Listens for peers and connects to those named by `setPeers`. Each node sends on the connections it dialled and
+ * receives on those it accepted.
+ *
+ * @throws CordwoodError `ADDRESS_IN_USE`, or `BAD_OPTION` for an address that cannot be listened on.
+ *
+ * @example
+ * const transport = await createTcpTransport({ identity, listen: { host: '127.0.0.1', port: 0 }, events });
+ * transport.setPeers([{ id: 2, peerAddress: '127.0.0.1:22379' }]);
+ */
+export async function createTcpTransport(options: TcpTransportOptions): Promise<TcpTransport> {
+  const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000 });
+  const { host, port } = options.listen;
+  server.listen(port, host);
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw code === 'EADDRINUSE'
+      ? new CordwoodError('ADDRESS_IN_USE', `the peer address ${host}:${port} is in use`, { cause })
+      : new CordwoodError('BAD_OPTION', `cannot listen for peers on ${host}:${port}: ${message}`, { cause });
+  }
+  return new NetTransport(options, server);
+}
+
+class NetTransport implements TcpTransport, LinkHost, InboundHost {
+  readonly host: string;
+  readonly port: number;
+  readonly #options: TcpTransportOptions;
+  readonly #context: TransportContext;
+  readonly #server: Server;
+  readonly #links = new Map<NodeId, PeerLink>();
+  /** Links that peers were removed with, until their last frames have left. */
+  readonly #leaving = new Set<Promise<void>>();
+  /** Accepted connections: strangers have not introduced themselves yet. */
+  readonly #inbound = new Set<InboundConnection>();
+  #strangers = 0;
+  readonly #incarnations = new Map<NodeId, string>();
+  readonly #clientAddresses = new Map<NodeId, string>();
+  readonly #toldCauses = new Set<string>();
+  #closing: Promise<void> | null = null;
+
+  constructor(options: TcpTransportOptions, server: Server) {
+    const { address, port } = server.address() as AddressInfo;
+    this.host = address;
+    this.port = port;
+    this.#options = options;
+    this.#context = transportContext(options);
+    this.#server = server;
+    server.on('connection', (socket) => this.#accept(socket));
+    server.on('error', (error) => this.rejected(0, 'LISTEN_FAILED', error.message));
+  }
+
+  send(peer: NodeId, lane: Lane, parts: readonly Uint8Array[]): boolean {
+    return this.#links.get(peer)?.lane(lane).send(parts) ?? false;
+  }
+
+  flush(): void {
+    for (const link of this.#links.values()) {
+      link.lane(0).flush();
+      link.lane(1).flush();
+      link.lane(2).flush();
+    }
+  }
+
+  setPeers(members: readonly Member[]): void {
+    if (this.#closing !== null) return;
+    const wanted = new Map(members.map((member) => [member.id, member.peerAddress]));
+    wanted.delete(this.#context.identity.nodeId);
+    for (const [id, link] of this.#links) {
+      if (wanted.has(id)) continue;
+      this.#links.delete(id);
+      const leaving = link.close(CLOSE_GRACE_MS).finally(() => this.#leaving.delete(leaving));
+      this.#leaving.add(leaving);
+      for (const connection of this.#inbound) if (connection.peer === id) connection.destroy();
+    }
+    for (const [id, peerAddress] of wanted) {
+      try {
+        const link = this.#links.get(id);
+        if (link !== undefined) link.setAddress(peerAddress);
+        else this.#links.set(id, new PeerLink(this.#context, this, id, peerAddress));
+      } catch (error) {
+        // The address comes from the replicated configuration: a bad one must not stop this node.
+        if (!(error instanceof RangeError)) throw error;
+        this.rejected(id, 'BAD_ADDRESS', `node ${id}: ${error.message}`);
+      }
+    }
+  }
+
+  queuedBytes(peer: NodeId, lane: Lane): number {
+    return this.#links.get(peer)?.lane(lane).queuedBytes ?? 0;
+  }
+
+  clientAddress(peer: NodeId): string | undefined {
+    return this.#clientAddresses.get(peer);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    for (const connection of this.#inbound) connection.destroy();
+    const links = [...this.#links.values()];
+    this.#links.clear();
+    await Promise.all([...links.map((link) => link.close(CLOSE_GRACE_MS)), ...this.#leaving]);
+    await closed;
+  }
+
+  #accept(socket: Socket): void {
+    // Whoever opens connections and says nothing must not keep peers out for longer than the deadline.
+    if (this.#strangers >= this.#context.limits.maxStrangers || this.#closing !== null) {
+      socket.destroy();
+      return;
+    }
+    this.#strangers++;
+    this.#inbound.add(new InboundConnection(this.#context, this, socket));
+  }
+
+  // — LinkHost —
+
+  up(peer: NodeId, lane: Lane, welcome: PeerWelcome): void {
+    this.#learn(welcome);
+    if (this.#closing === null) this.#options.events.onUp(peer, lane);
+  }
+
+  down(peer: NodeId, lane: Lane): void {
+    if (this.#closing === null) this.#options.events.onDown(peer, lane);
+  }
+
+  refused(peer: NodeId): void {
+    if (this.#closing === null) this.#options.events.onRefused(peer);
+  }
+
+  // — InboundHost —
+
+  judge(hello: Hello): Refusal | null {
+    const refusal = judgeHello(hello, this.#context.identity, (id) => this.#links.has(id));
+    return refusal ?? this.#options.checkPeer?.(hello) ?? null;
+  }
+
+  established(connection: InboundConnection, hello: Hello): void {
+    this.#strangers--;
+    // A peer has one connection for each lane; a new one means that it gave up the old one.
+    for (const other of this.#inbound) {
+      if (other !== connection && other.peer === hello.from && other.lane === hello.lane) other.destroy();
+    }
+    this.#learn(hello);
+    this.#links.get(hello.from)?.nudge();
+  }
+
+  frame(peer: NodeId, lane: Lane, bytes: Uint8Array, start: number, end: number): void {
+    this.#options.events.onFrame(peer, lane, bytes, start, end);
+  }
+
+  closed(connection: InboundConnection): void {
+    if (connection.peer === 0) this.#strangers--;
+    this.#inbound.delete(connection);
+  }
+
+  // — both —
+
+  rejected(peer: NodeId, code: string, message: string): void {
+    const cause = `${peer} ${code} ${message}`;
+    if (this.#closing !== null || this.#toldCauses.has(cause)) return;
+    if (this.#toldCauses.size >= MAX_CAUSES) this.#toldCauses.clear();
+    this.#toldCauses.add(cause);
+    this.#options.events.onRejected(peer, code, message);
+  }
+
+  #learn(other: PeerIntroduction): void {
+    this.#clientAddresses.set(other.from, other.clientAddress);
+    const known = this.#incarnations.get(other.from);
+    if (known === undefined) this.#incarnations.set(other.from, other.incarnation);
+    else if (known !== other.incarnation) {
+      this.rejected(
+        other.from,
+        'INCARNATION_CHANGED',
+        `node ${other.from} came back with another data directory (${other.incarnation} instead of ${known})`,
+      );
+    }
+  }
+}

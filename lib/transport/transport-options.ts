@@ -1,0 +1,84 @@
+import { Lane } from '../../protocol/constants.ts';
+import type { Hello, Refusal } from '../../protocol/peer-handshake.ts';
+import type { PeerIdentity, TransportEvents } from './transport.ts';
+
+export interface TcpTransportOptions {
+  readonly identity: PeerIdentity;
+  /** Where to listen for peers; port 0 takes a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly events: TransportEvents;
+  /** Asked about every peer that passed the transport's own checks; a refusal is sent to it. */
+  readonly checkPeer?: (hello: Hello) => Refusal | null;
+  readonly limits?: Partial<TransportLimits>;
+  /** Default: `setTimeout`. Returns the way to cancel. */
+  readonly setTimer?: SetTimer;
+  /** Spreads redials; default `Math.random`. */
+  readonly random?: () => number;
+}
+
+export type SetTimer = (delayMs: number, callback: () => void) => () => void;
+
+export interface TransportLimits {
+  /** An accepted connection must have introduced itself by then. */
+  readonly acceptTimeoutMs: number;
+  /** A dialled connection must be open and answered by then. */
+  readonly dialTimeoutMs: number;
+  readonly minRedialMs: number;
+  readonly maxRedialMs: number;
+  /** A connection whose peer takes no bytes for so long is given up. */
+  readonly stallTimeoutMs: number;
+  /** The bulk lane is closed after so long without use. */
+  readonly bulkIdleMs: number;
+  /** Largest frame taken, and announced to peers. */
+  readonly maxFrameBytes: number;
+  /** Bytes queued on one lane to one peer. */
+  readonly maxQueuedBytes: readonly [control: number, data: number, bulk: number];
+  /** Accepted connections that have not introduced themselves. */
+  readonly maxStrangers: number;
+}
+
+/** Frames of the control lane are small; a larger one would hold up heartbeats. */
+export const MAX_CONTROL_FRAME_BYTES: number = 1 << 20;
+
+const defaults: TransportLimits = {
+  acceptTimeoutMs: 5_000,
+  dialTimeoutMs: 2_000,
+  minRedialMs: 50,
+  maxRedialMs: 1_000,
+  stallTimeoutMs: 10_000,
+  bulkIdleMs: 30_000,
+  maxFrameBytes: (16 << 20) + (64 << 10),
+  maxQueuedBytes: [1 << 20, 64 << 20, 8 << 20],
+  maxStrangers: 64,
+};
+
+/** Options with every default filled in: what the parts of the transport share. */
+export interface TransportContext {
+  readonly identity: PeerIdentity;
+  readonly limits: TransportLimits;
+  readonly setTimer: SetTimer;
+  readonly random: () => number;
+}
+
+export function transportContext(options: TcpTransportOptions): TransportContext {
+  return {
+    identity: options.identity,
+    limits: { ...defaults, ...options.limits },
+    setTimer: options.setTimer ?? systemTimer,
+    random: options.random ?? Math.random,
+  };
+}
+
+/** Largest frame taken on a lane. */
+export function maxFrameBytesOf(limits: TransportLimits, lane: Lane): number {
+  return lane === Lane.control
+    ? Math.min(MAX_CONTROL_FRAME_BYTES, limits.maxFrameBytes)
+    : limits.maxFrameBytes;
+}
+
+const systemTimer: SetTimer = (delayMs, callback) => {
+  const handle = setTimeout(callback, delayMs);
+  return () => {
+    clearTimeout(handle);
+  };
+};
