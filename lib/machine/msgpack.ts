@@ -1,0 +1,276 @@
+import type { ByteWriter } from '../../protocol/byte-writer.ts';
+
+/**
+ * The little of msgpack that the hot path needs: where a value ends, and the few values results are made of.
+ * Nothing here builds objects; whoever wants objects uses a decoder.
+ */
+
+/** `msgpackEnd`: the bytes stop before the value does. */
+export const TRUNCATED = -1;
+/** `msgpackEnd`: no msgpack value starts like this, or it is nested too deeply. */
+export const INVALID = -2;
+
+const MAX_DEPTH = 256;
+/** Values still to come on each open level. Float64 because a map32 announces up to 2^33. */
+const open = new Float64Array(MAX_DEPTH);
+
+/**
+ * Where the msgpack value that starts at `at` ends, or `TRUNCATED` or `INVALID`. Looks at structure only (the text
+ * of a str need not be UTF-8), allocates nothing and never reads at or behind `end`. A value that is no array or
+ * map has depth 0; `maxDepth` is at most 256.
+ */
+export function msgpackEnd(bytes: Uint8Array, at: number, end: number, maxDepth: number): number {
+  if (at >= end) return TRUNCATED;
+  const tag = bytes[at]!;
+  if (tag < 0x80 || tag >= 0xe0) return at + 1;
+  if (tag >= 0xa0 && tag < 0xc0) {
+    const after = at + 1 + (tag & 0x1f);
+    return after <= end ? after : TRUNCATED;
+  }
+  if (isContainer(tag)) return containerEnd(bytes, at, end, maxDepth);
+  return scalarEnd(bytes, at, end);
+}
+
+function isContainer(tag: number): boolean {
+  return (tag >= 0x80 && tag < 0xa0) || (tag >= 0xdc && tag <= 0xdf);
+}
+
+function scalarEnd(bytes: Uint8Array, at: number, end: number): number {
+  const tag = bytes[at]!;
+  let after: number;
+  if (tag < 0x80 || tag >= 0xe0) after = at + 1;
+  else if (tag < 0xc0) after = at + 1 + (tag & 0x1f);
+  else {
+    switch (tag) {
+      case 0xc0: // nil
+      case 0xc2: // false
+      case 0xc3: // true
+        after = at + 1;
+        break;
+      case 0xcc: // uint8
+      case 0xd0: // int8
+        after = at + 2;
+        break;
+      case 0xcd: // uint16
+      case 0xd1: // int16
+      case 0xd4: // fixext1
+        after = at + 3;
+        break;
+      case 0xca: // float32
+      case 0xce: // uint32
+      case 0xd2: // int32
+        after = at + 5;
+        break;
+      case 0xcb: // float64
+      case 0xcf: // uint64
+      case 0xd3: // int64
+        after = at + 9;
+        break;
+      case 0xd5: // fixext2
+        after = at + 4;
+        break;
+      case 0xd6: // fixext4
+        after = at + 6;
+        break;
+      case 0xd7: // fixext8
+        after = at + 10;
+        break;
+      case 0xd8: // fixext16
+        after = at + 18;
+        break;
+      case 0xc4: // bin8
+      case 0xd9: // str8
+        if (at + 2 > end) return TRUNCATED;
+        after = at + 2 + bytes[at + 1]!;
+        break;
+      case 0xc5: // bin16
+      case 0xda: // str16
+        if (at + 3 > end) return TRUNCATED;
+        after = at + 3 + bigEndian(bytes, at + 1, 2);
+        break;
+      case 0xc6: // bin32
+      case 0xdb: // str32
+        if (at + 5 > end) return TRUNCATED;
+        after = at + 5 + bigEndian(bytes, at + 1, 4);
+        break;
+      case 0xc7: // ext8
+        if (at + 2 > end) return TRUNCATED;
+        after = at + 3 + bytes[at + 1]!;
+        break;
+      case 0xc8: // ext16
+        if (at + 3 > end) return TRUNCATED;
+        after = at + 4 + bigEndian(bytes, at + 1, 2);
+        break;
+      case 0xc9: // ext32
+        if (at + 5 > end) return TRUNCATED;
+        after = at + 6 + bigEndian(bytes, at + 1, 4);
+        break;
+      default: // 0xc1 is the one tag msgpack never uses
+        return INVALID;
+    }
+  }
+  return after <= end ? after : TRUNCATED;
+}
+
+/** Arrays and maps, with a counter for each open level in place of recursion: hostile nesting costs no stack. */
+function containerEnd(bytes: Uint8Array, at: number, end: number, maxDepth: number): number {
+  let depth = 0;
+  for (;;) {
+    if (at >= end) return TRUNCATED;
+    const tag = bytes[at]!;
+    if (isContainer(tag)) {
+      const header = tag < 0xa0 ? 1 : tag === 0xdc || tag === 0xde ? 3 : 5;
+      if (at + header > end) return TRUNCATED;
+      let values = header === 1 ? tag & 0x0f : bigEndian(bytes, at + 1, header - 1);
+      if (tag < 0x90 || tag >= 0xde) values *= 2;
+      at += header;
+      if (depth >= maxDepth) return INVALID;
+      // Every value takes at least one byte, so a count the rest cannot hold needs no walk.
+      if (values > end - at) return TRUNCATED;
+      if (values > 0) {
+        open[depth++] = values;
+        continue;
+      }
+    } else {
+      at = scalarEnd(bytes, at, end);
+      if (at < 0) return at;
+    }
+    while (depth > 0 && --open[depth - 1]! === 0) depth--;
+    if (depth === 0) return at;
+  }
+}
+
+/** An unsigned integer of `size` (1 … 4) bytes, most significant first, as msgpack writes all its numbers. */
+export function bigEndian(bytes: Uint8Array, at: number, size: number): number {
+  let value = 0;
+  for (let i = 0; i < size; i++) value = value * 256 + bytes[at + i]!;
+  return value;
+}
+
+/** Bytes of the header of a str, array or map whose first byte is `tag` (which must be one of those). */
+export function headerBytes(tag: number): number {
+  if (tag < 0xc0) return 1;
+  if (tag === 0xd9) return 2;
+  return tag === 0xda || tag === 0xdc || tag === 0xde ? 3 : 5;
+}
+
+/** Text bytes of the str at `at` in any of its forms; negative: no str, or cut off. */
+export function strLength(bytes: Uint8Array, at: number, end: number): number {
+  if (at >= end) return TRUNCATED;
+  const tag = bytes[at]!;
+  if ((tag & 0xe0) !== 0xa0 && (tag < 0xd9 || tag > 0xdb)) return INVALID;
+  return sized(bytes, at, end, tag & 0x1f, 1);
+}
+
+/** Elements of the array at `at` in any of its forms; negative: no array, or cut off. */
+export function arrayLength(bytes: Uint8Array, at: number, end: number): number {
+  if (at >= end) return TRUNCATED;
+  const tag = bytes[at]!;
+  if ((tag & 0xf0) !== 0x90 && tag !== 0xdc && tag !== 0xdd) return INVALID;
+  return sized(bytes, at, end, tag & 0x0f, 0);
+}
+
+/** Pairs of the map at `at` in any of its forms; negative: no map, or cut off. */
+export function mapLength(bytes: Uint8Array, at: number, end: number): number {
+  if (at >= end) return TRUNCATED;
+  const tag = bytes[at]!;
+  if ((tag & 0xf0) !== 0x80 && tag !== 0xde && tag !== 0xdf) return INVALID;
+  return sized(bytes, at, end, tag & 0x0f, 0);
+}
+
+/** The length a header announces; `unit` 1: in bytes that must be there, 0: in values. */
+function sized(bytes: Uint8Array, at: number, end: number, fixed: number, unit: number): number {
+  const header = headerBytes(bytes[at]!);
+  if (at + header > end) return TRUNCATED;
+  const length = header === 1 ? fixed : bigEndian(bytes, at + 1, header - 1);
+  return unit === 1 && at + header + length > end ? TRUNCATED : length;
+}
+
+/** The integer at `at` if it is a whole number from 0 to 2^53 − 1 in any of its forms; otherwise negative. */
+export function readUint(bytes: Uint8Array, at: number, end: number): number {
+  const after = msgpackEnd(bytes, at, end, 0);
+  if (after < 0) return after;
+  const tag = bytes[at]!;
+  if (tag < 0x80) return tag;
+  if (tag >= 0xcc && tag <= 0xce) return bigEndian(bytes, at + 1, after - at - 1);
+  if (tag >= 0xd0 && tag <= 0xd2) return bytes[at + 1]! < 0x80 ? bigEndian(bytes, at + 1, after - at - 1) : INVALID;
+  if (tag !== 0xcf && tag !== 0xd3) return INVALID;
+  const value = bigEndian(bytes, at + 1, 4) * 4294967296 + bigEndian(bytes, at + 5, 4);
+  return value <= Number.MAX_SAFE_INTEGER ? value : INVALID;
+}
+
+export function writeNil(out: ByteWriter): void {
+  out.u8(0xc0);
+}
+
+export function writeBool(out: ByteWriter, value: boolean): void {
+  out.u8(value ? 0xc3 : 0xc2);
+}
+
+/** A safe integer >= 0 in its shortest form. */
+export function writeUint(out: ByteWriter, value: number): void {
+  out.ensure(9);
+  const b = out.buffer;
+  let at = out.position;
+  if (value < 0x80) b[at++] = value;
+  else if (value < 0x100) {
+    b[at++] = 0xcc;
+    b[at++] = value;
+  } else if (value < 0x10000) {
+    b[at++] = 0xcd;
+    b[at++] = value >>> 8;
+    b[at++] = value;
+  } else if (value < 0x100000000) {
+    b[at++] = 0xce;
+    at = writeBigEndian32(b, at, value);
+  } else {
+    b[at++] = 0xcf;
+    at = writeBigEndian32(b, at, Math.floor(value / 4294967296));
+    at = writeBigEndian32(b, at, value >>> 0);
+  }
+  out.position = at;
+}
+
+function writeBigEndian32(b: Uint8Array, at: number, value: number): number {
+  b[at] = value >>> 24;
+  b[at + 1] = value >>> 16;
+  b[at + 2] = value >>> 8;
+  b[at + 3] = value;
+  return at + 4;
+}
+
+/** A str of the UTF-8 bytes `source[start, end)`, with the shortest header. */
+export function writeStrBytes(out: ByteWriter, source: Uint8Array, start: number, end: number): void {
+  const length = end - start;
+  if (length < 32) out.u8(0xa0 | length);
+  else if (length < 0x100) out.u8(0xd9).u8(length);
+  else if (length < 0x10000) out.u8(0xda).u8(length >>> 8).u8(length);
+  else {
+    out.u8(0xdb).ensure(4);
+    out.position = writeBigEndian32(out.buffer, out.position, length);
+  }
+  out.bytes(source, start, end);
+}
+
+/** A str of `text`. */
+export function writeText(out: ByteWriter, text: string): void {
+  const bytes = Buffer.from(text, 'utf8');
+  writeStrBytes(out, bytes, 0, bytes.length);
+}
+
+/** An array header in its shortest form. */
+export function writeArrayHeader(out: ByteWriter, length: number): void {
+  if (length < 16) out.u8(0x90 | length);
+  else if (length < 0x10000) out.u8(0xdc).u8(length >>> 8).u8(length);
+  else writeWideArrayHeader(out, length);
+}
+
+/** An array header in its five-byte form, for counts that are patched in afterwards with `patchWideArrayHeader`. */
+export function writeWideArrayHeader(out: ByteWriter, length: number): void {
+  out.u8(0xdd).ensure(4);
+  out.position = writeBigEndian32(out.buffer, out.position, length);
+}
+
+export function patchWideArrayHeader(out: ByteWriter, at: number, length: number): void {
+  writeBigEndian32(out.buffer, at + 1, length);
+}

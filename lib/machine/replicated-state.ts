@@ -1,0 +1,370 @@
+import { createHash } from 'node:crypto';
+import { ByteWriter, readU16, readU32, readU64, writeU32 } from '../../protocol/byte-writer.ts';
+import {
+  FRAME_HEADER_BYTES,
+  Kind,
+  Limits,
+  Status,
+  WRITE_HEADER_BYTES,
+} from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import { KeyedAnswers } from './keyed-answers.ts';
+import { writeNil, writeText, writeUint } from './msgpack.ts';
+import { readOpenRequest } from './open-request.ts';
+import type { SessionLimits } from './session-limits.ts';
+import { defaultSessionLimits, fairShareBytes, MAX_SCATTERED_REFUSALS } from './session-limits.ts';
+import type { Session } from './session.ts';
+import { ABSENT, REFUSED, roundTtl } from './session.ts';
+import { SessionTable } from './session-table.ts';
+import { hashSnapshot } from './snapshot-stream.ts';
+import { readState, StateSnapshot } from './state-snapshot.ts';
+import type { ApplyMeta, SnapshotView, StateMachine } from './state-machine.ts';
+
+/** A stretch of a batch whose answers go to one place. */
+export interface ReplyRun {
+  /** Offset in the batch (counted from its start) at which the stretch ends. */
+  readonly end: number;
+  /** Where its response frames go; null: nobody waits any more. */
+  readonly out: ByteWriter | null;
+}
+
+/** Highest status a machine may answer with. */
+const MAX_MACHINE_STATUS = 63;
+
+/**
+ * What every replica holds: the session layer in front of a machine, and the machine. Fed with committed entries in
+ * order, it runs each command exactly once, however often it comes, and remembers the answers.
+ *
+ * Everything it does follows from the entries alone: two replicas that applied the same entries are equal, answers
+ * included, and so is one that started from a snapshot. Every answer's body is one msgpack value.
+ *
+ * After a failure (a machine that threw, a batch that is no sequence of frames, a restore that broke off) it
+ * refuses all further work with `MACHINE_FAILED`; only a restore brings it back.
+ */
+export class ReplicatedState {
+  readonly machine: StateMachine;
+  readonly limits: SessionLimits;
+  #sessions = new SessionTable();
+  #keyed = new KeyedAnswers();
+  #appliedIndex = 0;
+  #timeMs = 0;
+  /** Why nothing can be applied or asked. */
+  #failure: CordwoodError | null = null;
+  /** Takes the answers nobody waits for; sessions keep them all the same. */
+  readonly #unread = new ByteWriter(64 * 1024);
+
+  constructor(machine: StateMachine, limits: Partial<SessionLimits> = {}) {
+    this.machine = machine;
+    this.limits = { ...defaultSessionLimits, ...limits };
+  }
+
+  /** Index of the last entry applied. */
+  get appliedIndex(): number {
+    return this.#appliedIndex;
+  }
+
+  /** The cluster's clock as of the last entry. */
+  get timeMs(): number {
+    return this.#timeMs;
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.count;
+  }
+
+  /**
+   * Applies one batch: `bytes[start, end)` are whole write frames. `runs`, in order, say where the response frames
+   * go; frames behind the last run have no reader. Throws `MACHINE_FAILED` if the machine throws, or the batch is
+   * broken or out of order: the node must stop.
+   */
+  applyBatch(bytes: Uint8Array, start: number, end: number, meta: ApplyMeta, runs: readonly ReplyRun[]): void {
+    this.#enter(meta);
+    let session: Session | undefined;
+    let nextRun = 0;
+    let runEnd = start;
+    let reader: ByteWriter | null = null;
+    let at = start;
+    while (at < end) {
+      const frameEnd = at + 4 + (end - at < WRITE_HEADER_BYTES ? 0 : readU32(bytes, at));
+      if (frameEnd - at < WRITE_HEADER_BYTES || frameEnd > end) {
+        throw this.#fail(`entry ${meta.index} is no sequence of frames`);
+      }
+      while (at >= runEnd) {
+        const run = nextRun < runs.length ? runs[nextRun++]! : undefined;
+        runEnd = run === undefined ? Infinity : start + run.end;
+        reader = run === undefined ? null : run.out;
+      }
+      let out: ByteWriter;
+      if (reader === null) {
+        out = this.#unread;
+        out.position = 0;
+      } else out = reader;
+      const header = out.position;
+      out.ensure(FRAME_HEADER_BYTES);
+      out.position = header + FRAME_HEADER_BYTES;
+
+      let status: number;
+      const kind = bytes[at + 4]!;
+      const sessionId = readU64(bytes, at + 16);
+      if (sessionId !== 0 && (kind === Kind.command || kind === Kind.keepAlive)) {
+        // Frames of one session mostly come one behind the other: it is looked up once for all of them.
+        if (session === undefined || session.id !== sessionId) {
+          session = this.#sessions.get(sessionId);
+          if (session !== undefined) this.#sessions.use(session, this.#timeMs);
+        }
+        if (session === undefined) {
+          writeNil(out);
+          status = Status.sessionExpired;
+        } else {
+          const charged = session.chargedBytes;
+          status =
+            kind === Kind.command
+              ? this.#command(session, bytes, at, frameEnd, out, meta)
+              : keepAlive(session, bytes, at, out);
+          this.#sessions.chargedBytes += session.chargedBytes - charged;
+          if (session.refused !== null && session.refused.size > MAX_SCATTERED_REFUSALS) {
+            this.#sessions.remove(session);
+            session = undefined;
+          }
+        }
+      } else if (kind === Kind.command) {
+        status = this.#run(bytes, at + WRITE_HEADER_BYTES, frameEnd, out, meta);
+      } else {
+        // It may end the session at hand.
+        session = undefined;
+        status = this.#other(kind, bytes, at, frameEnd, out, meta);
+      }
+      finishResponse(out, header, status, bytes, at);
+      at = frameEnd;
+    }
+  }
+
+  /** Applies an entry that carries no commands: only index and clock move on. */
+  applyEmpty(meta: ApplyMeta): void {
+    this.#enter(meta);
+  }
+
+  /** Answers one whole query frame, `bytes[start, end)`, with a response frame. Throws `MACHINE_FAILED`. */
+  query(bytes: Uint8Array, start: number, end: number, out: ByteWriter): void {
+    if (this.#failure !== null) throw this.#failure;
+    const header = out.position;
+    out.ensure(FRAME_HEADER_BYTES);
+    out.position = header + FRAME_HEADER_BYTES;
+    let status: number;
+    try {
+      status = this.machine.query(bytes, start + FRAME_HEADER_BYTES, end, out);
+    } catch (error) {
+      out.position = header;
+      throw this.#fail(`machine "${this.machine.name}" threw in query: ${String(error)}`, error);
+    }
+    this.#checkStatus(status);
+    finishResponse(out, header, status, bytes, start);
+  }
+
+  /**
+   * An immutable view of everything as it is now: sessions and their answers, idempotency keys, clock, applied
+   * index and the machine. Takes constant time, apart from what the machine needs.
+   */
+  snapshot(): SnapshotView {
+    if (this.#failure !== null) throw this.#failure;
+    const { name, version } = this.machine;
+    return new StateSnapshot(
+      { machine: name, version, appliedIndex: this.#appliedIndex, timeMs: this.#timeMs },
+      this.#sessions,
+      this.#keyed,
+      this.machine.snapshot(),
+    );
+  }
+
+  /**
+   * Replaces everything by a snapshot's. Rejects with `SNAPSHOT_DAMAGED`, or `MACHINE_FAILED` if it is another
+   * machine's. If the machine had seen any of it by then, this state is unusable until a restore succeeds; before
+   * that nothing has changed. Must not run beside anything else.
+   */
+  async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const restored = await readState(chunks, this.machine, () => {
+      this.#fail('a restore was begun and did not end well');
+    });
+    this.#sessions = restored.sessions;
+    this.#keyed = restored.keyed;
+    this.#appliedIndex = restored.appliedIndex;
+    this.#timeMs = restored.timeMs;
+    this.#failure = null;
+  }
+
+  /** SHA-256 (hex) of everything. Equal on replicas that applied the same entries. Reads the whole state. */
+  hash(): string {
+    return hashSnapshot(this.snapshot());
+  }
+
+  #enter(meta: ApplyMeta): void {
+    if (this.#failure !== null) throw this.#failure;
+    if (meta.index !== this.#appliedIndex + 1) {
+      throw this.#fail(`entry ${meta.index} came behind entry ${this.#appliedIndex}`);
+    }
+    this.#appliedIndex = meta.index;
+    if (meta.timeMs > this.#timeMs) this.#timeMs = meta.timeMs;
+    this.#sessions.expire(this.#timeMs);
+    this.#keyed.expire(this.#timeMs, this.limits.keyTtlMs);
+  }
+
+  /** A command under a session: runs it unless it ran before, was refused before, or must be refused now. */
+  #command(
+    session: Session,
+    bytes: Uint8Array,
+    at: number,
+    frameEnd: number,
+    out: ByteWriter,
+    meta: ApplyMeta,
+  ): number {
+    const seq = readU64(bytes, at + 24);
+    if (seq === 0 || seq > Number.MAX_SAFE_INTEGER - 1) return malformed(out, 'seq counts from 1');
+    const window = readU32(bytes, at + 12);
+    if (seq - window > session.low) session.acknowledge(seq - window);
+    if (seq < session.low) {
+      writeNil(out);
+      return Status.alreadyAcked;
+    }
+    const slot = session.find(seq);
+    if (slot >= 0) {
+      session.writeBody(slot, out);
+      return session.statusAt(slot);
+    }
+    if (slot === REFUSED || this.#isFull(session, seq)) {
+      const body = out.position;
+      writeNil(out);
+      if (slot === ABSENT) {
+        // One seq, one outcome: a retry must not be executed because there is room by then.
+        if (seq <= session.next && seq - session.low < Limits.maxSessionWindow) {
+          session.record(seq, Status.sessionFull, out.buffer, body, out.position);
+        } else session.refuse(seq);
+      }
+      return Status.sessionFull;
+    }
+    const body = out.position;
+    const status = this.#run(bytes, at + WRITE_HEADER_BYTES, frameEnd, out, meta);
+    session.record(seq, status, out.buffer, body, out.position);
+    return status;
+  }
+
+  /** Whether the answer to `seq` finds no place in the session. */
+  #isFull(session: Session, seq: number): boolean {
+    if (seq - session.low >= Limits.maxSessionWindow || session.bodyBytes >= this.limits.maxSessionBytes) return true;
+    const growth = seq < session.next ? 0 : 16 * (seq + 1 - session.next);
+    if (this.#sessions.chargedBytes + growth <= this.limits.maxAnswerBytes) return false;
+    return session.chargedBytes + growth > fairShareBytes(this.limits, this.#sessions.count);
+  }
+
+  /** Kinds other than commands under (or without) a session. */
+  #other(
+    kind: number,
+    bytes: Uint8Array,
+    at: number,
+    frameEnd: number,
+    out: ByteWriter,
+    meta: ApplyMeta,
+  ): number {
+    const sessionId = readU64(bytes, at + 16);
+    if (kind === Kind.closeSession) {
+      const session = this.#sessions.get(sessionId);
+      writeNil(out);
+      if (session === undefined) return Status.sessionExpired;
+      this.#sessions.remove(session);
+      return Status.ok;
+    }
+    if (kind === Kind.keepAlive) return malformed(out, 'keepAlive needs a session');
+    if (sessionId !== 0) return malformed(out, 'this kind of frame has session 0');
+    if (kind === Kind.openSession) return this.#open(bytes, at + WRITE_HEADER_BYTES, frameEnd, out);
+    if (kind === Kind.keyedCommand) return this.#keyedCommand(bytes, at + WRITE_HEADER_BYTES, frameEnd, out, meta);
+    return malformed(out, 'unknown kind of frame');
+  }
+
+  #open(bytes: Uint8Array, start: number, end: number, out: ByteWriter): number {
+    const request = readOpenRequest(bytes, start, end);
+    if (request === undefined) return malformed(out, 'openSession takes a map of ttlMs and nonce');
+    const sessions = this.#sessions;
+    let session = request.nonce === '' ? undefined : sessions.byNonce(request.nonce);
+    if (session !== undefined) sessions.use(session, this.#timeMs);
+    else {
+      if (sessions.count >= this.limits.maxSessions) sessions.evictOldest();
+      session = sessions.open(roundTtl(request.ttlMs ?? this.limits.defaultTtlMs), request.nonce, this.#timeMs);
+    }
+    writeUint(out, session.id);
+    return Status.ok;
+  }
+
+  #keyedCommand(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta: ApplyMeta): number {
+    const keyBytes = end - start < 2 ? 0 : readU16(bytes, start);
+    const body = start + 2 + keyBytes;
+    if (keyBytes === 0 || keyBytes > Limits.maxIdempotencyKeyBytes || body > end) {
+      return malformed(out, 'an idempotency key has 1 to 255 bytes');
+    }
+    const key = Buffer.from(bytes.slice(start + 2, body)).toString('latin1');
+    const digest = createHash('sha256').update(bytes.subarray(body, end)).digest('binary');
+    const known = this.#keyed.get(key);
+    if (known !== undefined) {
+      if (known.digest !== digest) {
+        writeNil(out);
+        return Status.keyReused;
+      }
+      out.bytes(known.body);
+      return known.status;
+    }
+    const bodyStart = out.position;
+    const status = this.#run(bytes, body, end, out, meta);
+    const answer = Buffer.from(out.buffer.subarray(bodyStart, out.position));
+    this.#keyed.makeRoom(key.length + answer.length, this.limits.maxKeys, this.limits.maxKeyBytes);
+    this.#keyed.add(key, digest, status, answer, this.#timeMs);
+    return status;
+  }
+
+  #run(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta: ApplyMeta): number {
+    let status: number;
+    try {
+      status = this.machine.apply(bytes, start, end, out, meta);
+    } catch (error) {
+      throw this.#fail(`machine "${this.machine.name}" threw in apply: ${String(error)}`, error);
+    }
+    this.#checkStatus(status);
+    return status;
+  }
+
+  #checkStatus(status: number): void {
+    if (status >= 0 && status <= MAX_MACHINE_STATUS) return;
+    throw this.#fail(`machine "${this.machine.name}" answered with status ${status}`);
+  }
+
+  #fail(reason: string, cause?: unknown): CordwoodError {
+    this.#failure = new CordwoodError('MACHINE_FAILED', `The replicated state cannot go on: ${reason}.`, { cause });
+    return this.#failure;
+  }
+}
+
+/** Besides keeping the session, says which answers the client has: all below seq − window. */
+function keepAlive(session: Session, bytes: Uint8Array, at: number, out: ByteWriter): number {
+  const seq = readU64(bytes, at + 24);
+  if (seq > Number.MAX_SAFE_INTEGER - 1) return malformed(out, 'seq is too large');
+  session.acknowledge(seq - readU32(bytes, at + 12));
+  session.trim();
+  writeNil(out);
+  return Status.ok;
+}
+
+function malformed(out: ByteWriter, message: string): number {
+  writeText(out, message);
+  return Status.malformed;
+}
+
+/** Fills in the header of the response whose body ends at `out.position`. */
+function finishResponse(out: ByteWriter, header: number, status: number, request: Uint8Array, at: number): void {
+  const b = out.buffer;
+  writeU32(b, header, out.position - header - 4);
+  b[header + 4] = Kind.response;
+  b[header + 5] = status;
+  b[header + 6] = 0;
+  b[header + 7] = 0;
+  b[header + 8] = request[at + 8]!;
+  b[header + 9] = request[at + 9]!;
+  b[header + 10] = request[at + 10]!;
+  b[header + 11] = request[at + 11]!;
+}

@@ -1,0 +1,31 @@
+/** Smallest and largest slab. Sizes are powers of two. */
+export const MIN_SLAB_BYTES = 64;
+export const MAX_SLAB_BYTES = 256 * 1024;
+
+/** Bytes of free slabs kept of each size. */
+const FREE_BYTES_PER_SIZE = 1024 * 1024;
+const MAX_FREE_PER_SIZE = 256;
+const SMALLEST_SHIFT = 31 - Math.clz32(MIN_SLAB_BYTES);
+const SIZES = 31 - Math.clz32(MAX_SLAB_BYTES) - SMALLEST_SHIFT + 1;
+
+/**
+ * Free slabs of all stacks together, so that a stack that grows and shrinks around the edge of a slab does not
+ * allocate each time, and an emptied stack holds no memory of its own. Bounded to a few megabytes.
+ */
+export class SlabPool {
+  readonly #free: Buffer[][] = Array.from({ length: SIZES }, () => []);
+
+  /** A slab of the smallest size that holds `bytes` (at most the largest size). Its content is arbitrary. */
+  take(bytes: number): Buffer {
+    const wanted = Math.min(Math.max(bytes, MIN_SLAB_BYTES), MAX_SLAB_BYTES);
+    const shift = 32 - Math.clz32(wanted - 1);
+    return this.#free[shift - SMALLEST_SHIFT]!.pop() ?? Buffer.allocUnsafeSlow(2 ** shift);
+  }
+
+  /** Takes back a slab nobody refers to any more. */
+  give(slab: Buffer): void {
+    if (slab.length < MIN_SLAB_BYTES) return;
+    const free = this.#free[31 - Math.clz32(slab.length) - SMALLEST_SHIFT]!;
+    if (free.length < MAX_FREE_PER_SIZE && (free.length + 1) * slab.length <= FREE_BYTES_PER_SIZE) free.push(slab);
+  }
+}

@@ -1,0 +1,273 @@
+import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import { copyBytes } from '../../protocol/byte-writer.ts';
+import type { Tracked } from './live-views.ts';
+import type { SlabPool } from './slab-pool.ts';
+import { MAX_SLAB_BYTES } from './slab-pool.ts';
+
+/** A stack's first slab grows by copying up to this size; later slabs are chained. */
+const MAX_FIRST_SLAB_BYTES = 4096;
+const NO_SLAB = Buffer.alloc(0);
+const trailer = Buffer.alloc(8);
+
+/** Bytes an item of `length` bytes takes in a stack. */
+export function itemBytes(length: number): number {
+  return length + trailerBytes(length);
+}
+
+/** Bytes of the length trailer behind a value of `length` bytes. */
+export function trailerBytes(length: number): number {
+  return length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x200000 ? 3 : length < 0x10000000 ? 4 : 5;
+}
+
+/** Writes the trailer of `length` to `target` and returns its size. */
+export function writeTrailer(target: Uint8Array, length: number): number {
+  const size = trailerBytes(length);
+  let rest = length;
+  // The byte read first stands last; every byte but the outermost says that another stands before it.
+  for (let i = size - 1; i > 0; i--) {
+    target[i] = (rest & 0x7f) | 0x80;
+    rest = Math.floor(rest / 128);
+  }
+  target[0] = rest;
+  return size;
+}
+
+/** A stack's content as it was, sharing the slabs. */
+export interface StackCapture {
+  readonly id: number;
+  readonly name: Uint8Array;
+  readonly size: number;
+  /** Length of the stream in the slabs. */
+  readonly bytes: number;
+  readonly slabs: readonly Buffer[];
+}
+
+/**
+ * One stack: a stream of bytes, cut into slabs. Each item is its value followed by its length, written so that it
+ * can be read backwards: pop needs no index, cutting off the end is all it does.
+ *
+ * ```
+ * | value … | length | value … | length |      length: 7 bits a byte, the last byte holds the lowest bits,
+ *  bottom                          top ^               bit 7 set: one more byte before this one
+ * ```
+ *
+ * All slabs but the top one are full; an item may lie across two or more. The parser of values never sees a
+ * straddling one: values are copied out whole.
+ */
+export class SlabStack implements Tracked {
+  readonly id: number;
+  readonly name: Uint8Array;
+  /** Of `name`, for the table that finds this stack. */
+  readonly hash: number;
+  mark: number;
+  /** Items. */
+  size = 0;
+  /** Length of the stream. */
+  bytes = 0;
+  readonly #pool: SlabPool;
+  #slabs: Buffer[] = [];
+  /** The last of `#slabs`. */
+  #top: Buffer = NO_SLAB;
+  /** Bytes of the stream in `#top`; never 0 while a slab lies beneath it. */
+  #used = 0;
+  /**
+   * Bytes of the stream below this position may be part of a capture: a slab with such bytes is copied before it
+   * is written to there.
+   */
+  #sharedTo = 0;
+  /** Set by `#locate`: length of the top value and of its trailer. */
+  #topLength = 0;
+  #topTrailer = 0;
+
+  constructor(id: number, name: Uint8Array, hash: number, mark: number, pool: SlabPool) {
+    this.id = id;
+    this.name = name;
+    this.hash = hash;
+    this.mark = mark;
+    this.#pool = pool;
+  }
+
+  /** Copies the value `source[start, end)` onto the stack. */
+  push(source: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    const need = itemBytes(length);
+    if (this.#used + need > this.#top.length || this.bytes < this.#sharedTo) {
+      this.#makeWritable(need);
+      if (this.#used + need > this.#top.length) {
+        this.#append(source, start, end);
+        this.#append(trailer, 0, writeTrailer(trailer, length));
+        this.size++;
+        return;
+      }
+    }
+    const top = this.#top;
+    const used = this.#used;
+    copyBytes(source, start, end, top, used);
+    if (length < 0x80) top[used + length] = length;
+    else copyBytes(trailer, 0, writeTrailer(trailer, length), top, used + length);
+    this.#used = used + need;
+    this.bytes += need;
+    this.size++;
+  }
+
+  /** Bytes of the top value. The stack must not be empty. */
+  topLength(): number {
+    this.#locate();
+    return this.#topLength;
+  }
+
+  /** Copies the top value to `out`. The stack must not be empty. */
+  top(out: ByteWriter): void {
+    this.#locate();
+    this.#copyTop(out);
+  }
+
+  /** Copies the top value to `out` and removes it. The stack must not be empty. */
+  pop(out: ByteWriter): void {
+    this.#locate();
+    this.#copyTop(out);
+    const item = this.#topLength + this.#topTrailer;
+    this.size--;
+    this.bytes -= item;
+    if (item < this.#used) this.#used -= item;
+    else this.#dropSlabs(item);
+  }
+
+  /** Adds a piece of another stack's stream that consists of `count` whole items. */
+  appendStream(source: Uint8Array, start: number, end: number, count: number): void {
+    if (end === start) return;
+    this.#makeWritable(end - start);
+    this.#append(source, start, end);
+    this.size += count;
+  }
+
+  /** The content as it is now. Nothing written later shows in it. */
+  capture(): StackCapture {
+    if (this.bytes > this.#sharedTo) this.#sharedTo = this.bytes;
+    return { id: this.id, name: this.name, size: this.size, bytes: this.bytes, slabs: this.#slabs.slice() };
+  }
+
+  /** Gives the memory back. The stack must not be used afterwards. */
+  free(): void {
+    const count = this.bytes;
+    this.bytes = 0;
+    this.size = 0;
+    this.#dropSlabs(count);
+  }
+
+  #locate(): void {
+    const last = this.#top[this.#used - 1]!;
+    if (last < 0x80) {
+      this.#topLength = last;
+      this.#topTrailer = 1;
+    } else this.#locateLong();
+  }
+
+  #locateLong(): void {
+    let slab = this.#slabs.length - 1;
+    let at = this.#used - 1;
+    let length = 0;
+    let unit = 1;
+    let size = 0;
+    for (;;) {
+      const byte = this.#slabs[slab]![at]!;
+      length += (byte & 0x7f) * unit;
+      unit *= 128;
+      size++;
+      if (byte < 0x80) break;
+      if (--at < 0) at = this.#slabs[--slab]!.length - 1;
+    }
+    this.#topLength = length;
+    this.#topTrailer = size;
+  }
+
+  #copyTop(out: ByteWriter): void {
+    const length = this.#topLength;
+    const end = this.#used - this.#topTrailer;
+    if (end >= length) {
+      out.ensure(length);
+      copyBytes(this.#top, end - length, end, out.buffer, out.position);
+      out.position += length;
+    } else this.#copyStraddling(out, length);
+  }
+
+  #copyStraddling(out: ByteWriter, length: number): void {
+    // Walk down to the slab the value starts in, then copy upwards.
+    let slab = this.#slabs.length - 1;
+    let start = this.#used - this.#topTrailer - length;
+    while (start < 0) start += this.#slabs[--slab]!.length;
+    let rest = length;
+    while (rest > 0) {
+      const piece = this.#slabs[slab++]!;
+      const end = Math.min(piece.length, start + rest);
+      out.bytes(piece, start, end);
+      rest -= end - start;
+      start = 0;
+    }
+  }
+
+  /** Makes the top slab one that may be written to, with room for `need` more bytes while it is the small first. */
+  #makeWritable(need: number): void {
+    const slabs = this.#slabs;
+    const last = slabs.length - 1;
+    const shared = this.bytes < this.#sharedTo;
+    const wanted = this.#used + need;
+    if (last <= 0 && this.#top.length < MAX_FIRST_SLAB_BYTES && wanted > this.#top.length) {
+      // Only this slab can be shared: the copy is free of views.
+      const grown = this.#pool.take(Math.min(wanted, MAX_FIRST_SLAB_BYTES));
+      this.#top.copy(grown, 0, 0, this.#used);
+      if (this.#sharedTo === 0) this.#pool.give(this.#top);
+      slabs[0] = grown;
+      this.#top = grown;
+      this.#sharedTo = 0;
+    } else if (shared && this.#used < this.#top.length) {
+      const own = this.#pool.take(this.#top.length);
+      this.#top.copy(own, 0, 0, this.#used);
+      slabs[last] = own;
+      this.#top = own;
+      // The slabs beneath may still be shared.
+      this.#sharedTo = this.bytes - this.#used;
+    } else if (shared) {
+      // Full: the next byte goes to a new slab.
+      this.#sharedTo = this.bytes;
+    }
+  }
+
+  /** Writes to the stream's end, chaining slabs as they fill. `#makeWritable` went before. */
+  #append(source: Uint8Array, start: number, end: number): void {
+    while (start < end) {
+      let room = this.#top.length - this.#used;
+      if (room === 0) {
+        // A quarter of what is there already: little waste in a small stack, few objects in a large one.
+        const top = this.#pool.take(Math.max(MAX_FIRST_SLAB_BYTES, Math.min(this.bytes / 4, MAX_SLAB_BYTES) | 0));
+        this.#slabs.push(top);
+        this.#top = top;
+        this.#used = 0;
+        room = top.length;
+      }
+      const piece = Math.min(room, end - start);
+      copyBytes(source, start, start + piece, this.#top, this.#used);
+      this.#used += piece;
+      this.bytes += piece;
+      start += piece;
+    }
+  }
+
+  /** Cuts `count` bytes, at least all of the top slab's, off the end; `bytes` tells what is left already. */
+  #dropSlabs(count: number): void {
+    const slabs = this.#slabs;
+    // Position in the stream at which the top slab begins.
+    let slabStart = this.bytes + count - this.#used;
+    let rest = count;
+    while (slabs.length > 0 && rest >= this.#used) {
+      rest -= this.#used;
+      const emptied = slabs.pop()!;
+      if (slabStart >= this.#sharedTo) this.#pool.give(emptied);
+      const below = slabs[slabs.length - 1];
+      this.#top = below ?? NO_SLAB;
+      this.#used = this.#top.length;
+      slabStart -= this.#used;
+    }
+    this.#used -= rest;
+  }
+}

@@ -1,0 +1,270 @@
+import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import { Status, StackOp } from '../../protocol/constants.ts';
+import {
+  msgpackEnd,
+  patchWideArrayHeader,
+  writeArrayHeader,
+  writeBool,
+  writeNil,
+  writeStrBytes,
+  writeText,
+  writeUint,
+  writeWideArrayHeader,
+} from './msgpack.ts';
+import type { SlabStack } from './slab-stack.ts';
+import { itemBytes } from './slab-stack.ts';
+import { StackCommand } from './stack-command.ts';
+import { readStacks, StackSnapshot } from './stack-snapshot.ts';
+import { stackBytes, StackTable } from './stack-table.ts';
+import type { SnapshotView, StateMachine } from './state-machine.ts';
+
+/**
+ * Limits of the stack machine. They decide results, so **they must be the same on every node of a cluster**: two
+ * nodes with different ones end up with different stacks.
+ */
+export interface StackLimits {
+  /** Number of stacks. Default 1,000,000. */
+  readonly maxStacks: number;
+  /** Bytes of all stacks: items with their length trailers, and 256 bytes and the name for each stack. Default 4 GiB. */
+  readonly maxBytes: number;
+}
+
+export const defaultStackLimits: StackLimits = { maxStacks: 1_000_000, maxBytes: 4 * 1024 ** 3 };
+
+/** A result of many values stops growing here (a single value may be larger). */
+const MAX_RESULT_BYTES = 1 << 20;
+/** `list` without a limit. */
+const DEFAULT_LIST_LENGTH = 1000;
+
+/**
+ * The replicated stacks. Commands and queries are msgpack arrays `[op, name, …]` (see `StackOp`), values any
+ * msgpack value, kept as the bytes that came.
+ *
+ * | op | status and body |
+ * |---|---|
+ * | create | ok, exists: nil |
+ * | push, pushMany | ok: the new size. Makes the stack if there is none |
+ * | pop, top | ok: the value · empty, notFound: nil |
+ * | popMany | ok: array of values, top first · notFound: nil |
+ * | drop | ok: the size it had · notFound: nil |
+ * | exists | ok: true · notFound: false |
+ * | size | ok: the size · notFound: nil |
+ * | list | ok: array of [name, size], sorted by the names' bytes |
+ *
+ * Anything else is `badCommand` with a text, and what a limit forbids is `limit` with a text; both change nothing.
+ *
+ * @example
+ * const node = await startNode({ id: 1, cluster, dataDir, machine: new StackMachine() });
+ */
+export class StackMachine implements StateMachine {
+  readonly name = 'stack';
+  readonly version = 1;
+  readonly limits: StackLimits;
+  #table = new StackTable();
+  readonly #command = new StackCommand();
+
+  constructor(limits: Partial<StackLimits> = {}) {
+    this.limits = { ...defaultStackLimits, ...limits };
+  }
+
+  /** Number of stacks. */
+  get stackCount(): number {
+    return this.#table.count;
+  }
+
+  /** Bytes that count against `maxBytes`. */
+  get bytes(): number {
+    return this.#table.bytes;
+  }
+
+  apply(bytes: Uint8Array, start: number, end: number, out: ByteWriter): number {
+    const command = this.#command;
+    if (!command.parse(bytes, start, end)) return refuse(out, command.problem);
+    const stack = this.#table.find(bytes, command.nameStart, command.nameEnd);
+    if (stack === undefined) return this.#applyToNone(bytes, out);
+    switch (command.op) {
+      case StackOp.push: {
+        const need = itemBytes(command.valueEnd - command.valueStart);
+        if (this.#table.bytes + need > this.limits.maxBytes) return overLimit(out);
+        this.#table.touch(stack);
+        this.#table.bytes += need;
+        stack.push(bytes, command.valueStart, command.valueEnd);
+        writeUint(out, stack.size);
+        return Status.ok;
+      }
+      case StackOp.pop: {
+        if (stack.size === 0) {
+          writeNil(out);
+          return Status.empty;
+        }
+        this.#table.touch(stack);
+        const before = stack.bytes;
+        stack.pop(out);
+        this.#table.bytes += stack.bytes - before;
+        return Status.ok;
+      }
+      case StackOp.create:
+        writeNil(out);
+        return Status.exists;
+      case StackOp.drop:
+        writeUint(out, stack.size);
+        this.#table.drop(stack);
+        return Status.ok;
+      case StackOp.pushMany:
+        return this.#pushMany(stack, bytes, out);
+      case StackOp.popMany:
+        return this.#popMany(stack, out);
+      default:
+        return refuse(out, 'A query, not a command.');
+    }
+  }
+
+  query(bytes: Uint8Array, start: number, end: number, out: ByteWriter): number {
+    const command = this.#command;
+    if (!command.parse(bytes, start, end)) return refuse(out, command.problem);
+    if (command.op === StackOp.list) return this.#list(bytes, out);
+    if (command.op < StackOp.exists) return refuse(out, 'A command, not a query.');
+    const stack = this.#table.find(bytes, command.nameStart, command.nameEnd);
+    if (stack === undefined) {
+      if (!command.nameIsText(bytes)) return refuse(out, 'The name is not UTF-8.');
+      if (command.op === StackOp.exists) writeBool(out, false);
+      else writeNil(out);
+      return Status.notFound;
+    }
+    if (command.op === StackOp.exists) writeBool(out, true);
+    else if (command.op === StackOp.size) writeUint(out, stack.size);
+    else if (stack.size > 0) stack.top(out);
+    else {
+      writeNil(out);
+      return Status.empty;
+    }
+    return Status.ok;
+  }
+
+  /** Takes constant time: stacks that change while the view is open are captured as they do, slabs are shared. */
+  snapshot(): SnapshotView {
+    return new StackSnapshot(this.#table);
+  }
+
+  /** The old stacks stay as they are until the new ones are complete. Rejects with `SNAPSHOT_DAMAGED`. */
+  async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#table = await readStacks(chunks);
+  }
+
+  #applyToNone(bytes: Uint8Array, out: ByteWriter): number {
+    const { op, nameStart, nameEnd, valueStart, valueEnd, count } = this.#command;
+    if (op === StackOp.list || op >= StackOp.exists) return refuse(out, 'A query, not a command.');
+    if (!this.#command.nameIsText(bytes)) return refuse(out, 'The name is not UTF-8.');
+    if (op !== StackOp.create && op !== StackOp.push && op !== StackOp.pushMany) {
+      writeNil(out);
+      return Status.notFound;
+    }
+    let need = stackBytes(nameEnd - nameStart);
+    if (op === StackOp.push) need += itemBytes(valueEnd - valueStart);
+    else if (op === StackOp.pushMany) need += bytesOfValues(bytes, valueStart, valueEnd, count);
+    const table = this.#table;
+    if (table.count >= this.limits.maxStacks || table.bytes + need > this.limits.maxBytes) return overLimit(out);
+    const stack = table.create(bytes, nameStart, nameEnd);
+    if (op === StackOp.push) {
+      table.bytes += itemBytes(valueEnd - valueStart);
+      stack.push(bytes, valueStart, valueEnd);
+    } else if (op === StackOp.pushMany) return this.#pushMany(stack, bytes, out);
+    if (op === StackOp.create) writeNil(out);
+    else writeUint(out, stack.size);
+    return Status.ok;
+  }
+
+  #pushMany(stack: SlabStack, bytes: Uint8Array, out: ByteWriter): number {
+    const { valueStart, valueEnd, count } = this.#command;
+    const need = bytesOfValues(bytes, valueStart, valueEnd, count);
+    if (this.#table.bytes + need > this.limits.maxBytes) return overLimit(out);
+    this.#table.touch(stack);
+    this.#table.bytes += need;
+    let at = valueStart;
+    for (let i = 0; i < count; i++) {
+      const after = msgpackEnd(bytes, at, valueEnd, Infinity);
+      stack.push(bytes, at, after);
+      at = after;
+    }
+    writeUint(out, stack.size);
+    return Status.ok;
+  }
+
+  #popMany(stack: SlabStack, out: ByteWriter): number {
+    const wanted = Math.min(this.#command.count, stack.size);
+    this.#table.touch(stack);
+    const before = stack.bytes;
+    const header = out.position;
+    const wide = wanted > 15;
+    if (wide) writeWideArrayHeader(out, 0);
+    else writeArrayHeader(out, 0);
+    let popped = 0;
+    while (popped < wanted) {
+      if (popped > 0 && out.position - header + stack.topLength() > MAX_RESULT_BYTES) break;
+      stack.pop(out);
+      popped++;
+    }
+    if (wide) patchWideArrayHeader(out, header, popped);
+    else out.buffer[header] = 0x90 | popped;
+    this.#table.bytes += stack.bytes - before;
+    return Status.ok;
+  }
+
+  #list(bytes: Uint8Array, out: ByteWriter): number {
+    const command = this.#command;
+    const prefix = bytes.slice(command.nameStart, command.nameEnd);
+    const after = bytes.slice(command.afterStart, command.afterEnd);
+    const limit = command.count < 0 ? DEFAULT_LIST_LENGTH : command.count;
+    const sorted = this.#table.sorted();
+    // First name behind `after` and not before the prefix.
+    let low = 0;
+    let high = sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const name = sorted[middle]!.name;
+      const skip = Buffer.compare(name, prefix) < 0 || (after.length > 0 && Buffer.compare(name, after) <= 0);
+      if (skip) low = middle + 1;
+      else high = middle;
+    }
+    const header = out.position;
+    writeWideArrayHeader(out, 0);
+    let listed = 0;
+    for (let i = low; i < sorted.length && listed < limit; i++) {
+      const { name, size } = sorted[i]!;
+      if (!startsWith(name, prefix) || out.position - header > MAX_RESULT_BYTES) break;
+      writeArrayHeader(out, 2);
+      writeStrBytes(out, name, 0, name.length);
+      writeUint(out, size);
+      listed++;
+    }
+    patchWideArrayHeader(out, header, listed);
+    return Status.ok;
+  }
+}
+
+function bytesOfValues(bytes: Uint8Array, start: number, end: number, count: number): number {
+  let sum = 0;
+  let at = start;
+  for (let i = 0; i < count; i++) {
+    const after = msgpackEnd(bytes, at, end, Infinity);
+    sum += itemBytes(after - at);
+    at = after;
+  }
+  return sum;
+}
+
+function startsWith(name: Uint8Array, prefix: Uint8Array): boolean {
+  if (name.length < prefix.length) return false;
+  for (let i = 0; i < prefix.length; i++) if (name[i] !== prefix[i]) return false;
+  return true;
+}
+
+function refuse(out: ByteWriter, problem: string): number {
+  writeText(out, problem);
+  return Status.badCommand;
+}
+
+function overLimit(out: ByteWriter): number {
+  writeText(out, 'The stacks have reached their limit.');
+  return Status.limit;
+}
