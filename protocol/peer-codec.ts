@@ -1,8 +1,9 @@
-import type { Append, EntryKind, EntryMeta, Message } from '../lib/core/types.ts';
+import type { Append, Config, EntryKind, EntryMeta, Message } from '../lib/core/types.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import { decodeConfig } from './config-codec.ts';
 import { PeerKind, RECORD_HEADER_BYTES } from './constants.ts';
 import { CordwoodError } from './errors.ts';
+import { skipValue } from './msgpack-scan.ts';
 import {
   beginPeerFrame,
   checkPeerFrame,
@@ -252,12 +253,15 @@ function decodeAppend(bytes: Uint8Array, start: number, end: number): Append {
   return { kind: 'append', term, prevIndex, prevTerm, commit, last, entries };
 }
 
-function configIn(bytes: Uint8Array, start: number, end: number): NonNullable<EntryMeta['config']> {
+/** The configuration in `bytes[start, end)`, whatever is wrong with it a `PROTOCOL_ERROR`. */
+export function configIn(bytes: Uint8Array, start: number, end: number): Config {
+  // First the structure: a decoder makes room for as many elements as an array announces.
+  if (skipValue(bytes, start, end) !== end) throw peerError('a configuration is no msgpack value');
   try {
     return decodeConfig(bytes, start, end);
   } catch (cause) {
     if (!CordwoodError.is(cause)) throw cause;
-    throw new CordwoodError('PROTOCOL_ERROR', `peer: append: ${cause.message}`, { cause });
+    throw new CordwoodError('PROTOCOL_ERROR', `peer: ${cause.message}`, { cause });
   }
 }
 

@@ -1,9 +1,10 @@
 import type { SnapshotMeta } from '../lib/core/types.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import { readU32 } from './byte-writer.ts';
-import { decodeConfig, encodeConfig } from './config-codec.ts';
+import { encodeConfig } from './config-codec.ts';
 import { PEER_HEADER_BYTES, PeerKind, SnapshotStatus } from './constants.ts';
 import { decodeFields, writeValue } from './msgpack.ts';
+import { configIn } from './peer-codec.ts';
 import { beginPeerFrame, checkPeerFrame, peerError, readField, sealPeerFrame } from './peer-frame.ts';
 
 /*
@@ -103,7 +104,7 @@ export function decodeSnapshotBegin(bytes: Uint8Array, start: number, end: numbe
   const meta: SnapshotMeta = {
     index: fields.integer('index'),
     term: fields.integer('term'),
-    config: decodeConfig(config, 0, config.length),
+    config: configIn(config, 0, config.length),
     configIndex: fields.integer('configIndex'),
   };
   if (meta.index === 0 || meta.configIndex > meta.index) throw peerError('snapshotBegin: indexes are wrong');
