@@ -1,0 +1,111 @@
+import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
+import { Kind } from '../../protocol/constants.ts';
+import type { SignalWatch } from './abort-signals.ts';
+import type { Connection } from './connection.ts';
+import type { Chunk } from './frame-store.ts';
+import type { Lane } from './lane.ts';
+import type { Session } from './session.ts';
+
+/**
+ * Turns an answer into what the caller gets. Runs while `bytes` are valid: what is kept is copied. Throwing rejects
+ * the call. A function of the module, never a closure, so that a call costs no more than its promise.
+ */
+export type Decode<T> = (status: number, bytes: Uint8Array, start: number, end: number) => T;
+
+/** What becomes of a call whose answer is lost. */
+export const Retry = {
+  /** It may have run and must not run twice: not sent again. */
+  never: 0,
+  /** Sent again: a session, a key or its nature keeps it from having an effect twice. */
+  always: 1,
+} as const;
+export type Retry = (typeof Retry)[keyof typeof Retry];
+
+/**
+ * One call from the moment it is made until its promise is settled. It is always in exactly one place: waiting in
+ * its lane, on the wire of one connection, or settled.
+ */
+export class Call {
+  readonly lane: Lane;
+  readonly kind: number;
+  readonly retry: Retry;
+  /** Calls are sent in the order they were made: `order` counts them. */
+  readonly order: number;
+  readonly decode: Decode<unknown>;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+
+  /** Frame: `chunk.writer.buffer[offset, offset + bytes)`. */
+  readonly chunk: Chunk;
+  readonly offset: number;
+  readonly bytes: number;
+
+  /** Numbers a command carries from its first sending on. `seq` 0: none given yet, or never any. */
+  session: Session | null = null;
+  seq = 0;
+
+  connection: Connection | null = null;
+  requestId = 0;
+  settled = false;
+  queued = false;
+  queuePrevious: Call | null = null;
+  queueNext: Call | null = null;
+
+  /** A copy left this process and no answer ever said that this copy was not applied. */
+  uncertain = false;
+  /** Why the last copy was refused, if it was. */
+  refusal: ErrorCode | null = null;
+
+  /** Monotonic milliseconds. */
+  deadline = 0;
+  wheelSlot = -1;
+  wheelPrevious: Call | null = null;
+  wheelNext: Call | null = null;
+
+  watch: SignalWatch | null = null;
+  watchPrevious: Call | null = null;
+  watchNext: Call | null = null;
+
+  constructor(
+    lane: Lane,
+    kind: number,
+    retry: Retry,
+    order: number,
+    decode: Decode<unknown>,
+    resolve: (value: unknown) => void,
+    reject: (error: unknown) => void,
+    chunk: Chunk,
+    offset: number,
+    bytes: number,
+  ) {
+    this.lane = lane;
+    this.kind = kind;
+    this.retry = retry;
+    this.order = order;
+    this.decode = decode;
+    this.resolve = resolve;
+    this.reject = reject;
+    this.chunk = chunk;
+    this.offset = offset;
+    this.bytes = bytes;
+  }
+
+  /** Whether it changes anything: a read that failed has the outcome `not_applied`, whatever happened to it. */
+  get isWrite(): boolean {
+    return this.kind >= 0x10 && this.kind <= 0x1f;
+  }
+
+  /** Commands of a session get a sequence number when they are first sent. */
+  get wantsSession(): boolean {
+    return this.kind === Kind.command && this.retry === Retry.always;
+  }
+
+  /** The error that ends this call now, with what can truly be said about the command. */
+  failure(code: ErrorCode, message: string, cause?: unknown): CordwoodError {
+    const unknown = this.isWrite && (this.uncertain || this.connection !== null);
+    return new CordwoodError(code, message, {
+      outcome: unknown ? 'unknown' : 'not_applied',
+      ...(cause === undefined ? {} : { cause }),
+    });
+  }
+}

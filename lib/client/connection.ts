@@ -1,0 +1,248 @@
+import { readU32, writeU32, writeU64 } from '../../protocol/byte-writer.ts';
+import {
+  decodeErrorBody,
+  decodeLeader,
+  decodeWelcome,
+  encodePing,
+  frameFlags,
+  frameKind,
+  frameRequestId,
+  type LeaderHint,
+  type Welcome,
+} from '../../protocol/client-codec.ts';
+import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { FRAME_HEADER_BYTES, Kind } from '../../protocol/constants.ts';
+import { CordwoodError, type ErrorCode, ErrorCodes } from '../../protocol/errors.ts';
+import { FrameSplitter, nextFrameEnd } from '../../protocol/frame-splitter.ts';
+import type { Call } from './call.ts';
+import type { Channel } from './channel.ts';
+import { RequestRing } from './request-ring.ts';
+
+export interface ConnectionEvents {
+  onWelcome(connection: Connection, welcome: Welcome): void;
+  /** The call is off the wire; the body is `bytes[start, end)`, valid only during the call. */
+  onAnswer(
+    connection: Connection,
+    call: Call,
+    status: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void;
+  onLeader(connection: Connection, leader: LeaderHint | null): void;
+  onDrain(connection: Connection): void;
+  /** The connection has ended by itself; the calls on it are still in `requests`. */
+  onEnd(connection: Connection, error: CordwoodError): void;
+}
+
+/** One connection to one node: handshake, requests out, answers in. Whatever comes in, it throws nothing. */
+export class Connection {
+  readonly address: string;
+  readonly requests: RequestRing = new RequestRing();
+  /** What the node said when it was ready; null before. */
+  welcome: Welcome | null = null;
+  closed = false;
+  /** Another connection has taken over; this one only waits for its answers. */
+  retiring = false;
+  /** Silent for too long with requests on it. */
+  stalled = false;
+  /** The node says that it stops. */
+  leaving = false;
+  /** Since when nothing was heard, or nothing was asked. */
+  quietSince = 0;
+  /** A ping is on its way since then. */
+  pinged = false;
+
+  readonly #channel: Channel;
+  readonly #events: ConnectionEvents;
+  readonly #now: () => number;
+  readonly #splitter: FrameSplitter;
+  /** Frames not handed to the channel yet: `#run[#runStart, #runEnd)`. */
+  #run: Buffer | null = null;
+  #runStart = 0;
+  #runEnd = 0;
+  readonly #consume = (bytes: Uint8Array, start: number, end: number): number =>
+    this.#read(bytes, start, end);
+
+  constructor(
+    address: string,
+    channel: Channel,
+    maxResponseBytes: number,
+    now: () => number,
+    events: ConnectionEvents,
+  ) {
+    this.address = address;
+    this.#channel = channel;
+    this.#events = events;
+    this.#now = now;
+    this.#splitter = new FrameSplitter(maxResponseBytes);
+  }
+
+  open(): void {
+    this.#channel.open({
+      onOpen: () => {},
+      onData: (chunk) => {
+        this.#receive(chunk);
+      },
+      onDrain: () => {
+        if (!this.closed) this.#events.onDrain(this);
+      },
+      onClose: (error) => {
+        this.fail(
+          new CordwoodError('CONNECTION_LOST', `connection to ${this.address} lost: ${reasonOf(error)}`, {
+            cause: error,
+          }),
+        );
+      },
+    });
+  }
+
+  get bufferedBytes(): number {
+    return this.#channel.bufferedBytes;
+  }
+
+  /** Queues the call's frame, its changing fields written in place; `flush` sends it. */
+  send(call: Call): void {
+    if (this.requests.size === 0) this.quietSince = this.#now();
+    const requestId = this.requests.add(call);
+    const buffer = call.chunk.writer.buffer;
+    const at = call.offset;
+    writeU32(buffer, at + 8, requestId);
+    if (call.session !== null) {
+      writeU32(buffer, at + 12, call.seq - call.session.lowest);
+      writeU64(buffer, at + 16, call.session.id);
+      writeU64(buffer, at + 24, call.seq);
+    }
+    call.connection = this;
+    if (buffer !== this.#run || at !== this.#runEnd) {
+      this.#writeRun();
+      this.#run = buffer;
+      this.#runStart = at;
+    }
+    this.#runEnd = at + call.bytes;
+  }
+
+  flush(): void {
+    this.#writeRun();
+    this.#channel.flush();
+  }
+
+  /** Asks for a sign of life; anything that comes back is one. */
+  ping(): void {
+    if (this.pinged) return;
+    this.pinged = true;
+    const out = new ByteWriter(FRAME_HEADER_BYTES);
+    encodePing(out, 0);
+    this.#channel.write(out.take());
+    this.#channel.flush();
+  }
+
+  /** Writes one frame that waits for no answer. */
+  writeLast(frame: Uint8Array): void {
+    this.#channel.write(frame);
+    this.#channel.flush();
+  }
+
+  /** Takes a call off the wire whose answer nobody waits for any more. */
+  forget(call: Call): void {
+    this.requests.take(call.requestId);
+    call.connection = null;
+  }
+
+  /** Ends the connection and says nothing. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#run = null;
+    this.#channel.close();
+  }
+
+  fail(error: CordwoodError): void {
+    if (this.closed) return;
+    this.close();
+    this.#events.onEnd(this, error);
+  }
+
+  #writeRun(): void {
+    const run = this.#run;
+    if (run === null) return;
+    this.#run = null;
+    this.#channel.write(run.subarray(this.#runStart, this.#runEnd));
+    this.#runEnd = -1;
+  }
+
+  #receive(chunk: Uint8Array): void {
+    if (this.closed) return;
+    this.quietSince = this.#now();
+    this.pinged = this.stalled = false;
+    try {
+      this.#splitter.pushRuns(chunk, this.#consume);
+    } catch (error) {
+      this.fail(
+        CordwoodError.is(error)
+          ? error
+          : new CordwoodError('PROTOCOL_ERROR', `answers of ${this.address} cannot be read`, {
+              cause: error,
+            }),
+      );
+    }
+  }
+
+  #read(bytes: Uint8Array, start: number, end: number): number {
+    const max = this.#splitter.maxFrameBytes;
+    let at = start;
+    for (
+      let next = nextFrameEnd(bytes, at, end, max);
+      next !== -1;
+      next = nextFrameEnd(bytes, at, end, max)
+    ) {
+      if (bytes[at + 4] === Kind.response && this.welcome !== null) {
+        const call = this.requests.take(readU32(bytes, at + 8));
+        // Nobody waits for the answers of calls that timed out, nor for those of pings.
+        if (call !== null) {
+          call.connection = null;
+          this.#events.onAnswer(this, call, frameFlags(bytes, at), bytes, at + FRAME_HEADER_BYTES, next);
+        }
+      } else {
+        this.#readOther(bytes, at, next);
+      }
+      // A listener may have closed the client.
+      if (this.closed) return end;
+      at = next;
+    }
+    return at;
+  }
+
+  #readOther(bytes: Uint8Array, at: number, end: number): void {
+    const kind = frameKind(bytes, at);
+    if (kind === Kind.error) throw toldError(this.address, bytes, at, end);
+    if (this.welcome === null) {
+      if (kind !== Kind.welcome) throw new CordwoodError('PROTOCOL_ERROR', `${this.address} sent no welcome`);
+      this.welcome = decodeWelcome(bytes, at, end);
+      this.#events.onWelcome(this, this.welcome);
+    } else if (kind === Kind.leader) {
+      this.#events.onLeader(this, decodeLeader(bytes, at, end));
+    } else {
+      throw new CordwoodError(
+        'PROTOCOL_ERROR',
+        `${this.address} sent a frame of kind ${kind} (request ${frameRequestId(bytes, at)}) that no node sends`,
+      );
+    }
+  }
+}
+
+/** What an error frame says, as an error. */
+function toldError(address: string, bytes: Uint8Array, at: number, end: number): CordwoodError {
+  const { code, message } = decodeErrorBody(bytes, at, end);
+  const known = (ErrorCodes as readonly string[]).includes(code);
+  return new CordwoodError(
+    known ? (code as ErrorCode) : 'PROTOCOL_ERROR',
+    `${address} closed the connection: ${message}`,
+  );
+}
+
+function reasonOf(error: Error | undefined): string {
+  if (error === undefined) return 'the other side closed it';
+  // An AggregateError of several failed addresses has an empty message.
+  return error.message !== '' ? error.message : ((error as NodeJS.ErrnoException).code ?? error.name);
+}

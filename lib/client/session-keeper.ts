@@ -1,0 +1,139 @@
+import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { encodeCloseSession } from '../../protocol/client-codec.ts';
+import { Kind, Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
+import { CordwoodError, type ErrorCode, errorCodeOfStatus } from '../../protocol/errors.ts';
+import { decodeValue, writeValue } from '../../protocol/msgpack.ts';
+import { Retry } from './call.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { Session } from './session.ts';
+
+const DEFAULT_TTL_MS = 60_000;
+
+/** After these another try may succeed; after any other error no session can be had. */
+const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'TIMEOUT',
+  'NO_LEADER',
+  'BUSY',
+  'SHUTTING_DOWN',
+  'CONNECTION_LOST',
+  'OUTCOME_UNKNOWN',
+]);
+
+/** Opens the client's session when the first command needs it, keeps it while the client is idle, and ends it. */
+export class SessionKeeper {
+  readonly #dispatcher: Dispatcher;
+  readonly #ttlMs: number;
+  #session: Session | null = null;
+  #opening = false;
+  /** The same for every try to open one session, so that the cluster opens only one. */
+  #nonce = 0;
+  #lastUsedMs = 0;
+  #cancelTimer: (() => void) | null = null;
+
+  constructor(dispatcher: Dispatcher) {
+    this.#dispatcher = dispatcher;
+    this.#ttlMs = dispatcher.settings.sessionTtlMs ?? DEFAULT_TTL_MS;
+  }
+
+  /** The session commands belong to now; null while one is being opened. */
+  session(): Session | null {
+    if (this.#session === null) this.#open();
+    return this.#session;
+  }
+
+  /** A write leaves now; each keeps the session alive. */
+  used(nowMs: number): void {
+    this.#lastUsedMs = nowMs;
+  }
+
+  ended(session: Session): void {
+    if (this.#session !== session) return;
+    this.#session = null;
+    this.#cancelTimer?.();
+  }
+
+  /** Tells the cluster, if that takes no waiting. */
+  close(): void {
+    this.#cancelTimer?.();
+    const { active } = this.#dispatcher.link;
+    if (this.#session === null || active === null || active.bufferedBytes > 0) return;
+    const out = new ByteWriter(WRITE_HEADER_BYTES);
+    encodeCloseSession(out, 0, this.#session.id);
+    active.writeLast(out.take());
+    this.#session = null;
+  }
+
+  #open(): void {
+    if (this.#opening) return;
+    this.#opening = true;
+    const dispatcher = this.#dispatcher;
+    const { runtime, control } = dispatcher;
+    if (this.#nonce === 0) this.#nonce = 1 + runtime.random() * 0x100000 + (runtime.random() >>> 12);
+    writeValue(dispatcher.begin(control, Kind.openSession, 0, 64), {
+      ttlMs: this.#ttlMs,
+      nonce: this.#nonce,
+    });
+    dispatcher.commit(Retry.always, decodeSessionNumber, undefined).then(
+      (id) => {
+        this.#opening = false;
+        this.#nonce = 0;
+        this.#session = new Session(id, this.#ttlMs);
+        this.#lastUsedMs = runtime.now();
+        this.#keepAliveLater();
+        dispatcher.sessionReady();
+      },
+      (error: unknown) => {
+        this.#opening = false;
+        const { code } = error as CordwoodError;
+        if (!passing.has(code)) dispatcher.sessionRefused(error as CordwoodError);
+        // The next flush opens again if commands still wait.
+        else dispatcher.sessionReady();
+      },
+    );
+  }
+
+  #keepAliveLater(): void {
+    const { runtime } = this.#dispatcher;
+    const idleMs = this.#ttlMs / 3;
+    const dueMs = this.#lastUsedMs + idleMs - runtime.now();
+    this.#cancelTimer = runtime.timer(Math.max(1, Math.ceil(dueMs)), () => {
+      const session = this.#session;
+      if (session === null) return;
+      if (runtime.now() - this.#lastUsedMs >= idleMs) this.#keepAlive(session, idleMs);
+      this.#keepAliveLater();
+    });
+  }
+
+  #keepAlive(session: Session, timeoutMs: number): void {
+    const dispatcher = this.#dispatcher;
+    this.#lastUsedMs = dispatcher.runtime.now();
+    const out = dispatcher.begin(dispatcher.control, Kind.keepAlive, 0, 0);
+    out.position -= 16;
+    out.u64(session.id).u64(0);
+    dispatcher.commit(Retry.always, decodeNothing, { timeoutMs: Math.ceil(timeoutMs) }).then(
+      () => {},
+      (error: unknown) => {
+        if ((error as CordwoodError).code === 'SESSION_EXPIRED') dispatcher.sessionEnded(session);
+      },
+    );
+  }
+}
+
+/** The answer to openSession: the number, or a map that has it as `session`. */
+function decodeSessionNumber(status: number, bytes: Uint8Array, start: number, end: number): number {
+  if (status !== Status.ok) {
+    throw new CordwoodError(
+      errorCodeOfStatus(status) ?? 'PROTOCOL_ERROR',
+      `the cluster opens no session (status ${status})`,
+    );
+  }
+  const value = decodeValue(bytes, start, end);
+  const id: unknown =
+    typeof value === 'object' && value !== null ? (value as { session?: unknown }).session : value;
+  if (typeof id !== 'number' || !Number.isSafeInteger(id) || id < 1) {
+    throw new CordwoodError('PROTOCOL_ERROR', 'the answer to openSession has no session number');
+  }
+  return id;
+}
+
+function decodeNothing(): void {}

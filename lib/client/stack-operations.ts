@@ -1,0 +1,160 @@
+import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import { StackOp, Status } from '../../protocol/constants.ts';
+import { CordwoodError, errorCodeOfStatus } from '../../protocol/errors.ts';
+import { decodeValue, encodeValue, writeValue } from '../../protocol/msgpack.ts';
+
+/*
+ * Commands and queries of the stack machine as they lie in frames, and its results as callers get them.
+ */
+
+/** A stack and how much is on it. */
+export interface StackInfo {
+  readonly name: string;
+  readonly size: number;
+}
+
+const MAX_CACHED_NAMES = 1024;
+const MAX_CACHED_NAME_LENGTH = 64;
+const nameCache = new Map<string, Uint8Array>();
+let lastName = '';
+let lastNameBytes: Uint8Array = encodeValue('');
+
+/** A name as msgpack. Names come again and again: encoding one costs more than all the rest of a push. */
+function nameBytes(name: string): Uint8Array {
+  if (name === lastName) return lastNameBytes;
+  let bytes = nameCache.get(name);
+  if (bytes === undefined) {
+    if (typeof name !== 'string') throw new TypeError('the name of a stack is a string');
+    bytes = encodeValue(name);
+    if (name.length > MAX_CACHED_NAME_LENGTH) return bytes;
+    if (nameCache.size >= MAX_CACHED_NAMES) nameCache.clear();
+    nameCache.set(name, bytes);
+  }
+  lastName = name;
+  lastNameBytes = bytes;
+  return bytes;
+}
+
+/** `[op, name]`, or the beginning of `[op, name, x]` if `elements` is 3. */
+export function writeStackOp(out: ByteWriter, op: StackOp, name: string, elements = 2): void {
+  out
+    .u8(0x90 | elements)
+    .u8(op)
+    .bytes(nameBytes(name));
+}
+
+/** Header of an array of `count` values, which follow. */
+export function writeArrayHeader(out: ByteWriter, count: number): void {
+  if (count < 16) out.u8(0x90 | count);
+  else if (count < 65_536)
+    out
+      .u8(0xdc)
+      .u8(count >>> 8)
+      .u8(count);
+  else
+    out
+      .u8(0xdd)
+      .u8(count >>> 24)
+      .u8(count >>> 16)
+      .u8(count >>> 8)
+      .u8(count);
+}
+
+export function writeList(out: ByteWriter, prefix: string, after: string, limit: number): void {
+  writeValue(out, [StackOp.list, prefix, after, limit]);
+}
+
+export function decodeCreated(status: number, bytes: Uint8Array, start: number, end: number): boolean {
+  if (status === Status.ok) return true;
+  if (status === Status.exists) return false;
+  throw machineError(status, bytes, start, end);
+}
+
+/** drop and exists: whether there was such a stack. */
+export function decodeFound(status: number, bytes: Uint8Array, start: number, end: number): boolean {
+  if (status === Status.ok) return true;
+  if (status === Status.notFound) return false;
+  throw machineError(status, bytes, start, end);
+}
+
+export function decodeSize(status: number, bytes: Uint8Array, start: number, end: number): number {
+  if (status !== Status.ok) throw machineError(status, bytes, start, end);
+  const tag = bytes[start]!;
+  if (tag < 0x80 && end === start + 1) return tag;
+  if (tag === 0xcc && end === start + 2) return bytes[start + 1]!;
+  if (tag === 0xcd && end === start + 3) return (bytes[start + 1]! << 8) | bytes[start + 2]!;
+  const size = decodeValue(bytes, start, end);
+  if (typeof size !== 'number') throw new CordwoodError('PROTOCOL_ERROR', 'the answer is not a size');
+  return size;
+}
+
+/** The value, or undefined if the stack is empty. */
+export function decodeTaken(status: number, bytes: Uint8Array, start: number, end: number): unknown {
+  if (status === Status.ok) return decodeValue(bytes, start, end);
+  if (status === Status.empty) return undefined;
+  throw machineError(status, bytes, start, end);
+}
+
+/** As `decodeTaken`, the value as the msgpack bytes it is stored as. */
+export function decodeTakenBytes(
+  status: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): Uint8Array | undefined {
+  if (status === Status.ok) return copyOf(bytes, start, end);
+  if (status === Status.empty) return undefined;
+  throw machineError(status, bytes, start, end);
+}
+
+export function decodeValues(status: number, bytes: Uint8Array, start: number, end: number): unknown[] {
+  if (status === Status.empty) return [];
+  if (status !== Status.ok) throw machineError(status, bytes, start, end);
+  const values = decodeValue(bytes, start, end);
+  if (!Array.isArray(values)) throw new CordwoodError('PROTOCOL_ERROR', 'the answer is not an array');
+  return values;
+}
+
+export function decodePage(status: number, bytes: Uint8Array, start: number, end: number): StackInfo[] {
+  return decodeValues(status, bytes, start, end).map((entry) => {
+    const [name, size] = Array.isArray(entry) ? (entry as unknown[]) : [];
+    if (typeof name === 'string' && typeof size === 'number') return { name, size };
+    throw new CordwoodError('PROTOCOL_ERROR', 'the answer is not a list of stacks');
+  });
+}
+
+/** Any machine's answer to `send` and `ask`: the value if the status is `ok`, else an error. */
+export function decodeAnswerValue(status: number, bytes: Uint8Array, start: number, end: number): unknown {
+  if (status !== Status.ok) throw machineError(status, bytes, start, end);
+  return start === end ? undefined : decodeValue(bytes, start, end);
+}
+
+export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const copy = new Uint8Array(end - start);
+  copy.set(bytes.subarray(start, end));
+  return copy;
+}
+
+/** What a status that is no result stands for. The machine changed nothing. */
+function machineError(status: number, bytes: Uint8Array, start: number, end: number): CordwoodError {
+  const code = errorCodeOfStatus(status);
+  if (code === undefined)
+    return new CordwoodError('PROTOCOL_ERROR', `the machine answered with status ${status}`);
+  return new CordwoodError(code, textOf(bytes, start, end) ?? defaultText(status));
+}
+
+function textOf(bytes: Uint8Array, start: number, end: number): string | undefined {
+  try {
+    const value = decodeValue(bytes, start, end);
+    return typeof value === 'string' ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function defaultText(status: number): string {
+  if (status === Status.notFound) return 'there is no such stack';
+  return status === Status.limit
+    ? 'a limit of the machine forbids it'
+    : 'the machine does not know this command';
+}
