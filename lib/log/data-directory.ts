@@ -1,0 +1,152 @@
+import { randomFillSync, randomUUID } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { CordwoodError } from '../../protocol/errors.ts';
+import type { Member, NodeId } from '../core/types.ts';
+import { lockDirectory } from './directory-lock.ts';
+import type { DirectoryLock } from './directory-lock.ts';
+import type { Disk } from './disk.ts';
+import { IDENTITY_FILE, readIdentity, writeIdentity } from './identity.ts';
+import type { Identity } from './identity.ts';
+import { LogEngine } from './log-engine.ts';
+import { defaultLogSizes } from './log-options.ts';
+import type { LogSizes } from './log-options.ts';
+import { recoverLog } from './log-recovery.ts';
+import { NodeDisk } from './node-disk.ts';
+import { LOG_DIRECTORY, SNAPSHOT_DIRECTORY, ownerOf } from './open-log-files.ts';
+import { segmentSequence } from './segment-format.ts';
+import { SegmentReader } from './segment-reader.ts';
+
+export interface DataDirectoryOptions {
+  /** Made if it is missing, readable by its owner only. */
+  readonly path: string;
+  readonly clusterId: string;
+  readonly nodeId: NodeId;
+  /** Members to start with; kept in the identity of a new directory, ignored for one that exists. */
+  readonly members: readonly Member[];
+  readonly sizes?: Partial<LogSizes>;
+}
+
+/**
+ * A node's directory, held by this process and known to be this node's.
+ *
+ * @example
+ * const directory = await DataDirectory.open({ path: 'data/1', clusterId: 'wood', nodeId: 1, members });
+ * const log = await openLogStore({ directory, events });
+ * // …
+ * await log.close();
+ * await directory.close();
+ */
+export class DataDirectory {
+  /** Absolute. */
+  readonly path: string;
+  readonly identity: Identity;
+  /** Stands in every segment and snapshot. */
+  readonly owner: number;
+  /** The directory was made by this call. */
+  readonly isNew: boolean;
+  readonly #lock: DirectoryLock;
+
+  /**
+   * Locks and opens a directory. Fails with `DIRECTORY_LOCKED`, `WRONG_CLUSTER`, `WRONG_NODE`, `LOG_DAMAGED` (the
+   * identity is missing or unreadable) or `INCOMPATIBLE_VERSION`.
+   */
+  static async open(options: DataDirectoryOptions): Promise<DataDirectory> {
+    const directory = path.resolve(options.path);
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const lock = await lockDirectory(directory);
+    try {
+      const disk = new NodeDisk();
+      const isNew = !disk.exists(`${directory}/${IDENTITY_FILE}`);
+      const identity = isNew ? create(disk, directory, options) : readIdentity(disk, directory);
+      check(identity, options, directory);
+      return new DataDirectory(directory, identity, isNew, lock);
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  private constructor(directory: string, identity: Identity, isNew: boolean, lock: DirectoryLock) {
+    this.path = directory;
+    this.identity = identity;
+    this.owner = ownerOf(identity.clusterId, identity.nodeId, identity.incarnation);
+    this.isNew = isNew;
+    this.#lock = lock;
+  }
+
+  /** Gives the directory back; the log must be closed before. Idempotent. */
+  close(): Promise<void> {
+    return this.#lock.release();
+  }
+}
+
+/**
+ * The identity is written last: a directory that has one had a log, and a log that is missing later is damage, not
+ * a new node that might vote a second time.
+ */
+function create(disk: Disk, directory: string, options: DataDirectoryOptions): Identity {
+  refuseForeign(disk, directory);
+  const identity: Identity = {
+    clusterId: options.clusterId,
+    nodeId: options.nodeId,
+    incarnation: randomUUID(),
+    members: options.members,
+    createdMs: Date.now(),
+  };
+  disk.mkdir(`${directory}/${SNAPSHOT_DIRECTORY}`);
+  LogEngine.format(disk, `${directory}/${LOG_DIRECTORY}`, {
+    sizes: { ...defaultLogSizes, ...options.sizes },
+    owner: ownerOf(identity.clusterId, identity.nodeId, identity.incarnation),
+    random: (bytes) => {
+      randomFillSync(bytes);
+    },
+  });
+  disk.syncDirectory(directory);
+  writeIdentity(disk, directory, identity);
+  disk.syncDirectory(path.dirname(directory));
+  return identity;
+}
+
+/** A log without an identity is either the remains of an interrupted `create`, or a node's that lost its name. */
+function refuseForeign(disk: Disk, directory: string): void {
+  const logDirectory = `${directory}/${LOG_DIRECTORY}`;
+  const snapshotDirectory = `${directory}/${SNAPSHOT_DIRECTORY}`;
+  const snapshots = disk.exists(snapshotDirectory) ? disk.readdir(snapshotDirectory).length : 0;
+  const segments = disk.exists(logDirectory)
+    ? disk.readdir(logDirectory).filter((name) => segmentSequence(name) !== undefined)
+    : [];
+  if (snapshots === 0 && segments.length <= 1 && (segments.length === 0 || isPristine(disk, logDirectory)))
+    return;
+  throw new CordwoodError('LOG_DAMAGED', `${directory} holds a log, but its file 'identity' is missing`);
+}
+
+function isPristine(disk: Disk, logDirectory: string): boolean {
+  const owner = ownerOfFirstSegment(disk, logDirectory);
+  const recovered = owner === undefined ? null : recoverLog(disk, logDirectory, owner);
+  if (recovered?.damage !== null) return false;
+  return recovered.image.lastIndex === 0 && recovered.hardState.term === 0;
+}
+
+function ownerOfFirstSegment(disk: Disk, logDirectory: string): number | undefined {
+  const name = disk.readdir(logDirectory).find((candidate) => segmentSequence(candidate) !== undefined);
+  if (name === undefined) return undefined;
+  const reader = new SegmentReader(disk, `${logDirectory}/${name}`);
+  try {
+    const header = reader.readHeader();
+    return typeof header === 'string' ? undefined : header.owner;
+  } finally {
+    reader.close();
+  }
+}
+
+function check(identity: Identity, options: DataDirectoryOptions, directory: string): void {
+  if (identity.clusterId !== options.clusterId) {
+    const message = `${directory} belongs to cluster ${identity.clusterId}, not to ${options.clusterId}`;
+    throw new CordwoodError('WRONG_CLUSTER', message);
+  }
+  if (identity.nodeId !== options.nodeId) {
+    const message = `${directory} belongs to node ${identity.nodeId}, not to node ${options.nodeId}`;
+    throw new CordwoodError('WRONG_NODE', message);
+  }
+}

@@ -1,0 +1,90 @@
+import fs from 'node:fs';
+import net from 'node:net';
+import { CordwoodError } from '../../protocol/errors.ts';
+
+/** Released when the process ends, however it ends. */
+export interface DirectoryLock {
+  release(): Promise<void>;
+}
+
+/**
+ * Takes the lock of a directory or fails with `DIRECTORY_LOCKED`.
+ *
+ * On Linux it is an abstract socket named for the directory's device and inode: the kernel gives it back when the
+ * process dies, there is no stale lock to judge, and a second path to the same directory finds it too. Such names
+ * belong to a network namespace: two containers that share a volume but no network do not see each other's.
+ * Elsewhere it is a file that holds the process's number.
+ */
+export async function lockDirectory(path: string): Promise<DirectoryLock> {
+  const file = `${path}/LOCK`;
+  return process.platform === 'linux' ? lockBySocket(path, file) : lockByFile(path, file);
+}
+
+async function lockBySocket(path: string, file: string): Promise<DirectoryLock> {
+  const { dev, ino } = fs.statSync(path, { bigint: true });
+  const server = net.createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(error.code === 'EADDRINUSE' ? locked(path, readPid(file)) : error);
+    });
+    server.listen(`\0cordwood-data:${dev.toString()}:${ino.toString()}`, resolve);
+  });
+  server.unref();
+  // For whoever looks, and for the message a second process gives; the lock is the socket.
+  fs.writeFileSync(file, `${process.pid}\n`, { mode: 0o600 });
+  return {
+    release: async () => {
+      if (!server.listening) return;
+      fs.rmSync(file, { force: true });
+      await new Promise<void>((resolve) => {
+        server.close(() => {
+          resolve();
+        });
+      });
+    },
+  };
+}
+
+function lockByFile(path: string, file: string): DirectoryLock {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      fs.writeFileSync(file, `${process.pid}\n`, { flag: 'wx', mode: 0o600 });
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      const pid = readPid(file);
+      if (attempt > 0 || (pid !== undefined && isAlive(pid))) throw locked(path, pid);
+      fs.rmSync(file, { force: true });
+    }
+  }
+  let held = true;
+  return {
+    release: async () => {
+      if (held) fs.rmSync(file, { force: true });
+      held = false;
+    },
+  };
+}
+
+function readPid(file: string): number | undefined {
+  try {
+    const pid = Number.parseInt(fs.readFileSync(file, 'utf8'), 10);
+    return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function locked(path: string, pid: number | undefined): CordwoodError {
+  const who = pid === undefined ? 'another process' : pid === process.pid ? 'this process' : `process ${pid}`;
+  return new CordwoodError('DIRECTORY_LOCKED', `${path} is in use by ${who}`);
+}

@@ -1,0 +1,18 @@
+import { CordwoodError } from '../../protocol/errors.ts';
+
+/** What the disk answered, as an error of this package: `DISK_FULL` where it has no room, otherwise `LOG_FAILED`. */
+export function diskError(error: unknown): CordwoodError {
+  if (CordwoodError.is(error)) return error;
+  const code = diskErrorCode(error);
+  const message = error instanceof Error ? error.message : String(error);
+  const full = code === 'ENOSPC' || code === 'EDQUOT';
+  return new CordwoodError(full ? 'DISK_FULL' : 'LOG_FAILED', `the disk failed: ${message}`, {
+    cause: error,
+  });
+}
+
+/** The operating system's code (`ENOSPC`, `EIO`, …), where there is one. */
+export function diskErrorCode(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

@@ -1,0 +1,395 @@
+import { CordwoodError } from '../../protocol/errors.ts';
+import type { HardState, Index, Term } from '../core/types.ts';
+import { BlockBuilder } from './block-builder.ts';
+import { diskError, diskErrorCode } from './disk-error.ts';
+import type { Disk } from './disk.ts';
+import { writeFully } from './disk.ts';
+import { readEntries } from './log-reader.ts';
+import { recoverLog } from './log-recovery.ts';
+import type { RecoveredLog } from './log-recovery.ts';
+import type { LogSizes } from './log-options.ts';
+import { LogImage } from './log-image.ts';
+import type { LogDamage, LogSlice, LogStats, LogWrite } from './log-store.ts';
+import { Segment } from './segment.ts';
+import {
+  BLOCK_HEADER_BYTES,
+  END_MAGIC,
+  SEGMENT_HEADER_BYTES,
+  encodeSegmentHeader,
+  segmentSequence,
+} from './segment-format.ts';
+import type { SegmentHeader } from './segment-format.ts';
+import { SpareSegments } from './spare-segments.ts';
+
+export interface EngineOptions {
+  readonly sizes: LogSizes;
+  /** Stands in every segment: see `ownerOf`. */
+  readonly owner: number;
+  /** Fills `bytes` with random numbers; data, so that the simulator can repeat a run. */
+  readonly random: (bytes: Uint8Array) => void;
+}
+
+/** Kept free at the end of a segment: the mark of a clean close, and the mark that the log continues elsewhere. */
+const END_BYTES = 2 * BLOCK_HEADER_BYTES;
+const HARD_STATE_BYTES = 48;
+/** How far zeros are kept ahead of the log while nothing else is to do, in pieces of `fillBytes`. */
+const FILL_AHEAD = 4;
+
+/**
+ * The segmented log, synchronous and single-threaded: hosted by the log thread in production and in place by the
+ * simulator. `write` puts blocks into the file, `sync` makes them durable; between the two a crash may take them.
+ * After the first error every call throws that error.
+ */
+export class LogEngine {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #options: EngineOptions;
+  readonly #image: LogImage;
+  readonly #spares: SpareSegments;
+  readonly #builder = new BlockBuilder();
+  readonly #zeros: Uint8Array;
+  #hardState: HardState;
+  #fd = -1;
+  #nextBlock: number;
+  #nextSegment: number;
+  #rollFirst: boolean;
+  #dirty = false;
+  #sealed: boolean;
+  #damage: LogDamage | null;
+  #failure: Error | null = null;
+  /** Segments that are no longer part of the log and still have to go. */
+  #obsolete: string[];
+  #noRoom = false;
+
+  /** Makes the first segment of a new directory. Only then does the log exist. */
+  static format(disk: Disk, directory: string, options: EngineOptions): void {
+    disk.mkdir(directory);
+    for (const name of disk.readdir(directory)) disk.unlink(`${directory}/${name}`);
+    const engine = new LogEngine(disk, directory, options, null);
+    engine.#roll({ index: 0, term: 0 }, true, null);
+    engine.close();
+  }
+
+  /** Opens what `recoverLog` found. */
+  static open(disk: Disk, directory: string, options: EngineOptions, recovered: RecoveredLog): LogEngine {
+    return new LogEngine(disk, directory, options, recovered);
+  }
+
+  /** Recovers and opens; makes the log if there is none and `create` says so. */
+  static recover(
+    disk: Disk,
+    directory: string,
+    options: EngineOptions,
+    create: boolean,
+  ): { engine: LogEngine; recovered: RecoveredLog } {
+    if (create && (!disk.exists(directory) || recoverLog(disk, directory, options.owner) === null)) {
+      LogEngine.format(disk, directory, options);
+    }
+    const recovered = disk.exists(directory) ? recoverLog(disk, directory, options.owner) : null;
+    if (recovered === null) throw new CordwoodError('LOG_DAMAGED', `${directory} holds no log`);
+    return { engine: LogEngine.open(disk, directory, options, recovered), recovered };
+  }
+
+  private constructor(disk: Disk, directory: string, options: EngineOptions, recovered: RecoveredLog | null) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#options = options;
+    this.#zeros = new Uint8Array(options.sizes.fillBytes);
+    this.#spares = new SpareSegments(disk, directory, options.sizes.spareSegments);
+    this.#spares.adopt(disk.readdir(directory));
+    this.#image = recovered?.image ?? new LogImage();
+    this.#hardState = recovered?.hardState ?? { term: 0, vote: 0 };
+    this.#nextBlock = recovered?.nextBlock ?? 1;
+    this.#nextSegment = recovered?.nextSegment ?? 1;
+    this.#damage = recovered?.damage ?? null;
+    this.#obsolete = [...(recovered?.obsolete ?? [])];
+    this.#sealed = recovered?.clean ?? false;
+    // Behind the last block may lie a torn one. A new segment with a nonce of its own leaves it behind for good.
+    this.#rollFirst = !this.#sealed;
+    this.#removeObsolete();
+  }
+
+  get image(): LogImage {
+    return this.#image;
+  }
+
+  get hardState(): HardState {
+    return this.#hardState;
+  }
+
+  /** Set: nothing can be added any more, until the log is reset behind a snapshot. */
+  get damage(): LogDamage | null {
+    return this.#damage;
+  }
+
+  /** Nothing more is added to this log: what it lacks was found out by comparing it with the snapshots. */
+  quarantine(damage: LogDamage): void {
+    this.#damage ??= damage;
+  }
+
+  /** Segment files and their bytes, spares included in the bytes. */
+  get stats(): Pick<LogStats, 'segments' | 'logBytes'> {
+    const { segments } = this.#image;
+    return {
+      segments: segments.length,
+      logBytes: segments.reduce((sum, segment) => sum + segment.fileBytes, this.#spares.bytes),
+    };
+  }
+
+  /** Puts the writes into the log, in order, as one block where they fit. Durable after `sync`. */
+  write(writes: readonly LogWrite[]): void {
+    this.#run(() => {
+      this.#datasync();
+      for (const write of writes) {
+        if (write.resetTo !== null) {
+          this.#flush();
+          this.#reset(write, write.resetTo);
+        } else {
+          this.#add(write);
+        }
+      }
+      this.#flush();
+    });
+  }
+
+  /** Makes what was written durable. */
+  sync(): void {
+    this.#run(() => {
+      this.#datasync();
+    });
+  }
+
+  read(from: Index, to: Index, maxBytes: number): LogSlice {
+    if (this.#failure !== null) throw this.#failure;
+    return readEntries(this.#disk, this.#image, from, to, maxBytes);
+  }
+
+  /** Drops the oldest segment if nothing in it is beyond `through`. False: there is nothing to drop. */
+  compact(through: Index): boolean {
+    return this.#run(() => {
+      if (this.#damage !== null || !this.#image.canDrop(Math.min(through, this.#image.lastIndex)))
+        return false;
+      const dropped = this.#image.drop();
+      this.#spares.recycle(dropped.path, dropped.fileBytes, this.#nextCapacity());
+      return true;
+    });
+  }
+
+  /** One short step of making files ready for what is to come. False: everything is ready. */
+  prepare(): boolean {
+    return this.#run(() => {
+      if (this.#damage !== null || this.#rollFirst || this.#noRoom) return false;
+      const segment = this.#image.current;
+      const capacity = segment.header.capacityBytes;
+      try {
+        if (segment.fileBytes < Math.min(capacity, segment.writeOffset + FILL_AHEAD * this.#zeros.length)) {
+          const chunk = this.#zeros.subarray(0, Math.min(this.#zeros.length, capacity - segment.fileBytes));
+          segment.fileBytes += writeFully(this.#disk, this.#openCurrent(), [chunk], segment.fileBytes);
+          this.#disk.datasync(this.#openCurrent());
+          return true;
+        }
+        return segment.writeOffset * 2 > capacity && this.#spares.prepare(this.#nextCapacity(), this.#zeros);
+      } catch (error) {
+        // Working ahead may fail for want of room: nobody waits for it, and the log itself may still fit.
+        if (diskErrorCode(error) !== 'ENOSPC') throw error;
+        this.#noRoom = true;
+        return false;
+      }
+    });
+  }
+
+  /** Marks the log as closed cleanly: everything before the mark was durable, so that no part of it is a torn tail. */
+  close(): void {
+    if (this.#failure === null && this.#damage === null && !this.#sealed && !this.#rollFirst) {
+      this.#run(() => {
+        this.#datasync();
+        this.#put();
+        this.#datasync();
+        this.#sealed = true;
+      });
+    }
+    if (this.#fd >= 0) this.#disk.close(this.#fd);
+    this.#fd = -1;
+  }
+
+  /** An error ends the engine: what the disk holds then is known only after it has been read again. */
+  #run<T>(action: () => T): T {
+    if (this.#failure !== null) throw this.#failure;
+    try {
+      return action();
+    } catch (error) {
+      this.#failure = diskError(error);
+      throw this.#failure;
+    }
+  }
+
+  #datasync(): void {
+    if (!this.#dirty) return;
+    this.#disk.datasync(this.#fd);
+    this.#dirty = false;
+  }
+
+  #add(write: LogWrite): void {
+    if (this.#damage !== null) {
+      throw new CordwoodError('LOG_DAMAGED', `${this.#damage.file}: ${this.#damage.reason}`);
+    }
+    let bytes = write.hardState === null ? 0 : HARD_STATE_BYTES;
+    for (const part of write.records) bytes += part.length;
+    const segment = this.#image.current;
+    const end = segment.writeOffset + this.#builder.blockBytes + bytes + END_BYTES;
+    if (this.#rollFirst || end > segment.header.capacityBytes) {
+      this.#flush();
+      const before = write.first > 0 ? write.first - 1 : this.#image.lastIndex;
+      this.#roll({ index: before, term: this.#image.termAt(before) }, false, write);
+      return;
+    }
+    if (write.hardState !== null) {
+      this.#setHardState(write.hardState);
+      this.#builder.addHardState(write.hardState);
+    }
+    this.#addRecords(write, segment);
+  }
+
+  #addRecords(write: LogWrite, segment: Segment): void {
+    if (write.first === 0) {
+      if (write.records.length > 0) throw new RangeError('records without an index');
+      return;
+    }
+    if (write.first <= this.#image.prevIndex)
+      throw new RangeError(`entry ${write.first} is behind a snapshot`);
+    let expected = write.first;
+    this.#builder.addRecords(write, (index, term, offset, size) => {
+      const refusal =
+        index === expected ? this.#image.refusal(index, term) : `entry ${index} is not ${expected}`;
+      if (refusal !== null) throw new RangeError(`the log cannot take this write: ${refusal}`);
+      this.#image.add(index, term, segment.writeOffset + offset, size);
+      expected++;
+    });
+    if (expected !== write.last + 1)
+      throw new RangeError(`the write ends at ${expected - 1}, not at ${write.last}`);
+  }
+
+  #setHardState(state: HardState): void {
+    if (state.term < this.#hardState.term) {
+      throw new RangeError(`the term cannot go back from ${this.#hardState.term} to ${state.term}`);
+    }
+    this.#hardState = state;
+  }
+
+  /** Writes the open block. */
+  #flush(): void {
+    if (!this.#builder.empty) this.#put();
+  }
+
+  #put(): void {
+    const segment = this.#image.current;
+    const fd = this.#openCurrent();
+    const end = segment.writeOffset + this.#builder.blockBytes;
+    const parts = this.#builder.seal(segment.header.nonce, this.#nextBlock, this.#image.lastIndex);
+    writeFully(this.#disk, fd, this.#withZeros(parts, segment, end), segment.writeOffset);
+    this.#nextBlock++;
+    segment.writeOffset = end;
+    this.#builder.clear();
+    this.#dirty = true;
+    this.#sealed = false;
+  }
+
+  /**
+   * A block that makes the file longer takes zeros with it, up to the next multiple of `fillBytes`: the journal entry
+   * that a longer file costs then serves many blocks.
+   */
+  #withZeros(parts: readonly Uint8Array[], segment: Segment, end: number): readonly Uint8Array[] {
+    if (end <= segment.fileBytes) return parts;
+    const fill = this.#zeros.length;
+    const target = Math.min(segment.header.capacityBytes, (Math.floor(end / fill) + 1) * fill);
+    segment.fileBytes = target;
+    return target === end ? parts : [...parts, this.#zeros.subarray(0, target - end)];
+  }
+
+  #reset(write: LogWrite, to: { readonly index: Index; readonly term: Term }): void {
+    // Whatever lies there, also what a damaged log never came to read.
+    const names = this.#disk.readdir(this.#directory).filter((name) => segmentSequence(name) !== undefined);
+    this.#obsolete = names.map((name) => `${this.#directory}/${name}`);
+    this.#damage = null;
+    this.#roll(to, true, write);
+    this.#removeObsolete();
+  }
+
+  /**
+   * Starts the next segment with the current hard state and the records of `write`. The file gets its name when all
+   * of that is durable: a segment that can be found has a whole first block.
+   */
+  #roll(prev: { readonly index: Index; readonly term: Term }, reset: boolean, write: LogWrite | null): void {
+    this.#datasync();
+    const old = this.#image.segments.at(-1);
+    let bytes = SEGMENT_HEADER_BYTES + BLOCK_HEADER_BYTES + HARD_STATE_BYTES + END_BYTES;
+    for (const part of write?.records ?? []) bytes += part.length;
+    const capacityBytes = Math.max(this.#nextCapacity(), bytes);
+    const nonce = new Uint8Array(8);
+    this.#options.random(nonce);
+    const header: SegmentHeader = {
+      nonce,
+      sequence: this.#nextSegment++,
+      firstBlock: this.#nextBlock,
+      prevIndex: prev.index,
+      prevTerm: prev.term,
+      reset,
+      capacityBytes,
+      owner: this.#options.owner,
+    };
+    const segment = new Segment(this.#directory, header);
+    this.#image.start(segment);
+    if (write?.hardState != null) this.#setHardState(write.hardState);
+    this.#builder.addHardState(this.#hardState);
+    if (write !== null) this.#addRecords(write, segment);
+
+    const file = this.#spares.take(capacityBytes);
+    segment.fileBytes = file.fileBytes;
+    const end = segment.writeOffset + this.#builder.blockBytes;
+    const parts = this.#builder.seal(nonce, this.#nextBlock, this.#image.lastIndex);
+    const whole = [encodeSegmentHeader(header), ...this.#withZeros(parts, segment, end)];
+    writeFully(this.#disk, file.fd, whole, 0);
+    this.#disk.datasync(file.fd);
+    this.#disk.rename(file.path, segment.path);
+    this.#disk.syncDirectory(this.#directory);
+    this.#nextBlock++;
+    segment.writeOffset = end;
+    this.#builder.clear();
+    this.#sealed = false;
+    if (old !== undefined && !reset) this.#markEnd(old, header.firstBlock);
+    if (this.#fd >= 0) this.#disk.close(this.#fd);
+    this.#fd = file.fd;
+    this.#rollFirst = false;
+  }
+
+  /** From now on a missing successor of `old` is noticed. Lost in a crash, the mark does no harm. */
+  #markEnd(old: Segment, sequence: number): void {
+    if (this.#fd < 0) this.#fd = this.#disk.open(old.path, 'write');
+    const mark = this.#builder.seal(old.header.nonce, sequence, this.#image.lastIndex, END_MAGIC);
+    writeFully(this.#disk, this.#fd, mark, old.writeOffset);
+    old.fileBytes = Math.max(old.fileBytes, old.writeOffset + BLOCK_HEADER_BYTES);
+    this.#builder.clear();
+  }
+
+  /** A segment that was filled is followed by one of twice its size. */
+  #nextCapacity(): number {
+    const { minSegmentBytes, maxSegmentBytes } = this.#options.sizes;
+    const segment = this.#image.segments.at(-1);
+    if (segment === undefined) return minSegmentBytes;
+    const { capacityBytes } = segment.header;
+    const filled = segment.writeOffset * 2 > capacityBytes;
+    return Math.max(minSegmentBytes, Math.min(maxSegmentBytes, filled ? capacityBytes * 2 : capacityBytes));
+  }
+
+  #openCurrent(): number {
+    if (this.#fd < 0) this.#fd = this.#disk.open(this.#image.current.path, 'write');
+    return this.#fd;
+  }
+
+  #removeObsolete(): void {
+    if (this.#obsolete.length === 0) return;
+    for (const path of this.#obsolete) this.#disk.unlink(path);
+    this.#disk.syncDirectory(this.#directory);
+    this.#obsolete = [];
+  }
+}

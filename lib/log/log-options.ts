@@ -1,0 +1,20 @@
+/** Sizes the log works with. The defaults suit production; tests use tiny ones. */
+export interface LogSizes {
+  /** Capacity of the first segments; it doubles with each one that is filled. */
+  readonly minSegmentBytes: number;
+  readonly maxSegmentBytes: number;
+  /** Zeros are written ahead of the log in pieces of this size. */
+  readonly fillBytes: number;
+  /** Writes that wait together are taken as one block up to this size. */
+  readonly maxGroupBytes: number;
+  /** Files kept ready for coming segments. */
+  readonly spareSegments: number;
+}
+
+export const defaultLogSizes: LogSizes = {
+  minSegmentBytes: 4 << 20,
+  maxSegmentBytes: 64 << 20,
+  fillBytes: 256 << 10,
+  maxGroupBytes: 16 << 20,
+  spareSegments: 1,
+};

@@ -1,0 +1,160 @@
+import { randomFillSync } from 'node:crypto';
+import { receiveMessageOnPort } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
+import { LogLane } from './log-lane.ts';
+import type { LogSlice } from './log-store.ts';
+import { NodeDisk } from './node-disk.ts';
+import { openLogFiles } from './open-log-files.ts';
+import { decodeAppend, toPlainError } from './thread-messages.ts';
+import type { FromLogThread, LogThreadTask, ToLogThread } from './thread-messages.ts';
+
+/**
+ * The log thread: one task that lasts as long as the log is open. It sleeps on its port; once woken it takes
+ * everything that has come, does one step, looks at the port again, and goes on until nothing is left. What arrives
+ * during an fdatasync is therefore one write and one fdatasync, however many appends it was.
+ */
+export default function serveLog(task: LogThreadTask): Promise<void> {
+  const { port } = task;
+  const send = (message: FromLogThread): void => {
+    port.postMessage(message);
+  };
+  const options = {
+    sizes: task.sizes,
+    owner: task.owner,
+    random: (bytes: Uint8Array): void => {
+      randomFillSync(bytes);
+    },
+  };
+  const { engine, recovery, latest, snapshotBytes } = openLogFiles(new NodeDisk(), task.path, options, false);
+  const lane = new LogLane(
+    engine,
+    {
+      durable: send,
+      failed: (error) => {
+        send({ kind: 'failed', error: toPlainError(error) });
+      },
+      slice: (id, result) => {
+        answerRead(port, id, result);
+      },
+      changed: () => {
+        send({ kind: 'stats', stats: engine.stats });
+      },
+    },
+    task.sizes.maxGroupBytes,
+  );
+  send({ kind: 'opened', recovery, latest, snapshotBytes, stats: engine.stats });
+  return new Promise((resolve) => {
+    new LogThread(port, lane, resolve).start();
+  });
+}
+
+class LogThread {
+  readonly #port: MessagePort;
+  readonly #lane: LogLane;
+  readonly #done: () => void;
+  readonly #shared = new Map<number, SharedArrayBuffer>();
+  #loose: Uint8Array[] = [];
+  #closing = false;
+  #idle: NodeJS.Immediate | null = null;
+
+  constructor(port: MessagePort, lane: LogLane, done: () => void) {
+    this.#port = port;
+    this.#lane = lane;
+    this.#done = done;
+  }
+
+  start(): void {
+    this.#port.on('message', (message: ToLogThread) => {
+      this.#take(message);
+      this.#work();
+    });
+    // The node is gone without a word (its thread ended): what it appended is kept as it would be after a crash.
+    this.#port.on('close', () => {
+      this.#closing = true;
+      this.#work();
+    });
+    this.#work();
+  }
+
+  #take(message: ToLogThread): void {
+    if (Array.isArray(message)) {
+      this.#lane.append(decodeAppend(message as readonly number[], this.#shared, this.#loose));
+      return;
+    }
+    this.#takeOther(message as Exclude<ToLogThread, readonly number[]>);
+  }
+
+  #takeOther(message: Exclude<ToLogThread, readonly number[]>): void {
+    switch (message.kind) {
+      case 'share':
+        this.#shared.set(message.id, message.buffer);
+        break;
+      case 'forget':
+        this.#shared.delete(message.id);
+        break;
+      case 'loose':
+        this.#loose.push(message.bytes);
+        break;
+      case 'read':
+        this.#lane.read(message.id, message.from, message.to, message.maxBytes);
+        break;
+      case 'compact':
+        this.#lane.compact(message.through);
+        break;
+      case 'close':
+        this.#closing = true;
+        break;
+    }
+  }
+
+  #drainPort(): void {
+    for (;;) {
+      const received = receiveMessageOnPort(this.#port);
+      if (received === undefined) return;
+      this.#take(received.message as ToLogThread);
+    }
+  }
+
+  #work(): void {
+    this.#drainPort();
+    for (;;) {
+      const next = this.#lane.next;
+      if (next === null || next === 'prepare') break;
+      this.#lane.step();
+      // Between a write and its sync there is nothing to decide: what comes meanwhile waits for the next block.
+      if (next !== 'write') this.#drainPort();
+    }
+    if (this.#closing) this.#finish();
+    else if (this.#lane.next === 'prepare') this.#prepareSoon();
+  }
+
+  /** Work ahead goes in single steps from turns of their own: an append waits for one of them at most. */
+  #prepareSoon(): void {
+    this.#idle ??= setImmediate(() => {
+      this.#idle = null;
+      this.#drainPort();
+      if (!this.#closing && this.#lane.next === 'prepare') this.#lane.step();
+      this.#work();
+    });
+  }
+
+  #finish(): void {
+    if (this.#idle !== null) clearImmediate(this.#idle);
+    this.#lane.close();
+    this.#port.removeAllListeners();
+    this.#port.postMessage({ kind: 'closed' } satisfies FromLogThread);
+    this.#port.close();
+    this.#done();
+  }
+}
+
+function answerRead(port: MessagePort, id: number, result: LogSlice | Error): void {
+  if (result instanceof Error) {
+    port.postMessage({ kind: 'unread', id, error: toPlainError(result) } satisfies FromLogThread);
+    return;
+  }
+  const { first, last, bytes } = result;
+  port.postMessage({ kind: 'slice', id, first, last, bytes } satisfies FromLogThread, [
+    bytes.buffer as ArrayBuffer,
+  ]);
+}

@@ -1,0 +1,285 @@
+import type { Disk } from './disk.ts';
+
+/** One call about to be made on a `MemoryDisk`. */
+export interface DiskCall {
+  readonly operation:
+    'open' | 'read' | 'write' | 'datasync' | 'rename' | 'unlink' | 'readdir' | 'mkdir' | 'syncDirectory';
+  readonly path: string;
+  /** Bytes asked for, of `read` and `write`. */
+  readonly bytes: number;
+}
+
+interface Write {
+  readonly position: number;
+  readonly bytes: Uint8Array;
+}
+
+interface MemoryFile {
+  /** What reads see. */
+  live: Uint8Array;
+  liveBytes: number;
+  /** What surely survives a crash. */
+  durable: Uint8Array;
+  durableBytes: number;
+  pending: Write[];
+}
+
+type NameChange =
+  | { readonly kind: 'add'; readonly path: string; readonly file: MemoryFile }
+  | { readonly kind: 'remove'; readonly path: string }
+  | { readonly kind: 'rename'; readonly from: string; readonly to: string };
+
+/** The unit in which a crash tears writes. */
+const SECTOR_BYTES = 512;
+
+/**
+ * A disk in memory that behaves at a crash as real ones may: writes that were not synced are kept, lost or torn,
+ * sector by sector and file by file; names that were not synced are lost from some point on. Directories themselves
+ * are durable at once.
+ *
+ * @example
+ * const disk = new MemoryDisk();
+ * disk.onCall = (call) => { if (call.operation === 'datasync') throw new Error('EIO'); };
+ * disk.crash((below) => Math.floor(Math.random() * below));
+ */
+export class MemoryDisk implements Disk {
+  /**
+   * Sees every call before it is carried out. Throwing fails the call, with the file unchanged; of a write or read,
+   * a returned number limits how many bytes are moved.
+   */
+  onCall: ((call: DiskCall) => number | undefined) | null = null;
+  #names = new Map<string, MemoryFile>();
+  #durableNames = new Map<string, MemoryFile>();
+  #nameChanges: NameChange[] = [];
+  readonly #directories = new Set<string>();
+  readonly #open = new Map<number, { readonly path: string; readonly file: MemoryFile }>();
+  #nextFd = 3;
+
+  open(path: string, mode: 'read' | 'write' | 'create'): number {
+    this.#call('open', path, 0);
+    let file = this.#names.get(path);
+    if (mode === 'create') {
+      if (file !== undefined) throw failure('EEXIST', path);
+      if (!this.#directories.has(parent(path))) throw failure('ENOENT', path);
+      file = emptyFile();
+      this.#names.set(path, file);
+      this.#nameChanges.push({ kind: 'add', path, file });
+    }
+    if (file === undefined) throw failure('ENOENT', path);
+    const fd = this.#nextFd++;
+    this.#open.set(fd, { path, file });
+    return fd;
+  }
+
+  close(fd: number): void {
+    this.#opened(fd);
+    this.#open.delete(fd);
+  }
+
+  size(fd: number): number {
+    return this.#opened(fd).file.liveBytes;
+  }
+
+  read(fd: number, into: Uint8Array, offset: number, length: number, position: number): number {
+    const { path, file } = this.#opened(fd);
+    const limit = this.#call('read', path, length);
+    const count = Math.max(0, Math.min(length, limit, file.liveBytes - position));
+    into.set(file.live.subarray(position, position + count), offset);
+    return count;
+  }
+
+  write(fd: number, parts: readonly Uint8Array[], position: number): number {
+    const { path, file } = this.#opened(fd);
+    let total = 0;
+    for (const part of parts) total += part.length;
+    const count = Math.min(total, this.#call('write', path, total));
+    const bytes = new Uint8Array(total);
+    let at = 0;
+    for (const part of parts) {
+      bytes.set(part, at);
+      at += part.length;
+    }
+    const write: Write = { position, bytes: bytes.subarray(0, count) };
+    file.pending.push(write);
+    ({ bytes: file.live, length: file.liveBytes } = place(file.live, file.liveBytes, write));
+    return count;
+  }
+
+  datasync(fd: number): void {
+    const { path, file } = this.#opened(fd);
+    this.#call('datasync', path, 0);
+    for (const write of file.pending) keep(file, write);
+    file.pending = [];
+  }
+
+  rename(from: string, to: string): void {
+    this.#call('rename', from, 0);
+    const file = this.#names.get(from);
+    if (file === undefined) throw failure('ENOENT', from);
+    this.#names.delete(from);
+    this.#names.set(to, file);
+    this.#nameChanges.push({ kind: 'rename', from, to });
+  }
+
+  unlink(path: string): void {
+    this.#call('unlink', path, 0);
+    if (!this.#names.delete(path)) throw failure('ENOENT', path);
+    this.#nameChanges.push({ kind: 'remove', path });
+  }
+
+  readdir(path: string): string[] {
+    this.#call('readdir', path, 0);
+    if (!this.#directories.has(path)) throw failure('ENOENT', path);
+    const names: string[] = [];
+    for (const name of this.#names.keys()) if (parent(name) === path) names.push(name.slice(path.length + 1));
+    return names.sort();
+  }
+
+  mkdir(path: string): void {
+    this.#call('mkdir', path, 0);
+    this.#directories.add(path);
+  }
+
+  exists(path: string): boolean {
+    return this.#names.has(path) || this.#directories.has(path);
+  }
+
+  syncDirectory(path: string): void {
+    this.#call('syncDirectory', path, 0);
+    const rest: NameChange[] = [];
+    for (const change of this.#nameChanges) {
+      if (parent(change.kind === 'rename' ? change.to : change.path) === path) this.#keepName(change);
+      else rest.push(change);
+    }
+    this.#nameChanges = rest;
+  }
+
+  /**
+   * The machine stops and starts again. `choose(n)` picks a number below `n`, and with it the fate of everything
+   * that was not synced. Open files are gone.
+   */
+  crash(choose: (below: number) => number): void {
+    const changes = this.#nameChanges.slice(0, choose(this.#nameChanges.length + 1));
+    for (const change of changes) this.#keepName(change);
+    this.#nameChanges = [];
+    this.#open.clear();
+    const files = new Set([...this.#names.values(), ...this.#durableNames.values()]);
+    for (const file of files) {
+      for (const write of file.pending) tear(file, write, choose);
+      file.pending = [];
+      file.live = file.durable.slice();
+      file.liveBytes = file.durableBytes;
+    }
+    this.#names = new Map(this.#durableNames);
+  }
+
+  /** Only the process stops: what it has written stays, synced or not. */
+  kill(): void {
+    this.#open.clear();
+  }
+
+  /** Paths of all files, sorted. */
+  files(): string[] {
+    return [...this.#names.keys()].sort();
+  }
+
+  /** Content of a file, as reads see it. A copy. */
+  content(path: string): Uint8Array {
+    const file = this.#names.get(path);
+    if (file === undefined) throw failure('ENOENT', path);
+    return file.live.slice(0, file.liveBytes);
+  }
+
+  /** Rot: changes bits of a byte behind everyone's back. */
+  corrupt(path: string, offset: number, mask: number): void {
+    const file = this.#names.get(path);
+    if (file === undefined || offset >= file.liveBytes) throw failure('ENOENT', path);
+    file.live[offset]! ^= mask;
+    if (offset < file.durableBytes) file.durable[offset]! ^= mask;
+  }
+
+  /** A disk of its own with the same durable and live content. */
+  clone(): MemoryDisk {
+    const copy = new MemoryDisk();
+    for (const path of this.#directories) copy.#directories.add(path);
+    for (const [path, file] of this.#names) {
+      const cloned: MemoryFile = {
+        ...file,
+        live: file.live.slice(),
+        durable: file.live.slice(),
+        pending: [],
+      };
+      cloned.durableBytes = file.liveBytes;
+      copy.#names.set(path, cloned);
+      copy.#durableNames.set(path, cloned);
+    }
+    return copy;
+  }
+
+  #call(operation: DiskCall['operation'], path: string, bytes: number): number {
+    return this.onCall?.({ operation, path, bytes }) ?? Infinity;
+  }
+
+  #opened(fd: number): { readonly path: string; readonly file: MemoryFile } {
+    const opened = this.#open.get(fd);
+    if (opened === undefined) throw failure('EBADF', String(fd));
+    return opened;
+  }
+
+  #keepName(change: NameChange): void {
+    if (change.kind === 'add') this.#durableNames.set(change.path, change.file);
+    else if (change.kind === 'remove') this.#durableNames.delete(change.path);
+    else {
+      const file = this.#durableNames.get(change.from);
+      if (file === undefined) return;
+      this.#durableNames.delete(change.from);
+      this.#durableNames.set(change.to, file);
+    }
+  }
+}
+
+function emptyFile(): MemoryFile {
+  return { live: new Uint8Array(0), liveBytes: 0, durable: new Uint8Array(0), durableBytes: 0, pending: [] };
+}
+
+function parent(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'));
+}
+
+function failure(code: string, path: string): Error {
+  return Object.assign(new Error(`${code}: ${path}`), { code });
+}
+
+function place(target: Uint8Array, length: number, write: Write): { bytes: Uint8Array; length: number } {
+  const end = write.position + write.bytes.length;
+  let bytes = target;
+  if (end > bytes.length) {
+    bytes = new Uint8Array(Math.max(end, bytes.length * 2));
+    bytes.set(target.subarray(0, length));
+  }
+  bytes.set(write.bytes, write.position);
+  return { bytes, length: Math.max(length, end) };
+}
+
+function keep(file: MemoryFile, write: Write): void {
+  ({ bytes: file.durable, length: file.durableBytes } = place(file.durable, file.durableBytes, write));
+}
+
+/** All, nothing, the first sectors, or any of them. */
+function tear(file: MemoryFile, write: Write, choose: (below: number) => number): void {
+  const fate = choose(4);
+  if (fate === 0) return;
+  const sectors =
+    Math.ceil((write.position + write.bytes.length) / SECTOR_BYTES) -
+    Math.floor(write.position / SECTOR_BYTES);
+  const kept = fate === 1 ? sectors : fate === 2 ? choose(sectors + 1) : sectors;
+  let start = 0;
+  for (let sector = 0; sector < kept; sector++) {
+    const boundary = (Math.floor((write.position + start) / SECTOR_BYTES) + 1) * SECTOR_BYTES;
+    const end = Math.min(write.bytes.length, boundary - write.position);
+    if (fate !== 3 || choose(2) === 1) {
+      keep(file, { position: write.position + start, bytes: write.bytes.subarray(start, end) });
+    }
+    start = end;
+  }
+}

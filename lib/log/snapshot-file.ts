@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import { CordwoodError } from '../../protocol/errors.ts';
+import { readU32, writeU32 } from '../../protocol/byte-writer.ts';
+import type { SnapshotMeta } from '../core/types.ts';
+import type { Disk } from './disk.ts';
+import { readFully, writeFully } from './disk.ts';
+import type { StoredSnapshot } from './log-store.ts';
+import {
+  CHUNK_BYTES,
+  CHUNK_HEADER_BYTES,
+  SNAPSHOT_FOOTER_BYTES,
+  SNAPSHOT_HEADER_BYTES,
+  chunkCrc,
+  decodeSnapshotFooter,
+  decodeSnapshotHeader,
+  encodeSnapshotFooter,
+  encodeSnapshotHeader,
+  snapshotHeaderBytes,
+} from './snapshot-format.ts';
+
+/** Reads one snapshot file. Opening checks header, footer and size; content is checked chunk by chunk as it is read. */
+export class SnapshotFileReader {
+  readonly snapshot: StoredSnapshot;
+  readonly owner: number;
+  readonly path: string;
+  readonly fileBytes: number;
+  readonly #disk: Disk;
+  readonly #fd: number;
+  readonly #contentOffset: number;
+  readonly #chunkBytes: number;
+  #chunk: Uint8Array;
+  #chunkNumber = -1;
+
+  constructor(disk: Disk, path: string) {
+    this.#disk = disk;
+    this.path = path;
+    this.#fd = disk.open(path, 'read');
+    try {
+      this.fileBytes = disk.size(this.#fd);
+      const first = this.#bytes(0, SNAPSHOT_HEADER_BYTES);
+      const header = decodeSnapshotHeader(this.#bytes(0, snapshotHeaderBytes(first)));
+      if (typeof header === 'string') throw damaged(path, header);
+      const footer = decodeSnapshotFooter(
+        this.#bytes(this.fileBytes - SNAPSHOT_FOOTER_BYTES, SNAPSHOT_FOOTER_BYTES),
+      );
+      if (footer === null) throw damaged(path, 'footer');
+      const chunks = Math.ceil(footer.totalBytes / header.chunkBytes);
+      const expected =
+        header.contentOffset + footer.totalBytes + chunks * CHUNK_HEADER_BYTES + SNAPSHOT_FOOTER_BYTES;
+      if (footer.chunkCount !== chunks || expected !== this.fileBytes) throw damaged(path, 'size');
+      this.#contentOffset = header.contentOffset;
+      this.#chunkBytes = header.chunkBytes;
+      this.#chunk = new Uint8Array(Math.min(header.chunkBytes, footer.totalBytes) + CHUNK_HEADER_BYTES);
+      this.owner = header.owner;
+      const digest = Buffer.from(footer.sha256).toString('hex');
+      this.snapshot = { meta: header.meta, sizeBytes: footer.totalBytes, digest };
+    } catch (error) {
+      disk.close(this.#fd);
+      throw error;
+    }
+  }
+
+  /** Up to `maxBytes` of the content from `offset`, within one chunk; empty at the end. */
+  read(offset: number, maxBytes: number): Uint8Array {
+    if (offset >= this.snapshot.sizeBytes || maxBytes <= 0) return new Uint8Array(0);
+    const number = Math.floor(offset / this.#chunkBytes);
+    const content = this.#loadChunk(number);
+    const from = offset - number * this.#chunkBytes;
+    return content.slice(from, from + maxBytes);
+  }
+
+  /** Reads everything. `deep` sums the SHA-256 too. Throws `SNAPSHOT_DAMAGED`. */
+  verify(deep: boolean): void {
+    const hash = deep ? createHash('sha256') : null;
+    const chunks = Math.ceil(this.snapshot.sizeBytes / this.#chunkBytes);
+    for (let number = 0; number < chunks; number++) {
+      const content = this.#loadChunk(number);
+      hash?.update(content);
+    }
+    if (hash !== null && hash.digest('hex') !== this.snapshot.digest) throw damaged(this.path, 'digest');
+  }
+
+  close(): void {
+    this.#disk.close(this.#fd);
+  }
+
+  /** Content of a chunk; valid until the next is loaded. */
+  #loadChunk(number: number): Uint8Array {
+    const start = number * this.#chunkBytes;
+    const length = Math.min(this.#chunkBytes, this.snapshot.sizeBytes - start);
+    const content = this.#chunk.subarray(CHUNK_HEADER_BYTES, CHUNK_HEADER_BYTES + length);
+    if (number === this.#chunkNumber) return content;
+    this.#chunkNumber = -1;
+    const position = this.#contentOffset + number * (this.#chunkBytes + CHUNK_HEADER_BYTES);
+    const wanted = CHUNK_HEADER_BYTES + length;
+    const got = readFully(this.#disk, this.#fd, this.#chunk, 0, wanted, position);
+    if (
+      got !== wanted ||
+      readU32(this.#chunk, 0) !== length ||
+      readU32(this.#chunk, 4) !== chunkCrc(number, content)
+    ) {
+      throw damaged(this.path, `chunk ${number}`);
+    }
+    this.#chunkNumber = number;
+    return content;
+  }
+
+  #bytes(position: number, length: number): Uint8Array {
+    if (position < 0 || length <= 0 || position + length > this.fileBytes)
+      throw damaged(this.path, 'too short');
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, readFully(this.#disk, this.#fd, bytes, 0, length, position));
+  }
+}
+
+/** Writes one snapshot file, content of any size in pieces of any size. */
+export class SnapshotFileWriter {
+  readonly path: string;
+  readonly #disk: Disk;
+  readonly #fd: number;
+  readonly #hash = createHash('sha256');
+  readonly #chunk: Uint8Array = new Uint8Array(CHUNK_HEADER_BYTES + CHUNK_BYTES);
+  #filled = 0;
+  #chunkCount = 0;
+  #totalBytes = 0;
+  #position: number;
+
+  constructor(disk: Disk, path: string, meta: SnapshotMeta, owner: number) {
+    this.#disk = disk;
+    this.path = path;
+    this.#fd = disk.open(path, 'create');
+    this.#position = writeFully(disk, this.#fd, [encodeSnapshotHeader(meta, owner)], 0);
+  }
+
+  write(content: Uint8Array): void {
+    this.#hash.update(content);
+    this.#totalBytes += content.length;
+    for (let at = 0; at < content.length;) {
+      const take = Math.min(content.length - at, CHUNK_BYTES - this.#filled);
+      this.#chunk.set(content.subarray(at, at + take), CHUNK_HEADER_BYTES + this.#filled);
+      this.#filled += take;
+      at += take;
+      if (this.#filled === CHUNK_BYTES) this.#flush();
+    }
+  }
+
+  /** Writes the footer and makes the file durable under the name it has; returns the digest. */
+  finish(): string {
+    if (this.#filled > 0) this.#flush();
+    const sha256 = this.#hash.digest();
+    const footer = encodeSnapshotFooter({
+      totalBytes: this.#totalBytes,
+      chunkCount: this.#chunkCount,
+      sha256,
+    });
+    writeFully(this.#disk, this.#fd, [footer], this.#position);
+    this.#disk.datasync(this.#fd);
+    return sha256.toString('hex');
+  }
+
+  close(): void {
+    this.#disk.close(this.#fd);
+  }
+
+  #flush(): void {
+    const content = this.#chunk.subarray(CHUNK_HEADER_BYTES, CHUNK_HEADER_BYTES + this.#filled);
+    writeU32(this.#chunk, 0, this.#filled);
+    writeU32(this.#chunk, 4, chunkCrc(this.#chunkCount, content));
+    const bytes = this.#chunk.subarray(0, CHUNK_HEADER_BYTES + this.#filled);
+    this.#position += writeFully(this.#disk, this.#fd, [bytes], this.#position);
+    this.#chunkCount++;
+    this.#filled = 0;
+  }
+}
+
+function damaged(path: string, what: string): CordwoodError {
+  return new CordwoodError('SNAPSHOT_DAMAGED', `${path}: ${what} does not verify`);
+}

@@ -1,0 +1,34 @@
+import { NodeDisk } from './node-disk.ts';
+import { performSnapshotCall } from './snapshot-calls.ts';
+import { SnapshotFiles } from './snapshot-files.ts';
+import { toPlainError } from './thread-messages.ts';
+import type { FromSnapshotThread, SnapshotThreadTask, ToSnapshotThread } from './thread-messages.ts';
+
+/** The snapshot thread: snapshots are large, and an append must never wait behind one. */
+export default function serveSnapshots(task: SnapshotThreadTask): Promise<void> {
+  const { port } = task;
+  const files = new SnapshotFiles(new NodeDisk(), task.path, task.owner, task.latest);
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      port.removeAllListeners();
+      files.close();
+      port.close();
+      resolve();
+    };
+    port.on('close', finish);
+    port.on('message', (message: ToSnapshotThread) => {
+      if (message.kind === 'close') {
+        finish();
+        return;
+      }
+      const { id, call } = message;
+      try {
+        const reply = performSnapshotCall(files, call);
+        const transfer = reply.content === undefined ? [] : [reply.content.buffer as ArrayBuffer];
+        port.postMessage({ kind: 'reply', id, reply } satisfies FromSnapshotThread, transfer);
+      } catch (error) {
+        port.postMessage({ kind: 'error', id, error: toPlainError(error) } satisfies FromSnapshotThread);
+      }
+    });
+  });
+}

@@ -1,0 +1,182 @@
+import { CordwoodError } from '../../protocol/errors.ts';
+import type { Index } from '../core/types.ts';
+import { diskError } from './disk-error.ts';
+import type { LogSizes } from './log-options.ts';
+import type { LogEvents, LogSlice, LogStats, LogStore, LogWrite, Recovery } from './log-store.ts';
+import { SNAPSHOT_DIRECTORY } from './open-log-files.ts';
+import { SharedBuffers } from './shared-buffers.ts';
+import { RemoteSnapshots } from './snapshot-calls.ts';
+import { encodeAppend, fromPlainError } from './thread-messages.ts';
+import type { FromLogThread, LogThreadTask, ToLogThread } from './thread-messages.ts';
+import { SnapshotThread } from './thread-snapshots.ts';
+import { WorkerThread } from './worker-thread.ts';
+
+export interface ThreadLogOptions {
+  /** The node's data directory, formatted already. */
+  readonly path: string;
+  readonly owner: number;
+  readonly sizes: LogSizes;
+  readonly events: LogEvents;
+}
+
+interface Waiting {
+  resolve(slice: LogSlice): void;
+  reject(error: Error): void;
+}
+
+type Opened = Extract<FromLogThread, { readonly kind: 'opened' }>;
+
+/** The log in a thread of its own: nothing on the calling thread waits for the disk. */
+export class ThreadLogStore implements LogStore {
+  readonly recovery: Recovery;
+  readonly snapshots: RemoteSnapshots;
+  readonly #thread: WorkerThread;
+  readonly #snapshotThread: SnapshotThread;
+  readonly #events: LogEvents;
+  readonly #shared: SharedBuffers;
+  readonly #reads = new Map<number, Waiting>();
+  #stats: Pick<LogStats, 'segments' | 'logBytes'>;
+  #nextRead = 1;
+  #failure: Error | null = null;
+  #closing: Promise<void> | null = null;
+
+  /** Starts the thread; resolves when it has recovered the directory. */
+  static async open(options: ThreadLogOptions): Promise<ThreadLogStore> {
+    const { path, owner, sizes } = options;
+    const task: Omit<LogThreadTask, 'port'> = { path, owner, sizes };
+    const thread = new WorkerThread('log-worker', task);
+    const first = new Promise<FromLogThread>((resolve) => {
+      thread.port.once('message', resolve);
+    });
+    try {
+      const message = await Promise.race([first, thread.ended]);
+      if (typeof message !== 'object' || message.kind !== 'opened')
+        throw new Error('the log thread did not start');
+      return new ThreadLogStore(thread, message, options);
+    } catch (error) {
+      // An error thrown in the thread arrives as a plain Error with its own properties.
+      await thread.join();
+      throw reviveThrown(error);
+    }
+  }
+
+  private constructor(thread: WorkerThread, opened: Opened, options: ThreadLogOptions) {
+    this.recovery = opened.recovery;
+    this.#stats = opened.stats;
+    this.#thread = thread;
+    this.#events = options.events;
+    const snapshotPath = `${options.path}/${SNAPSHOT_DIRECTORY}`;
+    this.#snapshotThread = new SnapshotThread(snapshotPath, options.owner, opened.latest);
+    this.snapshots = new RemoteSnapshots(opened.latest, opened.snapshotBytes, this.#snapshotThread.call);
+    this.#shared = new SharedBuffers(
+      (id, buffer) => {
+        this.#post({ kind: 'share', id, buffer });
+      },
+      (id) => {
+        this.#post({ kind: 'forget', id });
+      },
+    );
+    thread.port.on('message', (message: FromLogThread) => {
+      this.#receive(message);
+    });
+    thread.ended.catch((error: unknown) => {
+      this.#fail(diskError(error));
+    });
+  }
+
+  get stats(): LogStats {
+    return { ...this.#stats, snapshotBytes: this.snapshots.bytes };
+  }
+
+  append(write: LogWrite): void {
+    if (this.#closing !== null || this.#failure !== null) return;
+    const message = encodeAppend(write);
+    for (const part of write.records) {
+      const { buffer } = part;
+      if (buffer instanceof SharedArrayBuffer) {
+        message.push(this.#shared.idOf(buffer), part.byteOffset, part.length);
+      } else {
+        // A copy of exactly these bytes: the port would take the whole buffer beneath.
+        const bytes = Uint8Array.from(part);
+        this.#thread.port.postMessage({ kind: 'loose', bytes } satisfies ToLogThread, [bytes.buffer]);
+        message.push(0, 0, bytes.length);
+      }
+    }
+    this.#thread.port.postMessage(message);
+  }
+
+  read(from: Index, to: Index, maxBytes: number): Promise<LogSlice> {
+    if (this.#closing !== null) return Promise.reject(new CordwoodError('CLOSED', 'the log is closed'));
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    const id = this.#nextRead++;
+    return new Promise((resolve, reject) => {
+      this.#reads.set(id, { resolve, reject });
+      this.#post({ kind: 'read', id, from, to, maxBytes });
+    });
+  }
+
+  compact(through: Index): void {
+    if (this.#closing === null) this.#post({ kind: 'compact', through });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#post({ kind: 'close' });
+    await Promise.all([this.#thread.join(), this.#snapshotThread.close()]);
+    for (const waiting of this.#reads.values())
+      waiting.reject(new CordwoodError('CLOSED', 'the log is closed'));
+    this.#reads.clear();
+  }
+
+  #post(message: ToLogThread): void {
+    this.#thread.port.postMessage(message);
+  }
+
+  #receive(message: FromLogThread): void {
+    if (typeof message === 'number') {
+      this.#events.onDurable(message);
+      return;
+    }
+    switch (message.kind) {
+      case 'slice':
+        this.#reads
+          .get(message.id)
+          ?.resolve({ first: message.first, last: message.last, bytes: message.bytes });
+        this.#reads.delete(message.id);
+        break;
+      case 'unread':
+        this.#reads.get(message.id)?.reject(fromPlainError(message.error));
+        this.#reads.delete(message.id);
+        break;
+      case 'stats':
+        this.#stats = message.stats;
+        break;
+      case 'failed':
+        this.#fail(fromPlainError(message.error));
+        break;
+      case 'opened':
+      case 'closed':
+        break;
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== null) return;
+    this.#failure = error;
+    for (const waiting of this.#reads.values()) waiting.reject(error);
+    this.#reads.clear();
+    this.#events.onFailure(error);
+  }
+}
+
+function reviveThrown(error: unknown): Error {
+  if (CordwoodError.is(error)) return error;
+  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+  const message = error instanceof Error ? error.message : String(error);
+  const revived = fromPlainError({ code, message, diskCode: undefined });
+  return revived instanceof CordwoodError && revived.code === code ? revived : diskError(error);
+}

@@ -1,0 +1,72 @@
+import { CordwoodError } from '../../protocol/errors.ts';
+import { diskError } from './disk-error.ts';
+import type { SnapshotCall, SnapshotReply } from './snapshot-calls.ts';
+import type { StoredSnapshot } from './log-store.ts';
+import { fromPlainError } from './thread-messages.ts';
+import type { FromSnapshotThread, SnapshotThreadTask, ToSnapshotThread } from './thread-messages.ts';
+import { WorkerThread } from './worker-thread.ts';
+
+interface Waiting {
+  resolve(reply: SnapshotReply): void;
+  reject(error: Error): void;
+}
+
+/** The snapshot thread seen from outside. It starts with the first call: most nodes take no snapshot for a while. */
+export class SnapshotThread {
+  readonly #start: () => WorkerThread;
+  #thread: WorkerThread | null = null;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 1;
+  #closed = false;
+
+  constructor(path: string, owner: number, latest: StoredSnapshot | null) {
+    const task: Omit<SnapshotThreadTask, 'port'> = { path, owner, latest };
+    this.#start = () => new WorkerThread('snapshot-worker', task);
+  }
+
+  readonly call = (call: SnapshotCall): Promise<SnapshotReply> => {
+    if (this.#closed) return Promise.reject(new CordwoodError('CLOSED', 'the log is closed'));
+    const thread = this.#running();
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      if (call.kind !== 'write') {
+        thread.port.postMessage({ kind: 'call', id, call } satisfies ToSnapshotThread);
+        return;
+      }
+      // A copy of exactly these bytes: the port would take the whole buffer beneath, and the chunk may change.
+      const content = Uint8Array.from(call.content);
+      const message = { kind: 'call', id, call: { ...call, content } } satisfies ToSnapshotThread;
+      thread.port.postMessage(message, [content.buffer]);
+    });
+  };
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const thread = this.#thread;
+    if (thread === null) return;
+    thread.port.postMessage({ kind: 'close' } satisfies ToSnapshotThread);
+    await thread.join();
+    this.#fail(new CordwoodError('CLOSED', 'the log is closed'));
+  }
+
+  #running(): WorkerThread {
+    if (this.#thread !== null) return this.#thread;
+    const thread = (this.#thread = this.#start());
+    thread.port.on('message', (message: FromSnapshotThread) => {
+      const waiting = this.#waiting.get(message.id);
+      this.#waiting.delete(message.id);
+      if (message.kind === 'reply') waiting?.resolve(message.reply);
+      else waiting?.reject(fromPlainError(message.error));
+    });
+    thread.ended.catch((error: unknown) => {
+      this.#fail(diskError(error));
+    });
+    return thread;
+  }
+
+  #fail(error: Error): void {
+    for (const waiting of this.#waiting.values()) waiting.reject(error);
+    this.#waiting.clear();
+  }
+}
