@@ -1,0 +1,144 @@
+import path from 'node:path';
+import { ChildNode } from './child-node.ts';
+import type { LocalNode } from './layout.ts';
+import type { ControlReply, ControlRequest, NodeReport } from './messages.ts';
+
+export interface LocalClusterOptions {
+  readonly nodes: readonly LocalNode[];
+  readonly dataDir: string;
+  /** Program and first arguments of a node: this command itself. */
+  readonly program: readonly string[];
+  /** Arguments every node gets besides its own. */
+  readonly nodeArgs: readonly string[];
+  /** News for whoever watches: one line each. */
+  say(line: string): void;
+}
+
+/** A cluster on this machine: one process for each node, all of them children of this one. */
+export class LocalCluster {
+  readonly #nodes: Map<number, ChildNode>;
+  readonly #say: (line: string) => void;
+  #leader: number | null = null;
+  #term = 0;
+  #ending = false;
+  #down: Promise<void> | null = null;
+  #onDown: () => void = () => {};
+  readonly #leaderWaiters = new Set<() => void>();
+  /** Resolves when `down` was asked for from elsewhere and has been done. */
+  readonly ended: Promise<void>;
+
+  constructor(options: LocalClusterOptions) {
+    this.#say = options.say;
+    this.ended = new Promise((resolve) => (this.#onDown = resolve));
+    const peers = options.nodes.map((node) => `http://${node.peerAddress}`).join(',');
+    const events = {
+      onLeader: (_node: ChildNode, leader: number | null, term: number) => this.#onLeader(leader, term),
+      onDeath: (node: ChildNode) => this.#onDeath(node),
+    };
+    this.#nodes = new Map(
+      options.nodes.map((place) => {
+        const dataDir = path.join(options.dataDir, String(place.id));
+        const own = ['--id', String(place.id), '--cluster', peers, '--port', String(place.clientPort), '--data', dataDir];
+        const command = [...options.program, ...own, ...options.nodeArgs];
+        return [
+          place.id,
+          new ChildNode({ place, command, logFile: path.join(options.dataDir, `${place.id}.log`) }, events),
+        ];
+      }),
+    );
+  }
+
+  /** Starts every node. Rejects, with none left running, if one of them cannot start. */
+  async up(): Promise<void> {
+    const results = await Promise.allSettled([...this.#nodes.values()].map((node) => node.start()));
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed === undefined) return;
+    await this.down();
+    throw failed.reason;
+  }
+
+  /** Resolves to whether some node says that it knows a leader, within the time. */
+  leaderKnown(withinMs: number): Promise<boolean> {
+    if (this.#leader !== null) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const settle = (): void => {
+        clearTimeout(timer);
+        this.#leaderWaiters.delete(settle);
+        resolve(this.#leader !== null);
+      };
+      const timer = setTimeout(settle, withinMs);
+      this.#leaderWaiters.add(settle);
+    });
+  }
+
+  reports(): Promise<NodeReport[]> {
+    return Promise.all([...this.#nodes.values()].map((node) => node.report()));
+  }
+
+  /** Stops every node. Nobody is left to take over the leadership, so none is handed over. */
+  down(): Promise<void> {
+    this.#ending = true;
+    this.#down ??= Promise.all([...this.#nodes.values()].map((node) => node.stop(false))).then(() => this.#onDown());
+    return this.#down;
+  }
+
+  /** Ends every node where it stands. */
+  kill(): void {
+    this.#ending = true;
+    for (const node of this.#nodes.values()) node.kill();
+  }
+
+  /** Carries out a command from another terminal. */
+  async handle(request: ControlRequest): Promise<ControlReply> {
+    switch (request.command) {
+      case 'status':
+        return { ok: true, message: '', nodes: await this.reports() };
+      case 'down':
+        await this.down();
+        return { ok: true, message: 'all nodes are stopped' };
+      case 'stop':
+      case 'start':
+      case 'restart': {
+        const node = this.#nodes.get(request.id ?? 0);
+        if (node === undefined) return refuse(`there is no node ${request.id}: nodes are 1 to ${this.#nodes.size}`);
+        if (this.#ending) return refuse('the cluster is going down');
+        return this.#change(node, request.command);
+      }
+      default:
+        return refuse('unknown command');
+    }
+  }
+
+  async #change(node: ChildNode, command: 'stop' | 'start' | 'restart'): Promise<ControlReply> {
+    const { id } = node.place;
+    if (command === 'start' && node.running) return refuse(`node ${id} runs already (pid ${node.pid})`);
+    if (command === 'stop' && !node.running) return refuse(`node ${id} is down already`);
+    if (command !== 'start' && node.running) {
+      await node.stop(true);
+      this.#say(`node ${id} is stopped`);
+    }
+    if (command === 'stop') return { ok: true, message: `node ${id} is stopped` };
+    await node.start();
+    this.#say(`node ${id} is up (pid ${node.pid})`);
+    return { ok: true, message: `node ${id} is up (pid ${node.pid})` };
+  }
+
+  #onLeader(leader: number | null, term: number): void {
+    if (term < this.#term || leader === null) return;
+    const changed = leader !== this.#leader || term !== this.#term;
+    this.#leader = leader;
+    this.#term = term;
+    for (const settle of [...this.#leaderWaiters]) settle();
+    if (changed && !this.#ending) this.#say(`node ${leader} leads (term ${term})`);
+  }
+
+  #onDeath(node: ChildNode): void {
+    if (this.#ending) return;
+    const { id } = node.place;
+    this.#say(`node ${id} is down: ${node.note}. Start it again with: cordwood local start ${id}`);
+  }
+}
+
+function refuse(message: string): ControlReply {
+  return { ok: false, message };
+}

@@ -1,0 +1,124 @@
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { Client } from '../../lib/client/index.ts';
+import { stackCalls } from '../../lib/server/stack-calls.ts';
+import type { NcOptions } from '../commands/nc.ts';
+import { addressList, clusterAddresses } from '../support/addresses.ts';
+import { UsageError } from '../support/exit-codes.ts';
+import { tapFrames } from './hex-tap.ts';
+import { LineRunner } from './line-runner.ts';
+import { LineSplitter } from './line-splitter.ts';
+
+/** The largest frame a node takes by default, and some room for the command's words. */
+const MAX_LINE_BYTES = (4 << 20) + 2_048;
+
+/** `cordwood nc`. Resolves to the exit status. */
+export async function runNc(target: string | undefined, options: NcOptions): Promise<number> {
+  if (target !== undefined && options.addr !== undefined) throw new UsageError('give host:port or --addr, not both');
+  const addresses = target === undefined ? clusterAddresses(options.addr) : addressList(target, 'host:port');
+  const untap = options.hex === true ? tapFrames((text) => process.stderr.write(text)) : (): void => {};
+  const client = await Client.connect({ addresses, timeoutMs: options.timeout, connectTimeoutMs: options.timeout });
+  try {
+    const { stdin, stdout } = process;
+    return await converse(client, stdin, stdout, options, stdin.isTTY && stdout.isTTY);
+  } finally {
+    await client.close();
+    untap();
+  }
+}
+
+/** Reads lines from `input` until it ends or says `quit`, and resolves to the exit status once all are answered. */
+export async function converse(
+  client: Client,
+  input: Readable,
+  output: Writable,
+  options: Pick<NcOptions, 'timeout' | 'window' | 'json'>,
+  interactive: boolean,
+): Promise<number> {
+  let onRoom = (): void => {};
+  let prompt = (): void => {};
+  const runner = new LineRunner({
+    stacks: stackCalls(client),
+    output,
+    call: { timeoutMs: options.timeout },
+    json: options.json === true,
+    window: options.window,
+    status: async () => JSON.stringify(await client.status({ timeoutMs: options.timeout })),
+    onRoom: () => onRoom(),
+    onReply: () => prompt(),
+  });
+  // Nobody reads the replies any more: there is nothing left to do, and nothing wrong.
+  const closed = new Promise<void>((resolve) => {
+    output.once('close', resolve);
+    output.once('error', () => resolve());
+  });
+  const served = interactive
+    ? converseInteractively(runner, input, output, (show) => (prompt = show))
+    : readLines(runner, input, (resume) => (onRoom = resume));
+  await Promise.race([served.then(() => runner.idle()), closed]);
+  input.destroy();
+  return runner.exitCode;
+}
+
+/** Feeds the runner from a stream, which is paused while the runner is full. */
+function readLines(runner: LineRunner, input: Readable, setResume: (resume: () => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const splitter = new LineSplitter(MAX_LINE_BYTES);
+    let lines: Buffer[] = [];
+    let next = 0;
+    let ended = false;
+    const drain = (): void => {
+      while (next < lines.length && !runner.full) {
+        runner.take(lines[next++]!);
+        if (runner.quit) {
+          resolve();
+          return;
+        }
+      }
+      if (next < lines.length) return;
+      lines = [];
+      next = 0;
+      if (ended) resolve();
+      else input.resume();
+    };
+    setResume(drain);
+    input.on('data', (chunk: Buffer) => {
+      try {
+        lines = lines.slice(next).concat(splitter.push(chunk));
+      } catch (error) {
+        reject(new UsageError((error as Error).message));
+        return;
+      }
+      next = 0;
+      input.pause();
+      drain();
+    });
+    input.once('end', () => {
+      ended = true;
+      const last = splitter.end();
+      if (last !== null) lines.push(last);
+      drain();
+    });
+    input.once('error', reject);
+  });
+}
+
+function converseInteractively(
+  runner: LineRunner,
+  input: Readable,
+  output: Writable,
+  setPrompt: (show: () => void) => void,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const editor = createInterface({ input, output, prompt: 'cordwood> ', terminal: true });
+    setPrompt(() => editor.prompt());
+    editor.on('line', (line) => {
+      const before = line.trim() === '';
+      runner.take(Buffer.from(line));
+      if (runner.quit) editor.close();
+      else if (before) editor.prompt();
+    });
+    editor.once('close', resolve);
+    editor.prompt();
+  });
+}

@@ -1,0 +1,22 @@
+import { formatAddress, parseAddress } from '../../protocol/address.ts';
+import { localLayout } from '../local/layout.ts';
+import { UsageError } from './exit-codes.ts';
+
+/** Where to find the cluster: `--addr`, else CORDWOOD_ADDR, else the five nodes of `cordwood local up`. */
+export function clusterAddresses(given: string | undefined): string[] {
+  const text = given ?? process.env['CORDWOOD_ADDR'];
+  if (text === undefined || text.trim() === '') return localLayout(5).map((node) => node.clientAddress);
+  return addressList(text, '--addr');
+}
+
+/** Comma-separated `host:port`, schemes dropped. */
+export function addressList(text: string, option: string): string[] {
+  return text.split(',').map((part) => {
+    try {
+      const { host, port } = parseAddress(part);
+      return formatAddress(host, port);
+    } catch {
+      throw new UsageError(`${option}: "${part.trim()}" is not host:port`);
+    }
+  });
+}

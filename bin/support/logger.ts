@@ -1,0 +1,74 @@
+import { styleText } from 'node:util';
+import { pino } from 'pino';
+import type { Logger } from 'pino';
+import { oneLine } from './exit-codes.ts';
+
+export type LogFormat = 'human' | 'json';
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export interface NodeLog {
+  readonly logger: Logger;
+  /** Writes out what is buffered, waiting for it: for the last moment of the process. */
+  flush(): void;
+}
+
+/** Lines that nobody reads are dropped beyond this: a log must never stop the node, nor fill its memory. */
+const MAX_BUFFERED_BYTES = 1 << 20;
+
+/** A logger to stderr, one line for each entry. */
+export function createLog(level: LogLevel, format: LogFormat): NodeLog {
+  const destination = pino.destination({ dest: 2, sync: false, maxLength: MAX_BUFFERED_BYTES });
+  // stderr was closed by whoever read it.
+  destination.on('error', () => {});
+  const colour = process.stderr.isTTY && process.env['NO_COLOR'] === undefined;
+  const stream =
+    format === 'json'
+      ? destination
+      : { write: (line: string) => void destination.write(humanLine(JSON.parse(line) as LogEntry, colour)) };
+  const logger = pino({ level, base: null }, stream);
+  return {
+    logger,
+    flush: () => {
+      try {
+        destination.flushSync();
+      } catch {
+        // Not open yet, or closed on the other side.
+      }
+    },
+  };
+}
+
+interface LogEntry {
+  readonly level: number;
+  readonly time: number;
+  readonly msg?: string;
+  readonly [field: string]: unknown;
+}
+
+const LEVELS: readonly (readonly [number, string, 'red' | 'yellow' | 'cyan' | 'gray'])[] = [
+  [50, 'ERROR', 'red'],
+  [40, 'WARN', 'yellow'],
+  [30, 'INFO', 'cyan'],
+  [0, 'DEBUG', 'gray'],
+];
+
+/** `12:03:04.123 INFO  became leader  term=5 node=1` */
+export function humanLine(entry: LogEntry, colour: boolean): string {
+  const { level, time, msg = '', ...fields } = entry;
+  const [, name, hue] = LEVELS.find(([from]) => level >= from)!;
+  const label = name.padEnd(5);
+  const clock = new Date(time).toISOString().slice(11, 23);
+  const details = Object.entries(fields).map(([key, value]) => `${key}=${fieldText(value)}`);
+  const tail = details.length === 0 ? '' : `  ${details.join(' ')}`;
+  return `${clock} ${colour ? styleText(hue, label) : label} ${oneLine(msg)}${colour ? styleText('gray', tail) : tail}\n`;
+}
+
+function fieldText(value: unknown): string {
+  if (typeof value !== 'string') {
+    const known = value as { message?: unknown; stack?: unknown } | null;
+    if (typeof known === 'object' && typeof known?.message === 'string') return fieldText(known.message);
+    return oneLine(JSON.stringify(value) ?? 'undefined');
+  }
+  return /^[\w.:/@+[\]-]+$/.test(value) ? value : oneLine(JSON.stringify(value));
+}

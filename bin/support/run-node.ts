@@ -1,0 +1,128 @@
+import path from 'node:path';
+import { formatAddress, parseAddress } from '../../protocol/address.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import { StackMachine } from '../../lib/machine/stack-machine.ts';
+import { RaftNode } from '../../lib/node/node.ts';
+import type { NodeOptions } from '../../lib/node/types.ts';
+import { startServer } from '../../lib/server/index.ts';
+import type { Server } from '../../lib/server/index.ts';
+import type { StartOptions } from '../commands/start.ts';
+import { addressList } from './addresses.ts';
+import { ExitCode, UsageError, verdictOf } from './exit-codes.ts';
+import { createLog } from './logger.ts';
+import { Supervisor } from './supervisor.ts';
+
+/** Runs a node until a signal, its supervisor or a fault ends it. Resolves to the exit status. */
+export async function runNode(options: StartOptions): Promise<number> {
+  const settings = nodeSettings(options);
+  const { logger, flush } = createLog(options.logLevel, options.logFormat);
+  const supervisor = new Supervisor();
+  const stop = stopRequest(supervisor, flush);
+  let node: RaftNode | undefined;
+  let server: Server | undefined;
+  try {
+    const opened = await RaftNode.start({ ...settings, machine: new StackMachine(), logger });
+    node = opened;
+    const failure = new Promise<Error>((resolve) => opened.onFailure(resolve));
+    const allowed = options.allowHost === undefined ? {} : { allowedHosts: options.allowHost };
+    server = await startServer({
+      node,
+      listen: { host: options.host, port: options.port },
+      logger,
+      ...allowed,
+    });
+    logger.info({ id: options.id, address: server.address, data: settings.dataDir }, 'node is up');
+    if (!isLoopback(options.host)) {
+      logger.warn({ address: server.address }, 'anyone who can reach this port can read and change the stacks');
+    }
+    supervisor.attach(node);
+    const cause = await Promise.race([stop, failure]);
+    if (cause instanceof Error) throw cause;
+    logger.info({ id: options.id, reason: cause.reason }, 'stopping');
+    await server.close();
+    await node.close({ transfer: cause.transfer });
+    logger.info({ id: options.id }, 'stopped');
+    return ExitCode.ok;
+  } catch (error) {
+    const { line, exitCode } = verdictOf(error);
+    supervisor.failed(line);
+    flush();
+    process.stderr.write(`${line}\n`);
+    // The node may be beyond an orderly end: what it holds open must not keep the process alive.
+    await Promise.race([closeAfterFault(server, node), delay(2_000)]);
+    return exitCode === ExitCode.usage ? exitCode : ExitCode.failed;
+  } finally {
+    supervisor.detach();
+    flush();
+  }
+}
+
+/** `StartOptions` as the node takes them. Throws `UsageError`. */
+export function nodeSettings(options: StartOptions): Omit<NodeOptions, 'machine'> {
+  if (options.join === true) {
+    throw new UsageError('--join is not possible yet: changing the members of a cluster comes with a later version');
+  }
+  const cluster = addressList(options.cluster, '--cluster');
+  if (options.id > cluster.length) {
+    throw new UsageError(`--id ${options.id}: --cluster names ${cluster.length} node${cluster.length === 1 ? '' : 's'}`);
+  }
+  return {
+    id: options.id,
+    cluster,
+    dataDir: options.data ?? path.join('cordwood-data', String(options.id)),
+    clientAddress: clientAddress(options, cluster[options.id - 1]!),
+    ...(options.clusterName === undefined ? {} : { clusterName: options.clusterName }),
+    ...(options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }),
+    ...(options.electionTimeoutMs === undefined ? {} : { electionTimeoutMs: options.electionTimeoutMs }),
+    ...(options.snapshotLogMb === undefined ? {} : { snapshotLogBytes: options.snapshotLogMb * 1024 * 1024 }),
+  };
+}
+
+/** Where clients are sent. A node that listens everywhere is reached where its peers reach it. */
+function clientAddress(options: StartOptions, peerAddress: string): string {
+  if (options.clientAddress !== undefined) return addressList(options.clientAddress, '--client-address')[0]!;
+  const everywhere = options.host === '0.0.0.0' || options.host === '::';
+  return formatAddress(everywhere ? parseAddress(peerAddress).host : options.host, options.port);
+}
+
+interface Stop {
+  readonly reason: string;
+  readonly transfer: boolean;
+}
+
+/** Resolves with the first request to stop; a second signal ends the process where it stands. */
+function stopRequest(supervisor: Supervisor, flush: () => void): Promise<Stop> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const onSignal = (signal: NodeJS.Signals): void => {
+      if (asked) {
+        flush();
+        process.exit(signal === 'SIGINT' ? 130 : 143);
+      }
+      asked = true;
+      resolve({ reason: signal, transfer: true });
+    };
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+    supervisor.onStop((reason, transfer) => {
+      asked = true;
+      resolve({ reason, transfer });
+    });
+  });
+}
+
+async function closeAfterFault(server: Server | undefined, node: RaftNode | undefined): Promise<void> {
+  try {
+    await server?.close();
+    await node?.close({ transfer: false });
+  } catch (error) {
+    if (!CordwoodError.is(error)) throw error;
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+}

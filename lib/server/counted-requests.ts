@@ -1,0 +1,79 @@
+import { readU32 } from '../../protocol/byte-writer.ts';
+import type { Sink } from '../node/sink.ts';
+import type { LeaderInfo, NodeStatus, Requests } from '../node/types.ts';
+
+/**
+ * The node as one connection sees it: passes requests on to answer into `sink`, and knows how many of them have no
+ * answer yet. So a client that has said all it will say (its FIN has come, or this node stops) still gets every
+ * answer it waits for, and one that waits for none is let go at once.
+ */
+export class CountedRequests implements Requests {
+  readonly #node: Requests;
+  readonly #sink: Sink;
+  #outstanding = 0;
+
+  constructor(node: Requests, sink: Sink) {
+    this.#node = node;
+    this.#sink = sink;
+  }
+
+  get outstanding(): number {
+    return this.#outstanding;
+  }
+
+  /** Counts the response frames in `bytes[0, end)`, which are about to leave. */
+  answered(bytes: Uint8Array, end: number): void {
+    let frames = 0;
+    for (let at = 0; at < end; at += readU32(bytes, at) + 4) frames++;
+    this.#outstanding -= frames;
+  }
+
+  submit(bytes: Uint8Array, start: number, end: number, _sink: Sink): void {
+    let frames = 0;
+    for (let at = start; at < end; at += readU32(bytes, at) + 4) frames++;
+    this.#outstanding += frames;
+    this.#node.submit(bytes, start, end, this.#sink);
+  }
+
+  query(bytes: Uint8Array, start: number, end: number, _sink: Sink): void {
+    this.#outstanding++;
+    this.#node.query(bytes, start, end, this.#sink);
+  }
+
+  detach(_sink: Sink): void {
+    this.#outstanding = 0;
+    this.#node.detach(this.#sink);
+  }
+
+  get saturated(): boolean {
+    return this.#node.saturated;
+  }
+
+  onRoom(callback: () => void): void {
+    this.#node.onRoom(callback);
+  }
+
+  onLeader(listener: (leader: LeaderInfo | null) => void): () => void {
+    return this.#node.onLeader(listener);
+  }
+
+  get leader(): LeaderInfo | null {
+    return this.#node.leader;
+  }
+
+  status(): NodeStatus {
+    return this.#node.status();
+  }
+
+  get clusterId(): string {
+    return this.#node.clusterId;
+  }
+
+  get id(): number {
+    return this.#node.id;
+  }
+
+  get maxFrameBytes(): number {
+    return this.#node.maxFrameBytes;
+  }
+}

@@ -1,0 +1,170 @@
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server as NodeHttpServer, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import { Hono } from 'hono';
+import { Client } from '../client/index.ts';
+import type { Requests } from '../node/types.ts';
+import { defencePolicy, refusalOf } from './http-defence.ts';
+import { pageRoutes } from './http-pages.ts';
+import { errorReply, failureReply, sendReply } from './http-reply.ts';
+import type { Reply } from './http-reply.ts';
+import { BodyTooLarge, readRequest, requestTarget } from './http-request.ts';
+import { commandRoutes } from './http-routes.ts';
+import type { Route } from './http-routes.ts';
+import { stackRoutes } from './http-stacks.ts';
+import type { ServerLimits } from './limits.ts';
+import { stackCalls } from './stack-calls.ts';
+
+export interface HttpGatewayOptions {
+  readonly node: Requests;
+  readonly limits: ServerLimits;
+  readonly listenHost: string;
+  readonly allowedHosts: readonly string[];
+  /** Something went wrong that is this program's fault. */
+  onFault(code: string, message: string): void;
+}
+
+/** HTTP for a front door that owns the listening socket. */
+export interface HttpGateway {
+  /** Serves a connection whose bytes have been put back. */
+  open(socket: Socket): void;
+  /** Answers what is under way and closes. */
+  close(): Promise<void>;
+}
+
+interface Env {
+  Bindings: { incoming: IncomingMessage; outgoing: ServerResponse };
+}
+
+/** Beside the value: frame header, command, name and key. */
+const FRAME_OVERHEAD_BYTES = 2_048;
+
+/**
+ * Builds the gateway. Hono routes; bodies are read and replies written here, directly on Node's own objects, because
+ * a value is bytes and its limits hold before it is anything else.
+ */
+export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
+  const { node, limits } = options;
+  // A client of the node's own, with a session of its own: a leader change in the middle of a request is retried
+  // within the request's time, and the command still runs once.
+  const stacks = stackCalls(Client.local(node, {}));
+  const policy = defencePolicy(options.listenHost, options.allowedHosts);
+  const maxBodyBytes = Math.max(1, node.maxFrameBytes - FRAME_OVERHEAD_BYTES);
+
+  /** Whatever is asked, this answers it and never rejects. */
+  async function answer(bindings: Env['Bindings'], route: Route | Reply): Promise<Response> {
+    const { incoming, outgoing } = bindings;
+    let reply: Reply;
+    try {
+      const refused = refusalOf(incoming.headers, policy);
+      if (refused !== null) reply = errorReply(403, 'UNAUTHORIZED', refused);
+      else if ('status' in route) reply = route;
+      else reply = await route.handle(await readRequest(incoming, maxBodyBytes, limits));
+    } catch (error) {
+      reply = failureReply(error);
+      if (reply.status === 500) options.onFault('INTERNAL', error instanceof Error ? error.message : String(error));
+      // Its rest is not read, so nothing can follow it on this connection.
+      if (error instanceof BodyTooLarge) reply = { ...reply, headers: { ...reply.headers, connection: 'close' } };
+    }
+    sendReply(outgoing, reply);
+    return RESPONSE_ALREADY_SENT;
+  }
+
+  const app = new Hono<Env>({
+    // `env` holds the bindings, though the type of this option does not say so.
+    getPath: (_request, extra) => pathOf((extra as { env: Env['Bindings'] }).env.incoming),
+  });
+  const routes = [...pageRoutes(node), ...commandRoutes(stacks), ...stackRoutes(stacks)];
+  const methods = new Map<string, string[]>();
+  for (const route of routes) {
+    app.on(route.method, route.path, (c) => answer(c.env, route));
+    const known = methods.get(route.path) ?? [];
+    known.push(...(route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]));
+    methods.set(route.path, known);
+  }
+  for (const [path, known] of methods) {
+    const headers = { allow: [...known, 'OPTIONS'].join(', ') };
+    app.on('OPTIONS', path, (c) => answer(c.env, { status: 204, headers }));
+    const message = `${path} takes ${known.join(', ')}`;
+    app.all(path, (c) => answer(c.env, errorReply(405, 'UNSUPPORTED', message, 'not_applied', headers)));
+  }
+  app.notFound((c) => answer(c.env, errorReply(404, 'NOT_FOUND', 'nothing is here; GET / lists what is')));
+
+  const listener = getRequestListener(app.fetch, {
+    overrideGlobalObjects: false,
+    // HTTP/1.0 may leave the host out.
+    hostname: 'localhost',
+    errorHandler: (error) => {
+      const message = error instanceof Error ? error.message : 'bad request';
+      return new Response(errorReply(400, 'MALFORMED', message).body as string, {
+        status: 400,
+        headers: { 'content-type': 'application/json' },
+      });
+    },
+  });
+  const server = createHttpServer(limits, maxBodyBytes, (incoming, outgoing) => void listener(incoming, outgoing));
+  return {
+    open: (socket) => server.emit('connection', socket),
+    close: async () => {
+      await new Promise<void>((resolve) => {
+        // It never listened itself, which is an error to close() and none to us.
+        server.close(() => resolve());
+        server.closeIdleConnections();
+      });
+      await stacks.close();
+    },
+  };
+}
+
+function pathOf(incoming: IncomingMessage): string {
+  const target = requestTarget(incoming);
+  const mark = target.indexOf('?');
+  return mark === -1 ? target : target.slice(0, mark);
+}
+
+function createHttpServer(
+  limits: ServerLimits,
+  maxBodyBytes: number,
+  listener: (incoming: IncomingMessage, outgoing: ServerResponse) => void,
+): NodeHttpServer {
+  const server = createServer(
+    {
+      maxHeaderSize: limits.maxHeaderBytes,
+      headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
+      requestTimeout: limits.requestTimeoutMs,
+      keepAliveTimeout: limits.keepAliveTimeoutMs,
+      connectionsCheckingInterval: Math.max(50, Math.min(1_000, limits.headersTimeoutMs / 4)),
+      requireHostHeader: true,
+    },
+    listener,
+  );
+  server.maxHeadersCount = 100;
+  // Until something is sent or received, the other side may be gone for good.
+  server.timeout = limits.requestTimeoutMs + limits.maxCommandTimeoutMs;
+  // Node checks the timeouts of requests only on servers that listen; this one's sockets come from elsewhere.
+  server.emit('listening');
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const [status, code, text] =
+      error.code === 'HPE_HEADER_OVERFLOW'
+        ? [431, 'TOO_LARGE', 'Request Header Fields Too Large']
+        : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+          ? [408, 'TIMEOUT', 'Request Timeout']
+          : [400, 'MALFORMED', 'Bad Request'];
+    const body = `${JSON.stringify({ error: { code, message: text, outcome: 'not_applied' } })}\n`;
+    socket.end(
+      `HTTP/1.1 ${status} ${text}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+    );
+  });
+  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    // A body that will be refused for its size need not be sent at all.
+    if (Number(incoming.headers['content-length'] ?? 0) <= maxBodyBytes) outgoing.writeContinue();
+    listener(incoming, outgoing);
+  });
+  return server;
+}

@@ -1,0 +1,69 @@
+/**
+ * What one front door takes from the outside world. Sizes in bytes, times in milliseconds. Each has a default that
+ * holds on a machine with 1 GiB of memory.
+ */
+export interface ServerLimits {
+  /** Open client connections, HTTP and binary together; one more is closed at once. Default 10,000. */
+  readonly maxConnections: number;
+  /** Open client connections of one IP address. Default: no limit of its own. */
+  readonly maxConnectionsPerAddress: number;
+  /** From the connection to the end of its preamble (or of the first bytes of its HTTP request). Default 5,000. */
+  readonly handshakeTimeoutMs: number;
+
+  /** Unsent answers at which a connection's requests are no longer read. Default 8 MiB. */
+  readonly pauseOutputBytes: number;
+  /** A connection above `pauseOutputBytes` that takes nothing for so long is closed. Default 10,000. */
+  readonly stallTimeoutMs: number;
+  /**
+   * Unsent answers at which a connection is closed at once: reads are small and their answers are not, so requests
+   * that were read already can still pile up far more than `pauseOutputBytes`. Default 128 MiB.
+   */
+  readonly maxOutputBytes: number;
+  /** Unsent answers of all connections; above it, those over `pauseOutputBytes` are closed. Default 512 MiB. */
+  readonly maxTotalOutputBytes: number;
+
+  /** From the start of an HTTP request to the end of its headers. Default 10,000. */
+  readonly headersTimeoutMs: number;
+  /** From the start of an HTTP request to the end of its body. Default 60,000. */
+  readonly requestTimeoutMs: number;
+  /** An idle HTTP connection is closed after this. Default 30,000. */
+  readonly keepAliveTimeoutMs: number;
+  /** All headers of an HTTP request together. Default 16 KiB. */
+  readonly maxHeaderBytes: number;
+  /** How long the gateway tries to carry out an HTTP request that names no time of its own. Default 5,000. */
+  readonly commandTimeoutMs: number;
+  /** The most a request may ask for. Default 60,000. */
+  readonly maxCommandTimeoutMs: number;
+
+  /** On `close`: how long to wait for answers that are under way. Default 2,000. */
+  readonly closeGraceMs: number;
+}
+
+export const defaultLimits: ServerLimits = {
+  maxConnections: 10_000,
+  maxConnectionsPerAddress: Infinity,
+  handshakeTimeoutMs: 5_000,
+  pauseOutputBytes: 8 << 20,
+  stallTimeoutMs: 10_000,
+  maxOutputBytes: 128 << 20,
+  maxTotalOutputBytes: 512 << 20,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  keepAliveTimeoutMs: 30_000,
+  maxHeaderBytes: 16 << 10,
+  commandTimeoutMs: 5_000,
+  maxCommandTimeoutMs: 60_000,
+  closeGraceMs: 2_000,
+};
+
+/** The defaults with `given` over them. Throws `RangeError` for what is no positive number. */
+export function resolveLimits(given: Partial<ServerLimits> = {}): ServerLimits {
+  const limits = { ...defaultLimits };
+  for (const key of Object.keys(defaultLimits) as (keyof ServerLimits)[]) {
+    const value = given[key];
+    if (value === undefined) continue;
+    if (typeof value !== 'number' || !(value > 0)) throw new RangeError(`limits.${key} must be a positive number`);
+    limits[key] = value;
+  }
+  return limits;
+}
