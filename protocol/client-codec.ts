@@ -11,8 +11,8 @@ import {
   Status,
   WRITE_HEADER_BYTES,
 } from './constants.ts';
-import { CordwoodError } from './errors.ts';
-import { decodeFields, writeValue } from './msgpack.ts';
+import { CordwoodError, errorCodeOfStatus } from './errors.ts';
+import { decodeFields, decodeValue, writeValue } from './msgpack.ts';
 
 /*
  * Frames between clients and nodes. The hot ones (writes, queries, responses) are read field by field at their
@@ -71,8 +71,16 @@ export function checkWriteFrame(bytes: Uint8Array, start: number, end: number): 
     case Kind.openSession:
       return session === 0 && seq === 0 && window === 0 ? Status.ok : Status.malformed;
     case Kind.closeSession:
-    case Kind.keepAlive:
       return session !== 0 && seq === 0 && window === 0 && end - start === WRITE_HEADER_BYTES
+        ? Status.ok
+        : Status.malformed;
+    case Kind.keepAlive:
+      // `seq` is the next number the client will use, so `seq` − `window` is where its unanswered ones begin; both
+      // may be 0.
+      return session !== 0 &&
+        seq >= window &&
+        window <= Limits.maxSessionWindow &&
+        end - start === WRITE_HEADER_BYTES
         ? Status.ok
         : Status.malformed;
     case Kind.keyedCommand: {
@@ -176,10 +184,10 @@ export function encodeKeyedCommand(
 }
 
 export interface OpenSessionOptions {
-  /** The session ends when it has not been used for so long. */
+  /** The session ends when it has not been used for so long. Rounded up to one of a few lifetimes; default 1 h. */
   readonly ttlMs?: number;
-  /** Random; the same nonce sent again within the session's life gives the same session. */
-  readonly nonce?: number;
+  /** Random; the same nonce sent again within the session's life gives the same session. At most 64 bytes encoded. */
+  readonly nonce?: number | string | Uint8Array;
 }
 
 export function encodeOpenSession(
@@ -196,8 +204,18 @@ export function encodeCloseSession(out: ByteWriter, requestId: number, session: 
   endFrame(out, beginWrite(out, Kind.closeSession, requestId, session));
 }
 
-export function encodeKeepAlive(out: ByteWriter, requestId: number, session: number): void {
-  endFrame(out, beginWrite(out, Kind.keepAlive, requestId, session));
+/**
+ * Keeps a session alive. With `seq` = the next number the client will use and `window` = `seq` − its lowest
+ * unanswered one, the cluster may also forget the answers the client has.
+ */
+export function encodeKeepAlive(
+  out: ByteWriter,
+  requestId: number,
+  session: number,
+  seq = 0,
+  window = 0,
+): void {
+  endFrame(out, beginWrite(out, Kind.keepAlive, requestId, session, seq, window));
 }
 
 export function encodeQuery(out: ByteWriter, requestId: number, level: ReadLevel, body: Uint8Array): void {
@@ -295,13 +313,22 @@ export function encodeError(out: ByteWriter, code: string, message: string): voi
   endFrame(out, frame);
 }
 
-/** The {code, message} of an error frame, or of a response with an error status. Never throws. */
+/**
+ * Code and message of an error frame, or of a response whose status is an error: a map {code, message}, only a
+ * text, or nothing. Never throws.
+ */
 export function decodeErrorBody(bytes: Uint8Array, start: number, end: number): ErrorBody {
+  const isResponse = bytes[start + 4] === Kind.response;
+  const code = (isResponse ? errorCodeOfStatus(frameFlags(bytes, start)) : undefined) ?? 'PROTOCOL_ERROR';
+  const at = start + FRAME_HEADER_BYTES;
+  if (end <= at || (end === at + 1 && bytes[at] === 0xc0)) return { code, message: '' };
   try {
-    const fields = decodeFields(bytes, start + FRAME_HEADER_BYTES, end, 'error');
+    const value = decodeValue(bytes, at, end);
+    if (typeof value === 'string') return { code, message: value };
+    const fields = decodeFields(bytes, at, end, 'error');
     return { code: fields.string('code', 64), message: fields.string('message', 4096) };
   } catch {
-    return { code: 'PROTOCOL_ERROR', message: 'an error was reported in a form that cannot be read' };
+    return { code, message: 'an error was reported in a form that cannot be read' };
   }
 }
 

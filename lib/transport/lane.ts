@@ -258,7 +258,7 @@ export class OutgoingLane {
     const wasUp = this.#state === 'up';
     this.#dropQueue();
     this.#state = 'waiting';
-    if (wasUp && this.#lane !== Lane.bulk) {
+    if (wasUp) {
       this.#lost = true;
       this.#quickRedials = QUICK_REDIALS;
     }
@@ -267,8 +267,7 @@ export class OutgoingLane {
       this.#lost = false;
       this.#quickRedials = 0;
     }
-    if (this.#lane === Lane.bulk) this.#state = 'idle';
-    else this.#redialLater();
+    this.#redialLater();
     // Told last: the listener may close the lane or send on it.
     if (wasUp || hadFrames) this.#host.down(this.#lane);
     if (refused) this.#host.refused();

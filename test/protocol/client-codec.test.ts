@@ -5,7 +5,7 @@ import { ByteWriter } from '../../protocol/byte-writer.ts';
 import * as codec from '../../protocol/client-codec.ts';
 import { CLIENT_MAGIC, Kind, Limits, PEER_MAGIC, Status } from '../../protocol/constants.ts';
 import { nextFrameEnd } from '../../protocol/frame-splitter.ts';
-import { decodeValue } from '../../protocol/msgpack.ts';
+import { decodeValue, encodeValue } from '../../protocol/msgpack.ts';
 import { safe } from './arbitraries.ts';
 
 function written(write: (out: ByteWriter) => void): Uint8Array {
@@ -92,7 +92,10 @@ t.test('fields that cannot be are told before anything is replicated', async (t)
   t.equal(check(change(command(1, 1, 0), 4, 0x1f)), Status.unsupported);
   t.equal(check(command(1, 1, 0).subarray(0, 31)), Status.malformed);
   t.equal(check(change(command(1, 0, 0), 4, Kind.keepAlive)), Status.ok);
+  t.equal(check(change(command(1, 9, 9), 4, Kind.keepAlive)), Status.ok, 'everything is unanswered');
+  t.equal(check(change(command(1, 9, 10), 4, Kind.keepAlive)), Status.malformed);
   t.equal(check(change(command(0, 0, 0), 4, Kind.keepAlive)), Status.malformed);
+  t.equal(check(change(command(1, 1, 0), 4, Kind.closeSession)), Status.malformed);
   t.equal(check(change(command(1, 1, 0), 4, Kind.openSession)), Status.malformed);
   for (const body of [[], [1], [0, 0], [0, 1], [5, 0, 1, 2, 3, 4]]) {
     const keyed = written((out) => {
@@ -154,6 +157,17 @@ t.test('what a node says comes back as it was', async (t) => {
     }),
   );
   t.match(codec.decodeErrorBody(Uint8Array.of(0, 0, 0, 0), 0, 4), { code: 'PROTOCOL_ERROR' }, 'never throws');
+  const answers: [Uint8Array, string][] = [
+    [encodeValue('the reason'), 'the reason'],
+    [encodeValue(null), ''],
+    [new Uint8Array(0), ''],
+  ];
+  for (const [body, message] of answers) {
+    const frame = written((out) => codec.encodeResponse(out, 1, Status.limit, body));
+    t.same(codec.decodeErrorBody(frame, 0, frame.length), { code: 'LIMIT', message });
+  }
+  const wild = written((out) => codec.encodeResponse(out, 1, Status.limit, Uint8Array.of(0xc1)));
+  t.match(codec.decodeErrorBody(wild, 0, wild.length), { code: 'LIMIT', message: /cannot be read/ });
   t.throws(() => codec.decodeWelcome(new Uint8Array(20), 0, 20), { code: 'PROTOCOL_ERROR' });
 });
 

@@ -51,7 +51,7 @@ const acks = fc.record({
   index: safe(1),
   term: safe(1),
   nextOffset: safe(0),
-  status: fc.constantFrom(0, 1, 2, 3) as fc.Arbitrary<0 | 1 | 2 | 3>,
+  status: fc.constantFrom<(0 | 1 | 2 | 3)[]>(0, 1, 2, 3),
 });
 
 t.test('forwarded runs and snapshots come back as they were', async (t) => {

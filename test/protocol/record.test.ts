@@ -14,7 +14,7 @@ import {
 import { safe } from './arbitraries.ts';
 
 const records = fc.record({
-  kind: fc.constantFrom(0, 1, 2) as fc.Arbitrary<0 | 1 | 2>,
+  kind: fc.constantFrom<(0 | 1 | 2)[]>(0, 1, 2),
   term: safe(1),
   index: safe(1),
   timeMs: safe(0),
