@@ -256,10 +256,11 @@ export function syncProgress(s: CoreState): void {
   }
 }
 
-/** CheckQuorum: a leader that cannot reach a quorum gives up, and with it its heartbeats. */
-export function checkQuorum(s: CoreState): void {
+/** CheckQuorum: a leader that cannot reach a quorum gives up, and with it its heartbeats. Whether it still leads. */
+export function checkQuorum(s: CoreState): boolean {
   const since = s.nowMs - s.options.electionTimeoutMs;
   const alive = hasQuorum(s.config, (id) => id === s.id || (s.progress.get(id)?.lastActiveMs ?? -1) > since);
   if (alive) s.quorumDeadlineMs = s.nowMs + s.options.electionTimeoutMs / 2;
   else becomeFollower(s, s.term, 0);
+  return alive;
 }

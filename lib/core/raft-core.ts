@@ -113,6 +113,10 @@ export class RaftCore {
   termAt(index: Index): Term {
     return this.#s.log.termAt(index);
   }
+  /** Size of a kept entry's record in bytes. */
+  sizeAt(index: Index): number {
+    return this.#s.log.sizeAt(index);
+  }
   configAt(index: Index): ConfigAt {
     return this.#s.configs.at(index);
   }
@@ -133,8 +137,8 @@ export class RaftCore {
     const s = this.#s;
     if (s.role === 'leader') {
       expireTransfer(s);
-      if (s.nowMs >= s.quorumDeadlineMs) checkQuorum(s);
-      if (s.role === 'leader' && s.nowMs >= s.heartbeatDeadlineMs) sendHeartbeats(s);
+      if (s.nowMs >= s.quorumDeadlineMs && !checkQuorum(s)) return;
+      if (s.nowMs >= s.heartbeatDeadlineMs) sendHeartbeats(s);
     } else if (s.nowMs >= s.electionDeadlineMs) {
       if (mayCampaign(s)) startPreVote(s);
       else resetElectionTimer(s);
@@ -143,12 +147,14 @@ export class RaftCore {
 
   /**
    * This node itself stood still for a while (a stalled event loop, a stopped process). What others sent meanwhile
-   * may still be on its way through the sockets, so it gives them one heartbeat's time before it campaigns.
+   * may still be on its way through the sockets, so it gives them one heartbeat's time before it campaigns, or, as
+   * leader, before it takes their silence for the loss of its quorum.
    */
   stalled(): void {
     const s = this.#s;
-    if (s.role === 'leader') return;
-    s.electionDeadlineMs = Math.max(s.electionDeadlineMs, s.nowMs + s.options.heartbeatMs);
+    const patienceMs = s.nowMs + s.options.heartbeatMs;
+    if (s.role === 'leader') s.quorumDeadlineMs = Math.max(s.quorumDeadlineMs, patienceMs);
+    else s.electionDeadlineMs = Math.max(s.electionDeadlineMs, patienceMs);
   }
 
   /** Takes a message. For an append: the first index the driver must take over records from, else 0. */

@@ -1,0 +1,89 @@
+import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { Lane } from '../../protocol/constants.ts';
+import { encodeAppendHeader } from '../../protocol/peer-codec.ts';
+import type { Append, NodeId } from '../core/types.ts';
+import type { LogStore } from '../log/log-store.ts';
+import type { Transport } from '../transport/transport.ts';
+import type { EntryCache } from './entry-cache.ts';
+
+const READ_BYTES = 16 << 20;
+
+/**
+ * Appends on their way to one follower, in the order the core decided on. Their records usually are in memory; a
+ * follower that is far behind gets them from disk, and what comes later waits its turn.
+ */
+export class AppendOutbox {
+  readonly #peer: NodeId;
+  readonly #cache: EntryCache;
+  readonly #log: LogStore;
+  readonly #transport: Transport;
+  #queue: Append[] = [];
+  #reading = false;
+  #generation = 0;
+
+  constructor(peer: NodeId, cache: EntryCache, log: LogStore, transport: Transport) {
+    this.#peer = peer;
+    this.#cache = cache;
+    this.#log = log;
+    this.#transport = transport;
+  }
+
+  push(message: Append): void {
+    if (this.#reading || this.#queue.length > 0 || !this.#trySend(message)) {
+      this.#queue.push(message);
+      this.#pump();
+    }
+  }
+
+  /** The term or the connection these belong to is over. */
+  clear(): void {
+    this.#queue = [];
+    this.#generation++;
+  }
+
+  #trySend(message: Append): boolean {
+    if (message.last > message.prevIndex && this.#cache.first > message.prevIndex + 1) return false;
+    // The tail may have been replaced meanwhile by a leader of a later term; then nobody wants this any more.
+    if (message.last > this.#cache.last) return true;
+    this.#write(message, this.#cache.views(message.prevIndex + 1, message.last));
+    return true;
+  }
+
+  #write(message: Append, records: Uint8Array[]): void {
+    let bytes = 0;
+    for (const part of records) bytes += part.length;
+    const header = new ByteWriter(64);
+    encodeAppendHeader(message, bytes, message.last - message.prevIndex, header);
+    this.#transport.send(this.#peer, Lane.data, [header.buffer.subarray(0, header.position), ...records]);
+  }
+
+  #pump(): void {
+    while (!this.#reading && this.#queue.length > 0) {
+      const message = this.#queue[0]!;
+      if (this.#trySend(message)) this.#queue.shift();
+      else this.#read(message);
+    }
+  }
+
+  #read(message: Append): void {
+    this.#reading = true;
+    const generation = this.#generation;
+    this.#log.read(message.prevIndex + 1, message.last, READ_BYTES).then(
+      (slice) => {
+        this.#reading = false;
+        if (generation === this.#generation && slice.first === message.prevIndex + 1) {
+          this.#queue.shift();
+          this.#write({ ...message, last: slice.last }, [slice.bytes]);
+          this.#transport.flush();
+        }
+        this.#pump();
+      },
+      () => {
+        // Compacted meanwhile, or damaged. The follower will reject what comes next, and the core starts over.
+        this.#reading = false;
+        if (generation === this.#generation) this.#queue.shift();
+        this.#pump();
+      },
+    );
+  }
+}

@@ -1,0 +1,110 @@
+import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import { RaftCore } from '../core/raft-core.ts';
+import type { LogEvents, LogStore } from '../log/log-store.ts';
+import { ReplicatedState } from '../machine/replicated-state.ts';
+import type { Transport, TransportEvents } from '../transport/transport.ts';
+import type { ResolvedOptions } from './options.ts';
+import { readAll } from './snapshots.ts';
+import type { NodeOptions } from './types.ts';
+
+/** What a node stands on: files and a network, real or simulated. */
+export interface Environment {
+  readonly clusterId: string;
+  readonly log: LogStore;
+  /** Starts listening and dialling. Called once, when the state is recovered. */
+  connect(events: TransportEvents): Promise<Transport>;
+  /** Gives the directory back. Called last. */
+  release(): Promise<void>;
+}
+
+/** Opens the environment of one node. */
+export type OpenEnvironment = (
+  options: NodeOptions,
+  resolved: ResolvedOptions,
+  events: LogEvents,
+) => Promise<Environment>;
+
+export interface NodeParts {
+  readonly clusterId: string;
+  readonly core: RaftCore;
+  readonly log: LogStore;
+  readonly transport: Transport;
+  readonly state: ReplicatedState;
+  release(): Promise<void>;
+}
+
+/** First delay before a pre-vote once the leader's process is known to be gone. */
+const LOST_LEADER_DELAY_MS = 8;
+
+/** Recovers the state of a node and puts its parts together; what was opened is closed again if that fails. */
+export async function openParts(
+  options: NodeOptions,
+  resolved: ResolvedOptions,
+  logEvents: LogEvents,
+  transportEvents: TransportEvents,
+  open: OpenEnvironment,
+): Promise<NodeParts> {
+  const environment = await open(options, resolved, logEvents);
+  const { clusterId, log } = environment;
+  try {
+    const { damage } = log.recovery;
+    if (damage !== null) {
+      const where = `${damage.file} at offset ${damage.offset}: ${damage.reason}`;
+      throw new CordwoodError('LOG_DAMAGED', `the log is damaged, the node does not start: ${where}`);
+    }
+    const state = new ReplicatedState(options.machine);
+    await restore(state, log);
+    const core = openCore(resolved, log);
+    const transport = await environment.connect(transportEvents);
+    return { clusterId, core, log, transport, state, release: () => environment.release() };
+  } catch (error) {
+    await log.close();
+    await environment.release();
+    throw error;
+  }
+}
+
+async function restore(state: ReplicatedState, log: LogStore): Promise<void> {
+  const { latest } = log.snapshots;
+  if (latest === null) return;
+  const reader = await log.snapshots.open(latest);
+  try {
+    await state.restore(readAll(reader));
+  } finally {
+    await reader.close();
+  }
+  if (state.appliedIndex !== latest.meta.index) {
+    const text = `it is named for index ${latest.meta.index} and holds the state at ${state.appliedIndex}`;
+    throw new CordwoodError('SNAPSHOT_DAMAGED', `snapshot: ${text}`);
+  }
+}
+
+function openCore(options: ResolvedOptions, log: LogStore): RaftCore {
+  const { recovery } = log;
+  return new RaftCore(
+    {
+      id: options.id,
+      heartbeatMs: options.heartbeatMs,
+      electionTimeoutMs: options.electionTimeoutMs,
+      lostLeaderDelayMs: LOST_LEADER_DELAY_MS,
+      maxMessageBytes: options.maxBatchBytes,
+      maxInflightMessages: 64,
+      maxInflightBytes: 16 << 20,
+      emptyEntryBytes: RECORD_HEADER_BYTES,
+      seed: options.runtime.random(),
+    },
+    {
+      hardState: recovery.hardState,
+      snapshot: recovery.snapshot,
+      prevIndex: recovery.prevIndex,
+      prevTerm: recovery.prevTerm,
+      termRuns: recovery.termRuns,
+      lastIndex: recovery.lastIndex,
+      sizes: recovery.sizes,
+      configs: recovery.configs,
+      bootstrap: options.bootstrap,
+      nowMs: options.runtime.now(),
+    },
+  );
+}

@@ -1,0 +1,470 @@
+import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { encodeConfig } from '../../protocol/config-codec.ts';
+import { Lane, RECORD_HEADER_BYTES, Status } from '../../protocol/constants.ts';
+import { encodeMessage } from '../../protocol/peer-codec.ts';
+import { crcOf, readRecordHeader, recordBytes, writeRecordHeader } from '../../protocol/record.ts';
+import type { CreatedEntry, Persist } from '../core/effects.ts';
+import type { RaftCore } from '../core/raft-core.ts';
+import type { Append, Index, Message, NodeId, Role, Term } from '../core/types.ts';
+import { EntryKind } from '../core/types.ts';
+import type { LogStore } from '../log/log-store.ts';
+import type { ReplicatedState } from '../machine/replicated-state.ts';
+import type { Transport } from '../transport/transport.ts';
+import { AppendOutbox } from './append-outbox.ts';
+import { Applier } from './applier.ts';
+import { Batcher } from './batcher.ts';
+import { EntryCache } from './entry-cache.ts';
+import { Forwarder } from './forwarder.ts';
+import type { ResolvedOptions } from './options.ts';
+import { PendingReads } from './pending-reads.ts';
+import { Proposals } from './proposals.ts';
+import { Replies } from './replies.ts';
+import type { Sink } from './sink.ts';
+import { SlabArena } from './slab-arena.ts';
+import { Snapshots } from './snapshots.ts';
+
+const SLAB_BYTES = 4 << 20;
+/** Newest records kept in memory for followers that are a little behind. */
+const CACHE_BYTES = 16 << 20;
+/** Batches in flight at most; a second one starts only when the first is late, see `#pipelineHasRoom`. */
+const MAX_PIPELINE = 8;
+const LATE_MS = 1;
+
+export interface DriverParts {
+  readonly core: RaftCore;
+  readonly log: LogStore;
+  readonly transport: Transport;
+  readonly state: ReplicatedState;
+  readonly options: ResolvedOptions;
+}
+
+export interface DriverEvents {
+  /** Role, term or leader changed. */
+  changed(): void;
+  /** The node cannot go on: its disk or its machine failed. */
+  failed(error: Error): void;
+}
+
+/**
+ * Carries out what the core decides. One turn: everything that is ready has been read and given to the core; then
+ * the clock; then one drain: one write for each peer, one batch for the log thread; then what is committed is applied,
+ * and every sink that got answers is flushed once.
+ */
+export class Driver {
+  readonly core: RaftCore;
+  readonly log: LogStore;
+  readonly transport: Transport;
+  readonly state: ReplicatedState;
+  readonly options: ResolvedOptions;
+  readonly cache: EntryCache;
+  readonly applier: Applier;
+  readonly proposals: Proposals = new Proposals();
+  readonly replies: Replies = new Replies();
+  readonly reads: PendingReads;
+  readonly forwarder: Forwarder;
+  readonly snapshots: Snapshots;
+  readonly batcher: Batcher;
+  /** Peers whose control lane is up. */
+  readonly connected: Set<NodeId> = new Set();
+
+  readonly #events: DriverEvents;
+  /** Records of client batches. An open batch always is the last thing in it. */
+  readonly #batchArena = new SlabArena(SLAB_BYTES);
+  /** Records that came from a leader or that the core made. */
+  readonly #recordArena = new SlabArena(SLAB_BYTES);
+  readonly #outboxes = new Map<NodeId, AppendOutbox>();
+  #turnDue = false;
+  #cancelTimer: (() => void) | null = null;
+  #timerDueMs = Infinity;
+  #lastTimeMs: number;
+  #lastRole: Role = 'follower';
+  #lastTerm: Term = 0;
+  #lastLeader: NodeId = 0;
+  #sweepDueMs = 0;
+  #roomWaiters: (() => void)[] = [];
+  #stopped = false;
+
+  constructor(parts: DriverParts, events: DriverEvents) {
+    ({
+      core: this.core,
+      log: this.log,
+      transport: this.transport,
+      state: this.state,
+      options: this.options,
+    } = parts);
+    this.#events = events;
+    this.#lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
+    this.cache = new EntryCache(this.core.lastIndex + 1);
+    this.batcher = new Batcher(this.#batchArena, this.options.maxBatchBytes);
+    this.reads = new PendingReads(this.replies);
+    this.forwarder = new Forwarder(this.transport, this.replies);
+    this.applier = new Applier(
+      this.state,
+      this.cache,
+      this.log,
+      this.proposals,
+      this.replies,
+      this.state.appliedIndex,
+      {
+        more: () => {
+          this.wake();
+        },
+        failed: (error) => {
+          events.failed(error);
+        },
+      },
+    );
+    this.snapshots = new Snapshots(this, (error) => {
+      events.failed(error);
+    });
+  }
+
+  get now(): number {
+    return this.options.runtime.now();
+  }
+
+  /** Commands taken in and not committed, in bytes. */
+  get uncommittedBytes(): number {
+    return this.batcher.queuedBytes + this.proposals.inFlightBytes + this.forwarder.bytes + this.reads.bytes;
+  }
+
+  get saturated(): boolean {
+    return this.uncommittedBytes > this.options.maxUncommittedBytes;
+  }
+
+  onRoom(callback: () => void): void {
+    if (!this.saturated) callback();
+    else this.#roomWaiters.push(callback);
+  }
+
+  /** Something happened: a turn follows when the I/O that is ready has been read. */
+  wake(): void {
+    if (this.#turnDue || this.#stopped) return;
+    this.#turnDue = true;
+    this.core.clock(this.now);
+    this.options.runtime.defer(this.#turn);
+  }
+
+  /** Takes a run of write frames where this node leads, or passes it on. */
+  submit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
+    const { core } = this;
+    if (this.#stopped) this.#refuse(bytes, start, end, sink, Status.shuttingDown, 'the node is stopping');
+    else if (core.role === 'leader') this.batcher.add(bytes, start, end, sink);
+    else if (core.leader !== 0) this.forwarder.forward(core.leader, bytes, start, end, sink, this.now);
+    else this.#refuse(bytes, start, end, sink, Status.noLeader, 'no leader is known');
+    this.wake();
+  }
+
+  /** A message of a peer's core. `bytes` hold the records of an append, from `recordsAt` on. */
+  receive(from: NodeId, message: Message, bytes: Uint8Array, recordsAt: number): void {
+    this.wake();
+    const first = this.core.receive(from, message);
+    // Before records are replaced: whoever still waits for the old ones is answered from them.
+    this.#followRole();
+    if (first !== 0 && message.kind === 'append') this.#keepRecords(message, first, bytes, recordsAt);
+  }
+
+  durable(ticket: number): void {
+    this.wake();
+    this.core.durable(ticket);
+  }
+
+  outboxFor(peer: NodeId): AppendOutbox {
+    let outbox = this.#outboxes.get(peer);
+    if (!outbox) {
+      outbox = new AppendOutbox(peer, this.cache, this.log, this.transport);
+      this.#outboxes.set(peer, outbox);
+    }
+    return outbox;
+  }
+
+  /** Ends all turns. Whoever still waits is told the truth. */
+  stop(message: string): void {
+    if (this.#stopped) return;
+    this.#failProposals(message);
+    for (let batch = this.batcher.take(); batch !== null; batch = this.batcher.take()) {
+      this.#refuseBatch(batch, Status.shuttingDown, message);
+    }
+    this.reads.refuseAll(Status.shuttingDown, message);
+    if (this.core.leader !== 0) this.forwarder.lost(this.core.leader);
+    this.replies.flush();
+    this.transport.flush();
+    this.#stopped = true;
+    this.#cancelTimer?.();
+    for (const waiter of this.#roomWaiters.splice(0)) waiter();
+  }
+
+  // --- the turn -----------------------------------------------------------------------------------------------------
+
+  readonly #turn = (): void => {
+    this.#turnDue = false;
+    if (this.#stopped) return;
+    try {
+      this.#runTurn();
+    } catch (error) {
+      this.#events.failed(error as Error);
+    }
+  };
+
+  #runTurn(): void {
+    const { core } = this;
+    const now = this.now;
+    core.clock(now);
+    this.#noticeStall(now);
+    core.tick();
+    if (core.role === 'leader') this.#seal(now);
+    const token = this.reads.ask();
+    if (token !== 0) core.readIndex(token);
+
+    const effects = core.drain();
+    this.#layCreated(effects.created);
+    // The followers' disks and ours work at the same time (dissertation 10.2.1).
+    for (const { to, message } of effects.messages) this.#send(to, message);
+    if (effects.persist !== null) this.#persist(effects.persist);
+    this.transport.flush();
+
+    for (const read of effects.reads) this.reads.confirmed(read.token, read.index);
+    for (const failed of effects.failedReads) this.reads.failed(failed);
+    for (const peer of effects.snapshots) this.snapshots.send(peer, now);
+
+    this.proposals.committed(core.commitIndex);
+    if (!core.installing) {
+      this.applier.advance(core.commitIndex);
+      this.reads.serve(this.state, this.applier.applied);
+    }
+    this.#followRole();
+    if (now >= this.#sweepDueMs) this.#sweep(now);
+    this.#releaseMemory();
+    this.replies.flush();
+    this.transport.flush();
+    if (this.#roomWaiters.length > 0 && !this.saturated) {
+      for (const waiter of this.#roomWaiters.splice(0)) waiter();
+    }
+    this.snapshots.maybeTake();
+    // Commitment has made room in the pipeline after this turn's sealing.
+    if (core.role === 'leader' && this.batcher.queuedBytes > 0 && this.#pipelineHasRoom(now)) this.wake();
+    this.#armTimer(Math.min(effects.nextDeadlineMs, this.#sweepDueMs));
+  }
+
+  /**
+   * A batch goes at once when nothing is in flight. Behind one that is on its way it waits and grows, unless it is
+   * full or the one before is late: on a fast disk and network one fat batch at a time costs least, on slow ones
+   * several keep both busy.
+   */
+  #pipelineHasRoom(now: number): boolean {
+    const { inFlight } = this.proposals;
+    if (inFlight === 0) return true;
+    if (inFlight >= MAX_PIPELINE || this.core.transferring) return false;
+    return this.batcher.hasFull || now - this.proposals.oldestMs >= LATE_MS;
+  }
+
+  #seal(now: number): void {
+    while (this.batcher.queuedBytes > 0 && !this.core.transferring && this.#pipelineHasRoom(now)) {
+      const batch = this.batcher.take();
+      if (batch === null) return;
+      this.#layCreated(this.core.takeCreated());
+      const { slab, offset, bodyBytes, runs } = batch;
+      const index = this.core.propose(recordBytes(bodyBytes));
+      if (index === 0) {
+        this.#refuseBatch(batch, Status.noLeader, 'leadership was just lost');
+        continue;
+      }
+      const body = offset + RECORD_HEADER_BYTES;
+      writeRecordHeader(slab.bytes, offset, {
+        kind: EntryKind.batch,
+        term: this.core.term,
+        index,
+        timeMs: this.#stampTime(),
+        bodyBytes,
+        bodyCrc: crcOf(slab.bytes, body, body + bodyBytes),
+      });
+      const length = recordBytes(bodyBytes);
+      this.cache.add(index, { slab, arena: this.#batchArena, offset, length });
+      this.batcher.done(batch);
+      this.proposals.add(index, runs, bodyBytes, now);
+    }
+  }
+
+  /** Lays out the records of entries that the core made by itself. */
+  #layCreated(created: readonly CreatedEntry[]): void {
+    for (const entry of created) {
+      const body = entry.config === null ? empty : encodeConfig(entry.config);
+      const length = recordBytes(body.length);
+      const slab = this.#recordArena.reserve(length);
+      const offset = slab.used;
+      slab.used += length;
+      slab.bytes.fill(0, offset, offset + length);
+      slab.bytes.set(body, offset + RECORD_HEADER_BYTES);
+      writeRecordHeader(slab.bytes, offset, {
+        kind: entry.kind,
+        term: entry.term,
+        index: entry.index,
+        timeMs: this.#stampTime(),
+        bodyBytes: body.length,
+        bodyCrc: crcOf(body, 0, body.length),
+      });
+      this.cache.add(entry.index, { slab, arena: this.#recordArena, offset, length });
+    }
+  }
+
+  /** Copies the records `first … message.last` out of the frame they came in: their only copy on this node. */
+  #keepRecords(message: Append, first: Index, bytes: Uint8Array, recordsAt: number): void {
+    this.cache.truncateFrom(first);
+    let at = recordsAt;
+    for (let index = message.prevIndex + 1; index <= message.last; index++) {
+      const length = message.entries[index - message.prevIndex - 1]!.sizeBytes;
+      if (index >= first) {
+        const slab = this.#recordArena.reserve(length);
+        const offset = slab.used;
+        slab.used += length;
+        slab.bytes.set(bytes.subarray(at, at + length), offset);
+        this.cache.add(index, { slab, arena: this.#recordArena, offset, length });
+        const header = readRecordHeader(slab.bytes, offset);
+        if (header !== null) this.#lastTimeMs = Math.max(this.#lastTimeMs, header.timeMs);
+      }
+      at += length;
+    }
+  }
+
+  /** The cluster's clock: the leader's wall clock, never behind what any entry before says. */
+  #stampTime(): number {
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, Math.floor(this.options.runtime.wallNow()));
+    return this.#lastTimeMs;
+  }
+
+  #send(to: NodeId, message: Message): void {
+    if (message.kind === 'append') {
+      this.outboxFor(to).push(message);
+      return;
+    }
+    const out = new ByteWriter(64);
+    encodeMessage(message, out);
+    const lane = message.kind === 'appendAck' ? Lane.data : Lane.control;
+    this.transport.send(to, lane, [out.buffer.subarray(0, out.position)]);
+  }
+
+  #persist(persist: Persist): void {
+    const { ticket, hardState, resetTo, first, last } = persist;
+    const records = first === 0 ? [] : this.cache.views(first, last);
+    this.log.append({
+      ticket,
+      hardState,
+      resetTo: resetTo === null ? null : { index: resetTo.index, term: resetTo.term },
+      first,
+      last,
+      records,
+    });
+  }
+
+  // --- consequences -------------------------------------------------------------------------------------------------
+
+  #followRole(): void {
+    const { core } = this;
+    if (core.role === this.#lastRole && core.term === this.#lastTerm && core.leader === this.#lastLeader)
+      return;
+    const oldLeader = this.#lastLeader;
+    this.#lastRole = core.role;
+    this.#lastTerm = core.term;
+    this.#lastLeader = core.leader;
+    if (core.role !== 'leader') {
+      this.#failProposals('leadership was lost before the entry was committed');
+      for (const outbox of this.#outboxes.values()) outbox.clear();
+      this.snapshots.stopSending();
+      // Batches that never got an index are certainly not applied: they go where the leader is now.
+      this.#rerouteBatches();
+    }
+    if (oldLeader !== 0 && oldLeader !== core.leader) this.forwarder.lost(oldLeader);
+    this.#events.changed();
+  }
+
+  #failProposals(message: string): void {
+    for (const { index, runs } of this.proposals.takeAll()) {
+      const record = this.cache.get(index);
+      if (record) this.#refuseRuns(record.slab.bytes, record.offset, runs, Status.unknown, message);
+    }
+  }
+
+  #rerouteBatches(): void {
+    for (let batch = this.batcher.take(); batch !== null; batch = this.batcher.take()) {
+      const { slab, offset } = batch;
+      let start = offset + RECORD_HEADER_BYTES;
+      for (const run of batch.runs) {
+        const end = offset + RECORD_HEADER_BYTES + run.end;
+        if (run.sink) this.submit(slab.bytes, start, end, run.sink);
+        start = end;
+      }
+      this.batcher.done(batch);
+    }
+  }
+
+  #refuseBatch(batch: NonNullable<ReturnType<Batcher['take']>>, status: Status, message: string): void {
+    this.#refuseRuns(batch.slab.bytes, batch.offset, batch.runs, status, message);
+    this.batcher.done(batch);
+  }
+
+  /** Answers the runs of the record at `offset` alike. */
+  #refuseRuns(
+    bytes: Uint8Array,
+    offset: number,
+    runs: readonly { readonly end: number; readonly sink: Sink | null }[],
+    status: Status,
+    message: string,
+  ): void {
+    let start = offset + RECORD_HEADER_BYTES;
+    for (const run of runs) {
+      const end = offset + RECORD_HEADER_BYTES + run.end;
+      if (run.sink) this.replies.refuseRun(bytes, start, end, run.sink, status, message);
+      start = end;
+    }
+  }
+
+  #refuse(bytes: Uint8Array, start: number, end: number, sink: Sink, status: Status, message: string): void {
+    this.replies.refuseRun(bytes, start, end, sink, status, message);
+  }
+
+  /** Things that are nobody's event: answers that were lost on the way, transfers without progress. */
+  #sweep(now: number): void {
+    const patienceMs = 5 * this.options.electionTimeoutMs;
+    this.#sweepDueMs = now + this.options.electionTimeoutMs;
+    this.forwarder.expire(now - patienceMs);
+    this.reads.expire(now - patienceMs);
+    this.snapshots.sweep(now, patienceMs);
+  }
+
+  #releaseMemory(): void {
+    const { core, cache } = this;
+    if (cache.bytes > CACHE_BYTES) {
+      const safe = Math.min(this.applier.applied, core.durableIndex);
+      // Not while an answer may still have to be given from the record.
+      cache.evict(safe, CACHE_BYTES);
+    }
+    for (const member of core.config.members) {
+      if (member.id !== this.options.id && this.transport.queuedBytes(member.id, Lane.data) > 0) return;
+    }
+    this.#batchArena.drained();
+    this.#recordArena.drained();
+  }
+
+  /** A timer that fires too early only costs a turn; setting one anew in every turn would cost more. */
+  #armTimer(dueMs: number): void {
+    if (this.#timerDueMs <= dueMs) return;
+    this.#cancelTimer?.();
+    this.#timerDueMs = dueMs;
+    this.#cancelTimer = this.options.runtime.timer(Math.max(Math.ceil(dueMs - this.now), 0), () => {
+      this.core.clock(this.now);
+      this.#noticeStall(this.now);
+      this.#timerDueMs = Infinity;
+      this.wake();
+    });
+  }
+
+  /**
+   * The timer should have fired long ago: the process itself stood still. What the others said meanwhile waits in the
+   * sockets and must be heard before an election is called, or leadership given up, over it.
+   */
+  #noticeStall(now: number): void {
+    if (now - this.#timerDueMs > this.options.heartbeatMs / 2) this.core.stalled();
+  }
+}
+
+const empty = new Uint8Array(0);

@@ -1,0 +1,295 @@
+import { encodeResponse } from '../../protocol/client-codec.ts';
+import { Kind, Lane, ReadLevel, Status } from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import { encodeValue } from '../../protocol/msgpack.ts';
+import { frameFlags, frameKind, frameRequestId } from '../../protocol/client-codec.ts';
+import type { NodeId } from '../core/types.ts';
+import type { LogEvents } from '../log/log-store.ts';
+import type { TransportEvents } from '../transport/transport.ts';
+import { openParts, type NodeParts, type OpenEnvironment } from './bootstrap.ts';
+import { Driver } from './driver.ts';
+import { openSystemEnvironment } from './environment.ts';
+import { resolveOptions, type ResolvedOptions } from './options.ts';
+import { takePeerFrame } from './peer-inbox.ts';
+import type { Sink } from './sink.ts';
+import { statusOf } from './status.ts';
+import type { LeaderInfo, NodeOptions, NodeStatus, Requests } from './types.ts';
+
+export interface CloseOptions {
+  /** Hand leadership to another node first. Default true. */
+  readonly transfer?: boolean;
+}
+
+/**
+ * One member of a cluster: the replicated machine, its log and its connections to the other members. Many can live in
+ * one process. It listens for peers only; `startServer` adds a port for clients, `Client.local` a client in place.
+ *
+ * @example
+ * await using node = await RaftNode.start({
+ *   id: 1,
+ *   cluster: ['127.0.0.1:12379', '127.0.0.1:22379', '127.0.0.1:32379'],
+ *   dataDir: 'data/1',
+ *   machine: new StackMachine(),
+ * });
+ */
+export class RaftNode implements Requests {
+  readonly id: NodeId;
+  readonly clusterId: string;
+  readonly maxFrameBytes: number;
+  /** Resolves when the node has stopped, for whatever reason. */
+  readonly closed: Promise<void>;
+
+  readonly #options: ResolvedOptions;
+  readonly #parts: NodeParts;
+  readonly #driver: Driver;
+  readonly #startedMs: number;
+  readonly #leaderListeners = new Set<(leader: LeaderInfo | null) => void>();
+  readonly #failureListeners = new Set<(error: Error) => void>();
+  #leader: LeaderInfo | null = null;
+  #failure: Error | null = null;
+  #closing: Promise<void> | null = null;
+  #markClosed: () => void = () => undefined;
+  #turnListeners: (() => void)[] = [];
+
+  private constructor(options: ResolvedOptions, parts: NodeParts) {
+    this.id = options.id;
+    this.clusterId = parts.clusterId;
+    this.maxFrameBytes = options.maxFrameBytes;
+    this.#options = options;
+    this.#parts = parts;
+    this.#startedMs = options.runtime.now();
+    this.closed = new Promise((resolve) => {
+      this.#markClosed = resolve;
+    });
+    this.#driver = new Driver(
+      { core: parts.core, log: parts.log, transport: parts.transport, state: parts.state, options },
+      {
+        changed: () => {
+          this.#followLeader();
+        },
+        failed: (error) => {
+          this.#fail(error);
+        },
+      },
+    );
+  }
+
+  /**
+   * Opens the data directory, recovers the state and joins the cluster. Resolves when the node takes part; it may
+   * not know a leader yet.
+   *
+   * @throws CordwoodError `BAD_OPTION`, `DIRECTORY_LOCKED`, `WRONG_CLUSTER`, `WRONG_NODE`, `LOG_DAMAGED`,
+   *   `ADDRESS_IN_USE` …
+   */
+  static async start(options: NodeOptions, open: OpenEnvironment = openSystemEnvironment): Promise<RaftNode> {
+    const resolved = resolveOptions(options);
+    // Events may come before there is a node to take them: nothing is lost by that, see `wake` below.
+    let node: RaftNode | null = null;
+    const logEvents: LogEvents = {
+      onDurable: (ticket) => {
+        if (node !== null) node.#driver.durable(ticket);
+      },
+      onFailure: (error) => {
+        if (node !== null) node.#fail(error);
+      },
+    };
+    const transportEvents: TransportEvents = {
+      onFrame: (peer, _lane, bytes, start, end) => {
+        if (node !== null && node.#closing === null) takePeerFrame(node.#driver, peer, bytes, start, end);
+      },
+      onUp: (peer, lane) => {
+        if (node !== null) node.#laneUp(peer, lane);
+      },
+      onDown: (peer, lane) => {
+        if (node !== null) node.#laneDown(peer, lane);
+      },
+      onRefused: (peer) => {
+        if (node === null) return;
+        node.#driver.wake();
+        node.#driver.core.leaderRefused(peer);
+      },
+      onRejected: (peer, code, message) => {
+        resolved.logger.warn({ peer, code }, message);
+      },
+    };
+    const parts = await openParts(options, resolved, logEvents, transportEvents, open);
+    node = new RaftNode(resolved, parts);
+    parts.transport.setPeers(parts.core.config.members.filter((m) => m.id !== resolved.id));
+    node.#driver.wake();
+    return node;
+  }
+
+  /** Why the node stopped by itself; null while it has not. */
+  get failure(): Error | null {
+    return this.#failure;
+  }
+
+  get leader(): LeaderInfo | null {
+    return this.#leader;
+  }
+
+  get saturated(): boolean {
+    return this.#driver.saturated;
+  }
+
+  submit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
+    this.#driver.submit(bytes, start, end, sink);
+  }
+
+  query(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
+    const driver = this.#driver;
+    const requestId = frameRequestId(bytes, start);
+    switch (frameKind(bytes, start)) {
+      case Kind.ping:
+        encodeResponse(sink.out, requestId, Status.ok);
+        driver.replies.touch(sink);
+        break;
+      case Kind.status:
+        encodeResponse(sink.out, requestId, Status.ok, encodeValue(this.status()));
+        driver.replies.touch(sink);
+        break;
+      default:
+        if (this.#closing !== null) {
+          driver.replies.refuseRun(bytes, start, end, sink, Status.shuttingDown, 'the node is stopping');
+        } else if (frameFlags(bytes, start) === ReadLevel.local && !driver.core.installing) {
+          driver.state.query(bytes, start, end, sink.out);
+          driver.replies.touch(sink);
+        } else {
+          // Lease and bounded staleness are served as strictly as linearizable.
+          driver.reads.add(bytes, start, end, sink, driver.now);
+        }
+    }
+    driver.wake();
+    if (this.#closing !== null) driver.replies.flush();
+  }
+
+  detach(sink: Sink): void {
+    const driver = this.#driver;
+    driver.batcher.detach(sink);
+    driver.proposals.detach(sink);
+    driver.forwarder.detach(sink);
+    driver.reads.detach(sink);
+    driver.replies.forget(sink);
+  }
+
+  onRoom(callback: () => void): void {
+    this.#driver.onRoom(callback);
+  }
+
+  onLeader(listener: (leader: LeaderInfo | null) => void): () => void {
+    this.#leaderListeners.add(listener);
+    return () => this.#leaderListeners.delete(listener);
+  }
+
+  /** Called when the node stops by itself because its disk or its machine failed. */
+  onFailure(listener: (error: Error) => void): () => void {
+    this.#failureListeners.add(listener);
+    return () => this.#failureListeners.delete(listener);
+  }
+
+  status(): NodeStatus {
+    return statusOf(this.#driver, this.clusterId, this.#leader, this.#driver.now - this.#startedMs);
+  }
+
+  /** Starts a snapshot now, whether or not one is due. */
+  snapshot(): void {
+    this.#driver.snapshots.take();
+  }
+
+  /** Hands leadership to `target`, or to whoever is furthest along. Returns the target; 0: not possible. */
+  transferLeadership(target: NodeId = 0): NodeId {
+    this.#driver.wake();
+    return this.#driver.core.transfer(target);
+  }
+
+  /** Stops taking part, answers whoever waits, and releases everything. Idempotent. */
+  close(options: CloseOptions = {}): Promise<void> {
+    this.#closing ??= this.#close(options.transfer ?? true);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(transfer: boolean): Promise<void> {
+    const driver = this.#driver;
+    if (transfer && this.#failure === null) await this.#handOver();
+    driver.stop('the node is stopping');
+    await driver.snapshots.close();
+    await this.#parts.transport.close();
+    await this.#parts.log.close();
+    await this.#parts.release();
+    this.#leader = null;
+    for (const listener of this.#leaderListeners) listener(null);
+    this.#markClosed();
+  }
+
+  /** Leadership goes to another node before this one leaves: its clients wait for a round trip, not for a timeout. */
+  async #handOver(): Promise<void> {
+    const { core } = this.#driver;
+    if (core.role !== 'leader' || this.transferLeadership() === 0) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#options.runtime.timer(this.#options.electionTimeoutMs, done);
+      const listeners = this.#turnListeners;
+      function done(): void {
+        cancel();
+        resolve();
+      }
+      listeners.push(() => {
+        if (core.role !== 'leader') done();
+      });
+    });
+    this.#turnListeners = [];
+  }
+
+  #laneUp(peer: NodeId, lane: Lane): void {
+    const driver = this.#driver;
+    if (lane === Lane.control) driver.connected.add(peer);
+    if (lane === Lane.bulk) driver.snapshots.laneUp(peer);
+    // The handshake may have told where the leader's clients connect.
+    this.#followLeader();
+    driver.wake();
+  }
+
+  #laneDown(peer: NodeId, lane: Lane): void {
+    const driver = this.#driver;
+    driver.wake();
+    if (lane === Lane.control) driver.connected.delete(peer);
+    if (lane !== Lane.data) return;
+    driver.outboxFor(peer).clear();
+    driver.core.peerLost(peer);
+    driver.forwarder.lost(peer);
+  }
+
+  #followLeader(): void {
+    const { core, transport } = this.#driver;
+    const { id, clientAddress } = this.#options;
+    const leader = core.leader;
+    const address = leader === id ? clientAddress : (transport.clientAddress(leader) ?? '');
+    for (const listener of this.#turnListeners) listener();
+    const old = this.#leader;
+    if (old?.id === leader && old.address === address) return;
+    if (old === null && leader === 0) return;
+    this.#leader = leader === 0 ? null : { id: leader, address };
+    this.#options.logger.info(
+      { leader, term: core.term, role: core.role },
+      leader === 0 ? 'no leader' : 'leader',
+    );
+    for (const listener of this.#leaderListeners) listener(this.#leader);
+  }
+
+  /** The disk or the machine cannot be trusted any more: stop at once, loudly, and acknowledge nothing further. */
+  #fail(error: Error): void {
+    if (this.#failure !== null || this.#closing !== null) return;
+    this.#failure = error;
+    this.#options.logger.error({ err: error }, 'the node stops');
+    for (const listener of this.#failureListeners) listener(error);
+    void this.close({ transfer: false });
+  }
+}
+
+/** The error a stopped node's callers get. */
+export function stoppedError(node: RaftNode): CordwoodError {
+  return new CordwoodError('SHUTTING_DOWN', 'the node has stopped', { cause: node.failure ?? undefined });
+}

@@ -1,0 +1,61 @@
+import type { Index } from '../core/types.ts';
+import { detachRuns, type Run } from './batcher.ts';
+import type { Sink } from './sink.ts';
+
+const nobody: readonly Run[] = [];
+
+/** Batches in the log whose clients wait for the answer: by index, on the leader that proposed them. */
+export class Proposals {
+  readonly #runs = new Map<Index, readonly Run[]>();
+  /** When each was proposed, and how many bytes it holds: index, bytes, time of the oldest first. */
+  readonly #inFlight: { index: Index; bytes: number; sinceMs: number }[] = [];
+  #bytes = 0;
+
+  /** Proposed and not committed. */
+  get inFlight(): number {
+    return this.#inFlight.length;
+  }
+
+  get inFlightBytes(): number {
+    return this.#bytes;
+  }
+
+  /** When the oldest uncommitted batch was proposed. */
+  get oldestMs(): number {
+    return this.#inFlight[0]?.sinceMs ?? Infinity;
+  }
+
+  add(index: Index, runs: readonly Run[], bytes: number, nowMs: number): void {
+    this.#runs.set(index, runs);
+    this.#inFlight.push({ index, bytes, sinceMs: nowMs });
+    this.#bytes += bytes;
+  }
+
+  /** Everything up to `index` is committed: there is room in the pipeline. */
+  committed(index: Index): void {
+    while (this.#inFlight.length > 0 && this.#inFlight[0]!.index <= index) {
+      this.#bytes -= this.#inFlight.shift()!.bytes;
+    }
+  }
+
+  /** The runs of the entry at `index`, which is being applied; they are forgotten. */
+  take(index: Index): readonly Run[] {
+    const runs = this.#runs.get(index);
+    if (runs === undefined) return nobody;
+    this.#runs.delete(index);
+    return runs;
+  }
+
+  /** Leadership is lost: hands over what is left. Whether those entries will be committed nobody here can say. */
+  takeAll(): { index: Index; runs: readonly Run[] }[] {
+    const all = [...this.#runs].map(([index, runs]) => ({ index, runs }));
+    this.#runs.clear();
+    this.#inFlight.length = 0;
+    this.#bytes = 0;
+    return all;
+  }
+
+  detach(sink: Sink): void {
+    for (const runs of this.#runs.values()) detachRuns(runs, sink);
+  }
+}

@@ -1,0 +1,179 @@
+import type { SnapshotAck, SnapshotChunk, SnapshotManifest } from '../../protocol/peer-transfer.ts';
+import type { Index, NodeId, SnapshotMeta } from '../core/types.ts';
+import type { SnapshotReader } from '../log/log-store.ts';
+import type { Driver } from './driver.ts';
+import { SnapshotReceiver } from './snapshot-receiver.ts';
+import { SnapshotSender } from './snapshot-sender.ts';
+import { SnapshotTaker } from './snapshot-taker.ts';
+
+const READ_BYTES = 1 << 20;
+
+/** Snapshots of one node: when to take one, what to compact behind it, to whom to send it, and installing others'. */
+export class Snapshots {
+  readonly #driver: Driver;
+  readonly #failed: (error: Error) => void;
+  readonly #taker: SnapshotTaker;
+  readonly #receiver: SnapshotReceiver;
+  readonly #senders = new Map<NodeId, SnapshotSender>();
+  /** `applier.appliedBytes` when the last snapshot was begun. */
+  #bytesAtLast = 0;
+
+  constructor(driver: Driver, failed: (error: Error) => void) {
+    this.#driver = driver;
+    this.#failed = failed;
+    const latest = driver.log.snapshots.latest;
+    this.#taker = new SnapshotTaker(
+      driver.state,
+      driver.log,
+      driver.options.runtime,
+      latest?.meta.index ?? 0,
+      {
+        taken: (meta) => {
+          driver.options.logger.info({ index: meta.index }, 'snapshot taken');
+          this.#compact();
+        },
+        failed: (error) => {
+          // The log keeps everything a snapshot would have covered; the next attempt comes with the next full log.
+          driver.options.logger.error({ err: error }, 'snapshot failed');
+        },
+      },
+    );
+    this.#receiver = new SnapshotReceiver(driver.log, driver.transport, {
+      get term() {
+        return driver.core.term;
+      },
+      received: (meta) => this.#install(meta),
+    });
+  }
+
+  /** Takes a snapshot if the log has grown enough since the last one. */
+  maybeTake(): void {
+    const { core, applier, options, log } = this.#driver;
+    if (this.#taker.running || core.installing) return;
+    const index = applier.applied;
+    // What is applied but not durable here must not come back as a snapshot ahead of the log.
+    if (index <= this.#taker.lastIndex || index > core.durableIndex) return;
+    const due = Math.max(options.snapshotLogBytes, log.snapshots.latest?.sizeBytes ?? 0);
+    if (applier.appliedBytes - this.#bytesAtLast < due) return;
+    this.take();
+  }
+
+  /** Takes one now. */
+  take(): void {
+    const { core, applier } = this.#driver;
+    const index = applier.applied;
+    this.#bytesAtLast = applier.appliedBytes;
+    const base = core.configAt(index);
+    this.#taker.start({ index, term: core.termAt(index), config: base.config, configIndex: base.index });
+  }
+
+  /** The follower `peer` needs entries that are compacted away. */
+  send(peer: NodeId, now: number): void {
+    this.#senders.get(peer)?.end(false);
+    const { core, transport, log } = this.#driver;
+    const sender: SnapshotSender = new SnapshotSender(peer, core.term, transport, now, () => {
+      if (this.#senders.get(peer) === sender) this.#senders.delete(peer);
+      this.#driver.wake();
+      core.snapshotFinished(peer);
+    });
+    this.#senders.set(peer, sender);
+    void sender.start(log);
+  }
+
+  acked(from: NodeId, ack: SnapshotAck): void {
+    this.#senders.get(from)?.acked(ack, this.#driver.now);
+  }
+
+  laneUp(peer: NodeId): void {
+    this.#senders.get(peer)?.laneUp();
+  }
+
+  begin(from: NodeId, manifest: SnapshotManifest): void {
+    const { core } = this.#driver;
+    if (manifest.leaderTerm < core.term) return;
+    core.snapshotTraffic(from, manifest.leaderTerm);
+    this.#receiver.begin(from, manifest);
+  }
+
+  chunk(from: NodeId, chunk: SnapshotChunk, bytes: Uint8Array, start: number, end: number): void {
+    const { core } = this.#driver;
+    if (chunk.leaderTerm < core.term) return;
+    core.snapshotTraffic(from, chunk.leaderTerm);
+    this.#receiver.chunk(from, chunk, bytes, start, end);
+  }
+
+  /** This node leads no more. */
+  stopSending(): void {
+    for (const sender of [...this.#senders.values()]) sender.end(false);
+  }
+
+  sweep(now: number, patienceMs: number): void {
+    for (const sender of [...this.#senders.values()]) {
+      if (now - sender.progressMs > patienceMs) sender.end(false);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.stopSending();
+    await this.#taker.close();
+    await this.#receiver.close();
+  }
+
+  /**
+   * Drops entries that the newest snapshot covers, but for a tail: a follower that was away for a moment should get
+   * entries and not a whole snapshot. The tail is bounded in bytes, so a dead peer pins nothing.
+   */
+  #compact(): void {
+    const { core, log, options } = this.#driver;
+    const snapshot = log.snapshots.latest;
+    if (snapshot === null) return;
+    let through: Index = Math.min(snapshot.meta.index, core.durableIndex);
+    let kept = 0;
+    const keepBytes = options.snapshotLogBytes / 4;
+    while (through > core.prevIndex && kept < keepBytes) kept += core.sizeAt(through--);
+    // A snapshot on its way is of no use without the entries behind it.
+    for (const sender of this.#senders.values()) {
+      if (sender.index > 0) through = Math.min(through, sender.index);
+    }
+    if (through <= core.prevIndex) return;
+    core.compact(through);
+    log.compact(through);
+  }
+
+  /** The snapshot is durable. Resolves to whether the state is as new as it now. */
+  async #install(meta: SnapshotMeta): Promise<boolean> {
+    const driver = this.#driver;
+    const { core, log, state, cache, applier, options } = driver;
+    const stored = log.snapshots.latest;
+    if (stored?.meta.index !== meta.index || !core.beginInstall(meta)) return core.commitIndex >= meta.index;
+    options.logger.info({ index: meta.index, term: meta.term }, 'installing a snapshot');
+    const reader = await log.snapshots.open(stored);
+    try {
+      await state.restore(readAll(reader));
+    } catch (error) {
+      // The old state may be half gone: nothing can be served from it.
+      this.#failed(error as Error);
+      return false;
+    } finally {
+      await reader.close();
+    }
+    const keepsLog = core.termAt(meta.index) === meta.term;
+    core.snapshotInstalled();
+    if (!keepsLog) cache.reset(meta.index + 1);
+    applier.reset(meta.index);
+    this.#taker.installed(meta.index);
+    if (keepsLog) log.compact(meta.index);
+    driver.wake();
+    return true;
+  }
+}
+
+/** The content of a snapshot, piece by piece. */
+export async function* readAll(reader: SnapshotReader): AsyncGenerator<Uint8Array> {
+  let offset = 0;
+  while (offset < reader.snapshot.sizeBytes) {
+    const chunk = await reader.read(offset, READ_BYTES);
+    offset += chunk.length;
+    yield chunk;
+  }
+}

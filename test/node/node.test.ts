@@ -1,0 +1,132 @@
+import t from 'tap';
+import { MemoryDisk } from '../../lib/log/memory-disk.ts';
+import { StackMachine } from '../../lib/machine/stack-machine.ts';
+import { Intake } from '../../lib/node/intake.ts';
+import { RaftNode } from '../../lib/node/node.ts';
+import type { Sink } from '../../lib/node/sink.ts';
+import { ByteWriter, readU32 } from '../../protocol/byte-writer.ts';
+import { encodeCommand, encodeQuery, frameFlags, frameRequestId } from '../../protocol/client-codec.ts';
+import { FRAME_HEADER_BYTES, ReadLevel, StackOp, Status } from '../../protocol/constants.ts';
+import { decodeValue, encodeValue } from '../../protocol/msgpack.ts';
+import { freePorts, memoryEnvironment } from './support/memory-environment.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly value: unknown;
+}
+
+/** A client in place: frames in, answers out. */
+class Caller implements Sink {
+  readonly out: ByteWriter = new ByteWriter();
+  readonly #intake: Intake;
+  readonly #waiting = new Map<number, (answer: Answer) => void>();
+  #nextId = 1;
+
+  constructor(node: RaftNode) {
+    this.#intake = new Intake(node, this);
+  }
+
+  command(...body: unknown[]): Promise<Answer> {
+    return this.#ask((out, id) => {
+      encodeCommand(out, id, 0, 0, 0, encodeValue(body));
+    });
+  }
+
+  query(...body: unknown[]): Promise<Answer> {
+    return this.#ask((out, id) => {
+      encodeQuery(out, id, ReadLevel.linearizable, encodeValue(body));
+    });
+  }
+
+  flush(): void {
+    const bytes = this.out.take();
+    for (let at = 0; at < bytes.length; at += readU32(bytes, at) + 4) {
+      const end = at + readU32(bytes, at) + 4;
+      const id = frameRequestId(bytes, at);
+      const start = at + FRAME_HEADER_BYTES;
+      this.#waiting.get(id)?.({
+        status: frameFlags(bytes, at),
+        value: end > start ? decodeValue(bytes, start, end) : null,
+      });
+      this.#waiting.delete(id);
+    }
+  }
+
+  #ask(encode: (out: ByteWriter, id: number) => void): Promise<Answer> {
+    const id = this.#nextId++;
+    const out = new ByteWriter();
+    encode(out, id);
+    return new Promise((resolve) => {
+      this.#waiting.set(id, resolve);
+      this.#intake.feed(out.take());
+    });
+  }
+}
+
+async function startCluster(size: number, disks: MemoryDisk[]): Promise<RaftNode[]> {
+  const ports = await freePorts(size);
+  const cluster = ports.map((port) => `127.0.0.1:${port}`);
+  return Promise.all(
+    cluster.map((_, i) =>
+      RaftNode.start(
+        {
+          id: i + 1,
+          cluster,
+          dataDir: '',
+          machine: new StackMachine(),
+          heartbeatMs: 20,
+          electionTimeoutMs: 150,
+        },
+        memoryEnvironment(disks[i]!),
+      ),
+    ),
+  );
+}
+
+async function leaderOf(nodes: readonly RaftNode[]): Promise<RaftNode> {
+  for (;;) {
+    const leader = nodes.find((n) => n.status().role === 'leader' && n.failure === null);
+    if (leader) return leader;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+await t.test('one node alone', async (t) => {
+  const [node] = await startCluster(1, [new MemoryDisk()]);
+  await leaderOf([node!]);
+  const caller = new Caller(node!);
+  t.same(await caller.command(StackOp.push, 'a', 'x'), { status: Status.ok, value: 1 });
+  t.same(await caller.query(StackOp.top, 'a'), { status: Status.ok, value: 'x' });
+  await node!.close();
+});
+
+await t.test('three nodes: any of them takes any request', async (t) => {
+  const disks = [new MemoryDisk(), new MemoryDisk(), new MemoryDisk()];
+  const nodes = await startCluster(3, disks);
+  const leader = await leaderOf(nodes);
+  const callers = nodes.map((n) => new Caller(n));
+  while (nodes.some((n) => n.leader === null)) await new Promise((resolve) => setTimeout(resolve, 5));
+  let size = 0;
+  for (let round = 0; round < 20; round++) {
+    for (const caller of callers) {
+      t.same(await caller.command(StackOp.push, 'jobs', `v${size}`), { status: Status.ok, value: size + 1 });
+      size++;
+    }
+    for (const caller of callers) {
+      t.same(await caller.query(StackOp.top, 'jobs'), { status: Status.ok, value: `v${size - 1}` });
+    }
+  }
+  const many = await Promise.all(
+    Array.from({ length: 5000 }, (_, i) => callers[i % 3]!.command(StackOp.push, 'n', i)),
+  );
+  t.ok(many.every((a) => a.status === Status.ok));
+  t.equal(new Set(many.map((a) => a.value)).size, 5000, 'each push got a size of its own');
+
+  const others = nodes.filter((n) => n !== leader);
+  await leader.close();
+  const next = await leaderOf(others);
+  t.not(next, leader);
+  const caller = new Caller(next);
+  t.same(await caller.query(StackOp.size, 'n'), { status: Status.ok, value: 5000 });
+  for (const node of others) await node.close();
+});
