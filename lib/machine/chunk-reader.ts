@@ -39,6 +39,11 @@ export class ChunkReader {
     return false;
   }
 
+  /** Takes in one more chunk, whatever its size. False: there is none. */
+  async more(): Promise<boolean> {
+    return this.#pull();
+  }
+
   async u32(): Promise<number> {
     await this.fill(4);
     const value = readU32(this.buffer, this.at);

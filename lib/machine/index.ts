@@ -1,3 +1,10 @@
 export type { ApplyMeta, SnapshotView, StateMachine } from './state-machine.ts';
-export { StackMachine, defaultStackLimits } from './stack-machine.ts';
+export { CommandError, defineMachine } from './define-machine.ts';
+export type { MachineDefinition } from './define-machine.ts';
+export { defaultStackLimits, StackMachine } from './stack-machine.ts';
 export type { StackLimits } from './stack-machine.ts';
+export { ReplicatedState } from './replicated-state.ts';
+export type { ReplyRun } from './replicated-state.ts';
+export { defaultSessionLimits } from './session-limits.ts';
+export type { SessionLimits } from './session-limits.ts';
+export { hashSnapshot } from './snapshot-stream.ts';

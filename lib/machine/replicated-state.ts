@@ -79,13 +79,14 @@ export class ReplicatedState {
    */
   applyBatch(bytes: Uint8Array, start: number, end: number, meta: ApplyMeta, runs: readonly ReplyRun[]): void {
     this.#enter(meta);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let session: Session | undefined;
     let nextRun = 0;
     let runEnd = start;
     let reader: ByteWriter | null = null;
     let at = start;
     while (at < end) {
-      const frameEnd = at + 4 + (end - at < WRITE_HEADER_BYTES ? 0 : readU32(bytes, at));
+      const frameEnd = at + 4 + (end - at < WRITE_HEADER_BYTES ? 0 : view.getUint32(at, true));
       if (frameEnd - at < WRITE_HEADER_BYTES || frameEnd > end) {
         throw this.#fail(`entry ${meta.index} is no sequence of frames`);
       }
@@ -105,7 +106,7 @@ export class ReplicatedState {
 
       let status: number;
       const kind = bytes[at + 4]!;
-      const sessionId = readU64(bytes, at + 16);
+      const sessionId = u64(view, at + 16);
       if (sessionId !== 0 && (kind === Kind.command || kind === Kind.keepAlive)) {
         // Frames of one session mostly come one behind the other: it is looked up once for all of them.
         if (session === undefined || session.id !== sessionId) {
@@ -119,7 +120,7 @@ export class ReplicatedState {
           const charged = session.chargedBytes;
           status =
             kind === Kind.command
-              ? this.#command(session, bytes, at, frameEnd, out, meta)
+              ? this.#command(session, bytes, view, at, frameEnd, out, meta)
               : keepAlive(session, bytes, at, out);
           this.#sessions.chargedBytes += session.chargedBytes - charged;
           if (session.refused !== null && session.refused.size > MAX_SCATTERED_REFUSALS) {
@@ -212,14 +213,15 @@ export class ReplicatedState {
   #command(
     session: Session,
     bytes: Uint8Array,
+    view: DataView,
     at: number,
     frameEnd: number,
     out: ByteWriter,
     meta: ApplyMeta,
   ): number {
-    const seq = readU64(bytes, at + 24);
+    const seq = u64(view, at + 24);
     if (seq === 0 || seq > Number.MAX_SAFE_INTEGER - 1) return malformed(out, 'seq counts from 1');
-    const window = readU32(bytes, at + 12);
+    const window = view.getUint32(at + 12, true);
     if (seq - window > session.low) session.acknowledge(seq - window);
     if (seq < session.low) {
       writeNil(out);
@@ -353,6 +355,11 @@ function keepAlive(session: Session, bytes: Uint8Array, at: number, out: ByteWri
 function malformed(out: ByteWriter, message: string): number {
   writeText(out, message);
   return Status.malformed;
+}
+
+/** A u64 below 2^53; larger ones come out above `Number.MAX_SAFE_INTEGER`. */
+function u64(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 4294967296;
 }
 
 /** Fills in the header of the response whose body ends at `out.position`. */

@@ -1,6 +1,7 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { copyBytes } from '../../protocol/byte-writer.ts';
 import type { Tracked } from './live-views.ts';
+import { ShortCopy } from './short-copy.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -46,6 +47,7 @@ const NO_BYTES = new Uint8Array(0);
 const SLOT_BYTES = 16;
 /** For moving answers together; larger ones move to a buffer of their own. */
 const scratch = new Uint8Array(64 * 1024);
+const recording = new ShortCopy();
 
 /** What `Session.find` says of a sequence number nothing is recorded for. */
 export const ABSENT = -1;
@@ -149,14 +151,10 @@ export class Session implements Tracked {
     if (this.#end + length > this.#bytes.length) this.#makeRoom(length);
     const slots = this.#slots;
     const slot = (seq & this.#mask) * SLOT_WORDS;
-    let to = this.#end;
-    slots[slot] = to;
+    slots[slot] = this.#end;
     slots[slot + 1] = length;
     slots[slot + 2] = status + 1;
-    if (length < 16) {
-      const bytes = this.#bytes;
-      for (let i = start; i < end; i++) bytes[to++] = body[i]!;
-    } else copyBytes(body, start, end, this.#bytes, to);
+    recording.copy(body, start, end, this.#bytes, this.#end);
     this.#end += length;
     this.bodyBytes += length;
     if (seq >= this.next) this.next = seq + 1;
@@ -205,16 +203,24 @@ export class Session implements Tracked {
       while (size < needed * 2) size *= 2;
       target = new Uint8Array(size);
     }
+    // Answers mostly lie in the order of their numbers: whole runs of them move at once.
     let end = 0;
+    let runStart = 0;
+    let runEnd = 0;
     for (let seq = this.low; seq < this.next; seq++) {
       const slot = (seq & this.#mask) * SLOT_WORDS;
       const bodyLength = this.#slots[slot + 1]!;
       if (bodyLength === 0) continue;
       const offset = this.#slots[slot]!;
-      copyBytes(this.#bytes, offset, offset + bodyLength, target, end);
+      if (offset !== runEnd) {
+        copyBytes(this.#bytes, runStart, runEnd, target, end - (runEnd - runStart));
+        runStart = offset;
+      }
+      runEnd = offset + bodyLength;
       this.#slots[slot] = end;
       end += bodyLength;
     }
+    copyBytes(this.#bytes, runStart, runEnd, target, end - (runEnd - runStart));
     if (inPlace) this.#bytes.set(scratch.subarray(0, end));
     else this.#bytes = target;
     this.#end = end;

@@ -1,6 +1,7 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { copyBytes } from '../../protocol/byte-writer.ts';
 import type { Tracked } from './live-views.ts';
+import { ShortCopy } from './short-copy.ts';
 import type { SlabPool } from './slab-pool.ts';
 import { MAX_SLAB_BYTES } from './slab-pool.ts';
 
@@ -8,6 +9,8 @@ import { MAX_SLAB_BYTES } from './slab-pool.ts';
 const MAX_FIRST_SLAB_BYTES = 4096;
 const NO_SLAB = Buffer.alloc(0);
 const trailer = Buffer.alloc(8);
+const pushing = new ShortCopy();
+const popping = new ShortCopy();
 
 /** Bytes an item of `length` bytes takes in a stack. */
 export function itemBytes(length: number): number {
@@ -102,7 +105,7 @@ export class SlabStack implements Tracked {
     }
     const top = this.#top;
     const used = this.#used;
-    copyBytes(source, start, end, top, used);
+    pushing.copy(source, start, end, top, used);
     if (length < 0x80) top[used + length] = length;
     else copyBytes(trailer, 0, writeTrailer(trailer, length), top, used + length);
     this.#used = used + need;
@@ -186,7 +189,7 @@ export class SlabStack implements Tracked {
     const end = this.#used - this.#topTrailer;
     if (end >= length) {
       out.ensure(length);
-      copyBytes(this.#top, end - length, end, out.buffer, out.position);
+      popping.copy(this.#top, end - length, end, out.buffer, out.position);
       out.position += length;
     } else this.#copyStraddling(out, length);
   }
