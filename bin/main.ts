@@ -32,14 +32,16 @@ export async function main(args: readonly string[]): Promise<number> {
   const given = first?.startsWith('-') === true && !TOP_LEVEL.has(first) ? ['start', ...args] : [...args];
   const program = newProgram();
   const named = COMMANDS[given[0] ?? ''];
-  for (const load of named === undefined ? Object.values(COMMANDS) : [named]) (await load()).register(program);
+  for (const load of named === undefined ? Object.values(COMMANDS) : [named])
+    (await load()).register(program);
   try {
     if (given.length === 0) program.help();
     await program.parseAsync(given, { from: 'user' });
     return Number(process.exitCode ?? ExitCode.ok);
   } catch (error) {
     // Commander has said what there is to say.
-    if (error instanceof CommanderError) return error.exitCode === 0 || given.length === 0 ? ExitCode.ok : ExitCode.usage;
+    if (error instanceof CommanderError)
+      return error.exitCode === 0 || given.length === 0 ? ExitCode.ok : ExitCode.usage;
     const { line, exitCode } = verdictOf(error);
     process.stderr.write(`${line}\n`);
     return exitCode;

@@ -5,6 +5,7 @@ import type { StackOptions } from '../support/stack-options.ts';
 export function register(program: Command): void {
   const command = program
     .command('create')
+    .summary('make a stack')
     .description('Makes a stack. One that is there already stays as it is.')
     .argument('<name>', 'name of the stack');
   stackOptions(command).action(async (name: string, options: StackOptions) => {

@@ -5,6 +5,7 @@ import type { StackOptions } from '../support/stack-options.ts';
 export function register(program: Command): void {
   const command = program
     .command('drop')
+    .summary('remove a stack')
     .description('Removes a stack with everything on it. Exit status 1 if there is no such stack.')
     .argument('<name>', 'name of the stack');
   stackOptions(command).action(async (name: string, options: StackOptions) => {

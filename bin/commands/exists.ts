@@ -5,6 +5,7 @@ import type { StackOptions } from '../support/stack-options.ts';
 export function register(program: Command): void {
   const command = program
     .command('exists')
+    .summary('is there a stack of that name?')
     .description('Tells whether there is a stack of that name: prints yes or no; the exit status is 0 or 1.')
     .argument('<name>', 'name of the stack');
   stackOptions(command).action(async (name: string, options: StackOptions) => {

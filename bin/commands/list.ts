@@ -11,6 +11,7 @@ interface ListOptions extends StackOptions {
 export function register(program: Command): void {
   const command = program
     .command('list')
+    .summary('list the stacks')
     .description('Prints the stacks in the order of their names: size, tab, name.')
     .argument('[prefix]', 'only names that begin so', '')
     .option('--after <name>', 'go on behind this name')

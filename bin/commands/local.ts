@@ -8,11 +8,18 @@ interface DataOption {
 }
 
 export function register(program: Command): void {
-  const local = program.command('local').description('A whole cluster on this machine, for trying out and for development.');
+  const local = program
+    .command('local')
+    .summary('run a whole cluster on this machine')
+    .description('A whole cluster on this machine, for trying out and for development.');
   local
     .command('up')
     .description('Runs a cluster in the foreground, a process for each node; Ctrl-C stops it.')
-    .option('--nodes <n>', 'how many (default: 5, or as many as the data is of)', integer('--nodes', 1, MAX_LOCAL_NODES))
+    .option(
+      '--nodes <n>',
+      'how many (default: 5, or as many as the data is of)',
+      integer('--nodes', 1, MAX_LOCAL_NODES),
+    )
     .option('--data <dir>', 'directory of all nodes', DEFAULT_LOCAL_DATA)
     .option(
       '--base-port <port>',

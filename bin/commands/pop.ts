@@ -12,6 +12,7 @@ interface PopOptions extends StackOptions {
 export function register(program: Command): void {
   const command = program
     .command('pop')
+    .summary('take the top value off')
     .description('Takes the top value off and prints it. Exit status 1 if there is nothing.')
     .argument('<name>', 'name of the stack')
     .option('--count <n>', 'take up to so many, top first', integer('--count', 1, 1_000_000))

@@ -10,6 +10,7 @@ interface PushOptions extends StackOptions {
 export function register(program: Command): void {
   const command = program
     .command('push')
+    .summary('push values')
     .description('Pushes values, all of them or none; the last one ends on top. Prints the new size.')
     .argument('<name>', 'name of the stack, made if there is none')
     .argument('<value...>', 'text; - reads stdin')
@@ -25,7 +26,9 @@ export function register(program: Command): void {
     await withStacks(options, async (stacks, call) => {
       const how = options.key === undefined ? call : { ...call, idempotencyKey: options.key };
       const [only] = values;
-      const size = await (values.length === 1 ? stacks.push(name, only!, how) : stacks.pushMany(name, values, how));
+      const size = await (values.length === 1
+        ? stacks.push(name, only!, how)
+        : stacks.pushMany(name, values, how));
       printLine(options.json === true ? JSON.stringify({ size }) : size);
     });
   });

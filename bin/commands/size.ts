@@ -5,6 +5,7 @@ import type { StackOptions } from '../support/stack-options.ts';
 export function register(program: Command): void {
   const command = program
     .command('size')
+    .summary('print how many values are on a stack')
     .description('Prints how many values are on a stack. Exit status 1 if there is no such stack.')
     .argument('<name>', 'name of the stack');
   stackOptions(command).action(async (name: string, options: StackOptions) => {

@@ -26,12 +26,19 @@ export function register(program: Command): void {
     .description('Runs one node in the foreground until SIGINT or SIGTERM; a second signal ends it at once.')
     .requiredOption('--id <n>', "this node's number: its place in --cluster", integer('--id', 1, 1_000_000))
     .requiredOption('--cluster <list>', 'peer addresses host:port,… of nodes 1, 2, …; a scheme is ignored')
-    .requiredOption('--port <port>', 'port for clients: HTTP and the binary protocol', integer('--port', 0, 65_535))
+    .requiredOption(
+      '--port <port>',
+      'port for clients: HTTP and the binary protocol',
+      integer('--port', 0, 65_535),
+    )
     .option('--host <host>', 'address to listen on for clients', '127.0.0.1')
     .option('--data <dir>', 'data directory (default: cordwood-data/<id>)')
     .option('--client-address <host:port>', 'where clients reach this node, if not at --host and --port')
     .option('--cluster-name <name>', 'keeps apart clusters that happen to use the same addresses')
-    .option('--allow-host <name...>', 'host names HTTP clients may use beside localhost, if it listens there only')
+    .option(
+      '--allow-host <name...>',
+      'host names HTTP clients may use beside localhost, if it listens there only',
+    )
     .option('--heartbeat-ms <ms>', 'between heartbeats (default: 100)', integer('--heartbeat-ms', 1, 60_000))
     .option(
       '--election-timeout-ms <ms>',
@@ -44,15 +51,15 @@ export function register(program: Command): void {
       integer('--snapshot-log-mb', 1, 1_048_576),
     )
     .addOption(
-      new Option('--log-level <level>', 'least important lines to log').choices([
-        'debug',
-        'info',
-        'warn',
-        'error',
-        'silent',
-      ]).default('info'),
+      new Option('--log-level <level>', 'least important lines to log')
+        .choices(['debug', 'info', 'warn', 'error', 'silent'])
+        .default('info'),
     )
-    .addOption(new Option('--log-format <format>', 'form of the log on stderr').choices(['human', 'json']).default('human'))
+    .addOption(
+      new Option('--log-format <format>', 'form of the log on stderr')
+        .choices(['human', 'json'])
+        .default('human'),
+    )
     .option('--join', 'join a running cluster (not possible yet)')
     .action(async (options: StartOptions) => {
       const { runNode } = await import('../support/run-node.ts');

@@ -9,6 +9,7 @@ interface TopOptions extends StackOptions {
 export function register(program: Command): void {
   const command = program
     .command('top')
+    .summary('print the top value')
     .description('Prints the top value and leaves it there. Exit status 1 if there is nothing.')
     .argument('<name>', 'name of the stack')
     .option('--raw', 'no newline behind the value');
@@ -17,6 +18,8 @@ export function register(program: Command): void {
       import('../support/with-stacks.ts'),
       import('../support/print.ts'),
     ]);
-    await withStacks(options, async (stacks, call) => printTaken(name, await stacks.top(name, call), options));
+    await withStacks(options, async (stacks, call) =>
+      printTaken(name, await stacks.top(name, call), options),
+    );
   });
 }

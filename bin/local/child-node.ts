@@ -86,7 +86,9 @@ export class ChildNode {
           if (!asked) this.#events.onDeath(this);
           gone();
         };
-        child.on('exit', (code, signal) => onEnd(signal === null ? `exited with status ${code}` : `killed by ${signal}`));
+        child.on('exit', (code, signal) =>
+          onEnd(signal === null ? `exited with status ${code}` : `killed by ${signal}`),
+        );
         child.on('error', (error) => {
           if (child.pid === undefined) onEnd(error.message);
         });

@@ -119,7 +119,10 @@ function serveOne(socket: Socket, handle: (request: ControlRequest) => Promise<C
   });
 }
 
-async function answer(line: string, handle: (request: ControlRequest) => Promise<ControlReply>): Promise<ControlReply> {
+async function answer(
+  line: string,
+  handle: (request: ControlRequest) => Promise<ControlReply>,
+): Promise<ControlReply> {
   try {
     return await handle(JSON.parse(line) as ControlRequest);
   } catch (error) {

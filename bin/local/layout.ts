@@ -22,7 +22,8 @@ export function localLayout(nodes: number, basePort?: number): LocalNode[] {
   const base = basePort ?? 12_380;
   const step = basePort === undefined && nodes <= 5 ? 10_000 : 10;
   const last = base + step * (nodes - 1);
-  if (base < 2 || last > 65_535) throw new UsageError(`--base-port ${base} leaves no room for ${nodes} nodes`);
+  if (base < 2 || last > 65_535)
+    throw new UsageError(`--base-port ${base} leaves no room for ${nodes} nodes`);
   return Array.from({ length: nodes }, (_, i) => {
     const clientPort = base + step * i;
     const peerPort = clientPort - 1;

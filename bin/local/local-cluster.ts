@@ -11,7 +11,7 @@ export interface LocalClusterOptions {
   /** Arguments every node gets besides its own. */
   readonly nodeArgs: readonly string[];
   /** News for whoever watches: one line each. */
-  say(line: string): void;
+  readonly say: (line: string) => void;
 }
 
 /** A cluster on this machine: one process for each node, all of them children of this one. */
@@ -38,7 +38,16 @@ export class LocalCluster {
     this.#nodes = new Map(
       options.nodes.map((place) => {
         const dataDir = path.join(options.dataDir, String(place.id));
-        const own = ['--id', String(place.id), '--cluster', peers, '--port', String(place.clientPort), '--data', dataDir];
+        const own = [
+          '--id',
+          String(place.id),
+          '--cluster',
+          peers,
+          '--port',
+          String(place.clientPort),
+          '--data',
+          dataDir,
+        ];
         const command = [...options.program, ...own, ...options.nodeArgs];
         return [
           place.id,
@@ -78,7 +87,9 @@ export class LocalCluster {
   /** Stops every node. Nobody is left to take over the leadership, so none is handed over. */
   down(): Promise<void> {
     this.#ending = true;
-    this.#down ??= Promise.all([...this.#nodes.values()].map((node) => node.stop(false))).then(() => this.#onDown());
+    this.#down ??= Promise.all([...this.#nodes.values()].map((node) => node.stop(false))).then(() =>
+      this.#onDown(),
+    );
     return this.#down;
   }
 
@@ -100,7 +111,8 @@ export class LocalCluster {
       case 'start':
       case 'restart': {
         const node = this.#nodes.get(request.id ?? 0);
-        if (node === undefined) return refuse(`there is no node ${request.id}: nodes are 1 to ${this.#nodes.size}`);
+        if (node === undefined)
+          return refuse(`there is no node ${request.id}: nodes are 1 to ${this.#nodes.size}`);
         if (this.#ending) return refuse('the cluster is going down');
         return this.#change(node, request.command);
       }

@@ -2,7 +2,13 @@ import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ExitCode, oneLine, UsageError } from '../support/exit-codes.ts';
-import { controlSocketPath, readControlFile, sendControl, serveControl, writeControlFile } from './control.ts';
+import {
+  controlSocketPath,
+  readControlFile,
+  sendControl,
+  serveControl,
+  writeControlFile,
+} from './control.ts';
 import { DEFAULT_LOCAL_DATA, localLayout } from './layout.ts';
 import { LocalCluster } from './local-cluster.ts';
 import type { ControlReply, ControlRequest } from './messages.ts';
@@ -44,7 +50,8 @@ export async function runLocal(options: UpOptions): Promise<number> {
     say: (line) => print(`${new Date().toTimeString().slice(0, 8)}  ${line}`),
   });
   const control = await serveControl(socketPath, (request) => cluster.handle(request));
-  if (control === null) throw new UsageError(`the cluster in ${options.data} runs already; see: cordwood local status`);
+  if (control === null)
+    throw new UsageError(`the cluster in ${options.data} runs already; see: cordwood local status`);
   try {
     await checkPorts(nodes);
     writeControlFile(dataDir, { version: 1, nodes: count, basePort, pid: process.pid });
@@ -67,7 +74,9 @@ export async function controlLocal(data: string, request: ControlRequest, json: 
   const reply = await sendControl(controlSocketPath(path.resolve(data)), request);
   if (reply === null) {
     const where = data === DEFAULT_LOCAL_DATA ? `${data} (below this directory)` : data;
-    throw new UsageError(`no local cluster runs with its data in ${where}; start one with: cordwood local up`);
+    throw new UsageError(
+      `no local cluster runs with its data in ${where}; start one with: cordwood local up`,
+    );
   }
   return show(reply, json);
 }
@@ -82,20 +91,38 @@ function show(reply: ControlReply, json: boolean): number {
 
 async function introduction(cluster: LocalCluster, lead: boolean, options: UpOptions): Promise<string> {
   const reports = await cluster.reports();
-  const [first, second, third] = reports.map((report) => report.clientAddress);
-  const own = options.data === DEFAULT_LOCAL_DATA ? '' : ` --data ${options.data}`;
-  const addr = options.basePort === undefined ? '' : ` --addr ${reports.map((r) => r.clientAddress).join(',')}`;
-  return `
-${nodeTable(reports)}
-${lead ? '' : '\nNo leader yet: see the logs beside the data.\n'}
-Try it from another terminal:
-  curl http://${first}/sPush -d jobs,hello          push "hello" onto the stack "jobs"
-  curl http://${second ?? first}/sPop -d jobs                 pop it, from another node
-  cordwood push jobs one two three${addr}
-  seq 1000 | sed 's/^/push 1 /' | cordwood nc ${third ?? first}
-  cordwood local stop ${reports.length > 2 ? 3 : 1}${own}                            stop a node; start, restart, status
-Ctrl-C stops all nodes. (npx cordwood, if it is not installed globally.)
-`;
+  const addresses = reports.map((report) => report.clientAddress);
+  const [first, second = first, third = second] = addresses;
+  const self = ownCommand();
+  const standard = options.basePort === undefined;
+  const data = options.data === DEFAULT_LOCAL_DATA ? '' : ` --data ${options.data}`;
+  const examples: [string, string][] = [
+    [`curl http://${first}/sPush -d jobs,hello`, 'push "hello" onto the stack "jobs"'],
+    [`curl http://${second}/sPop -d jobs`, 'pop it, from another node'],
+    [`${self} push jobs one two three`, 'the same from a shell'],
+    [`seq 1000 | sed 's/^/push 1 /' | ${self} nc${standard ? '' : ` ${third}`}`, 'a line in, a line out'],
+    [`${self} local stop ${Math.min(3, reports.length)}${data}`, 'stop a node; also start, restart, status'],
+  ];
+  const width = Math.max(...examples.map(([command]) => command.length));
+  return [
+    '',
+    nodeTable(reports),
+    ...(lead ? [] : ['', 'No leader yet: the logs lie beside the data.']),
+    '',
+    'Try it from another terminal:',
+    ...(standard ? [] : [`  export CORDWOOD_ADDR=${addresses.join(',')}`]),
+    ...examples.map(([command, what]) => `  ${command.padEnd(width)}   ${what}`),
+    'Ctrl-C stops all nodes.',
+    '',
+  ].join('\n');
+}
+
+/** How this command was called, so that what is printed can be pasted. */
+function ownCommand(): string {
+  const script = process.argv[1] ?? 'cordwood';
+  if (path.basename(script) === 'cordwood') return 'cordwood';
+  const near = path.relative(process.cwd(), script);
+  return `node ${near.startsWith('..') ? script : near}`;
 }
 
 /** Resolves when a signal has stopped the cluster; a second one ends the nodes where they stand. */

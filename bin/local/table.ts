@@ -8,7 +8,8 @@ export function nodeTable(reports: readonly NodeReport[]): string {
     style: { head: [], border: [], compact: true },
   });
   for (const { id, state, pid, clientAddress, peerAddress, status, note } of reports) {
-    const role = status === null ? STATES[state] : status.quarantine === null ? ROLES[status.role] : 'quarantined';
+    const role =
+      status === null ? STATES[state] : status.quarantine === null ? ROLES[status.role] : 'quarantined';
     table.push([
       id,
       state === 'down' && note !== '' && note !== 'stopped' ? `${role}: ${note}` : role,

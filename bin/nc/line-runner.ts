@@ -71,7 +71,8 @@ export class LineRunner {
 
   /** No more lines should come: too many are under way, or the output is not taken. */
   get full(): boolean {
-    const full = this.#blocked || this.#waiting.length > 0 || this.#slots.length - this.#first >= this.#options.window;
+    const full =
+      this.#blocked || this.#waiting.length > 0 || this.#slots.length - this.#first >= this.#options.window;
     if (full) this.#wasFull = true;
     return full;
   }
@@ -167,7 +168,8 @@ export class LineRunner {
   #value(name: string, taken: Taken): string {
     if (taken === 'notFound') return missing(name);
     const { json } = this.#options;
-    if (taken === 'empty') return json ? '{"empty":true}' : `ERR EMPTY the stack ${oneLine(JSON.stringify(name))} is empty`;
+    if (taken === 'empty')
+      return json ? '{"empty":true}' : `ERR EMPTY the stack ${oneLine(JSON.stringify(name))} is empty`;
     if (json) return `{"value":${jsonOf(taken)}}`;
     const { type, bytes } = scalarOf(taken);
     // A reply is one line; what would be more is shown as JSON.

@@ -14,10 +14,15 @@ const MAX_LINE_BYTES = (4 << 20) + 2_048;
 
 /** `cordwood nc`. Resolves to the exit status. */
 export async function runNc(target: string | undefined, options: NcOptions): Promise<number> {
-  if (target !== undefined && options.addr !== undefined) throw new UsageError('give host:port or --addr, not both');
+  if (target !== undefined && options.addr !== undefined)
+    throw new UsageError('give host:port or --addr, not both');
   const addresses = target === undefined ? clusterAddresses(options.addr) : addressList(target, 'host:port');
   const untap = options.hex === true ? tapFrames((text) => process.stderr.write(text)) : (): void => {};
-  const client = await Client.connect({ addresses, timeoutMs: options.timeout, connectTimeoutMs: options.timeout });
+  const client = await Client.connect({
+    addresses,
+    timeoutMs: options.timeout,
+    connectTimeoutMs: options.timeout,
+  });
   try {
     const { stdin, stdout } = process;
     return await converse(client, stdin, stdout, options, stdin.isTTY && stdout.isTTY);
@@ -61,7 +66,11 @@ export async function converse(
 }
 
 /** Feeds the runner from a stream, which is paused while the runner is full. */
-function readLines(runner: LineRunner, input: Readable, setResume: (resume: () => void) => void): Promise<void> {
+function readLines(
+  runner: LineRunner,
+  input: Readable,
+  setResume: (resume: () => void) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const splitter = new LineSplitter(MAX_LINE_BYTES);
     let lines: Buffer[] = [];

@@ -35,7 +35,9 @@ export async function showMembers(options: StackOptions): Promise<number> {
   const found = await askAll(clusterAddresses(options.addr), options.timeout);
   const known = found.flatMap(({ status }) => (status === null ? [] : [status]));
   // The leader's configuration is the newest; without one, that of the node that has seen most.
-  known.sort((a, b) => Number(b.role === 'leader') - Number(a.role === 'leader') || b.lastIndex - a.lastIndex);
+  known.sort(
+    (a, b) => Number(b.role === 'leader') - Number(a.role === 'leader') || b.lastIndex - a.lastIndex,
+  );
   const [best] = known;
   if (best === undefined) throw new CordwoodError('CONNECTION_LOST', 'no node answers');
   const { config } = best;
@@ -46,12 +48,18 @@ export async function showMembers(options: StackOptions): Promise<number> {
     kind: config.voters.includes(id) || config.outgoing.includes(id) ? 'voter' : 'learner',
     leader: id === best.leader,
   }));
-  if (options.json === true) process.stdout.write(`${JSON.stringify({ clusterId: best.clusterId, members })}\n`);
+  if (options.json === true)
+    process.stdout.write(`${JSON.stringify({ clusterId: best.clusterId, members })}\n`);
   else {
     for (const member of members) {
       const role = member.leader ? 'leader' : '';
       const parts = [member.id, member.kind, member.peerAddress, member.clientAddress ?? '-', role];
-      process.stdout.write(`${parts.map((part) => oneLine(String(part))).join('\t').trimEnd()}\n`);
+      process.stdout.write(
+        `${parts
+          .map((part) => oneLine(String(part)))
+          .join('\t')
+          .trimEnd()}\n`,
+      );
     }
   }
   return ExitCode.ok;
@@ -92,7 +100,12 @@ function ask(address: string, timeoutMs: number): Promise<Found> {
       response.on('end', () => {
         try {
           if (response.statusCode !== 200) fail(`answers with HTTP ${response.statusCode ?? 0}`);
-          else resolve({ address, status: JSON.parse(Buffer.concat(chunks).toString()) as NodeStatus, problem: '' });
+          else
+            resolve({
+              address,
+              status: JSON.parse(Buffer.concat(chunks).toString()) as NodeStatus,
+              problem: '',
+            });
         } catch {
           fail('is no Cordwood node');
         }

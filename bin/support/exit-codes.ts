@@ -32,15 +32,23 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** The answer is no. One line, exit status 1. */
+/** The answer is no: `code` is `NOT_FOUND` or `EMPTY`. One line, exit status 1. */
 export class NegativeAnswer extends Error {
   override readonly name = 'NegativeAnswer';
+  readonly code: 'NOT_FOUND' | 'EMPTY';
+
+  constructor(code: 'NOT_FOUND' | 'EMPTY', message: string) {
+    super(message);
+    this.code = code;
+  }
 }
 
 /** Whatever ended a command, as one line for stderr and an exit status. */
 export function verdictOf(error: unknown): { line: string; exitCode: ExitCode } {
   if (error instanceof UsageError) return { line: `cordwood: ${error.message}`, exitCode: ExitCode.usage };
-  if (error instanceof NegativeAnswer) return { line: `cordwood: ${error.message}`, exitCode: ExitCode.negative };
+  if (error instanceof NegativeAnswer) {
+    return { line: `cordwood: ${error.code} ${error.message} (not_applied)`, exitCode: ExitCode.negative };
+  }
   if (!CordwoodError.is(error)) {
     const message = error instanceof Error ? error.message : String(error);
     return { line: `cordwood: ${oneLine(message)}`, exitCode: ExitCode.failed };

@@ -68,7 +68,7 @@ function fieldText(value: unknown): string {
   if (typeof value !== 'string') {
     const known = value as { message?: unknown; stack?: unknown } | null;
     if (typeof known === 'object' && typeof known?.message === 'string') return fieldText(known.message);
-    return oneLine(JSON.stringify(value) ?? 'undefined');
+    return oneLine(String(JSON.stringify(value)));
   }
   return /^[\w.:/@+[\]-]+$/.test(value) ? value : oneLine(JSON.stringify(value));
 }

@@ -22,9 +22,10 @@ export function valueBytes(value: Uint8Array): Uint8Array {
 /** Prints what a pop or a top gave. Throws `NegativeAnswer` if that was nothing. */
 export function printTaken(name: string, taken: Taken, form: Form): void {
   const value = requireStack(name, taken);
-  if (value === 'empty') throw new NegativeAnswer(`the stack ${quoted(name)} is empty`);
+  if (value === 'empty') throw new NegativeAnswer('EMPTY', `the stack ${quoted(name)} is empty`);
   if (form.json === true) printLine(`{"value":${jsonOf(value)}}`);
-  else process.stdout.write(form.raw === true ? valueBytes(value) : Buffer.concat([valueBytes(value), NEWLINE]));
+  else
+    process.stdout.write(form.raw === true ? valueBytes(value) : Buffer.concat([valueBytes(value), NEWLINE]));
 }
 
 /** Prints a msgpack array of values, one on each line. */
@@ -32,7 +33,7 @@ export function printMany(name: string, values: Uint8Array, form: Form): void {
   const items = arrayItems(values);
   if (form.json === true) printLine(`{"values":${jsonOf(values)}}`);
   else process.stdout.write(Buffer.concat(items.flatMap((item) => [valueBytes(item), NEWLINE])));
-  if (items.length === 0) throw new NegativeAnswer(`the stack ${quoted(name)} is empty`);
+  if (items.length === 0) throw new NegativeAnswer('EMPTY', `the stack ${quoted(name)} is empty`);
 }
 
 export function printStacks(stacks: readonly { name: string; size: number }[], form: Form): void {
@@ -42,7 +43,7 @@ export function printStacks(stacks: readonly { name: string; size: number }[], f
 
 /** Throws `NegativeAnswer` for a stack that is not there. */
 export function requireStack<T>(name: string, answer: T | 'notFound'): T {
-  if (answer === 'notFound') throw new NegativeAnswer(`there is no stack ${quoted(name)}`);
+  if (answer === 'notFound') throw new NegativeAnswer('NOT_FOUND', `there is no stack ${quoted(name)}`);
   return answer;
 }
 

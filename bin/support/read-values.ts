@@ -4,7 +4,8 @@ import { UsageError } from './exit-codes.ts';
 
 /** The values of a push, encoded: `-` is all of stdin, as it comes; with `json` each is parsed as JSON first. */
 export async function readValues(texts: readonly string[], json: boolean): Promise<Uint8Array[]> {
-  if (texts.filter((text) => text === '-').length > 1) throw new UsageError('- (stdin) can be read only once');
+  if (texts.filter((text) => text === '-').length > 1)
+    throw new UsageError('- (stdin) can be read only once');
   const values: Uint8Array[] = [];
   for (const text of texts) {
     const bytes = text === '-' ? await readStdin() : Buffer.from(text);

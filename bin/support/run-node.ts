@@ -23,7 +23,7 @@ export async function runNode(options: StartOptions): Promise<number> {
   try {
     const opened = await RaftNode.start({ ...settings, machine: new StackMachine(), logger });
     node = opened;
-    const failure = new Promise<Error>((resolve) => opened.onFailure(resolve));
+    const failure = new Promise<Error>((resolve) => opened.onFailure((error) => resolve(error)));
     const allowed = options.allowHost === undefined ? {} : { allowedHosts: options.allowHost };
     server = await startServer({
       node,
@@ -33,7 +33,10 @@ export async function runNode(options: StartOptions): Promise<number> {
     });
     logger.info({ id: options.id, address: server.address, data: settings.dataDir }, 'node is up');
     if (!isLoopback(options.host)) {
-      logger.warn({ address: server.address }, 'anyone who can reach this port can read and change the stacks');
+      logger.warn(
+        { address: server.address },
+        'anyone who can reach this port can read and change the stacks',
+      );
     }
     supervisor.attach(node);
     const cause = await Promise.race([stop, failure]);
@@ -60,11 +63,15 @@ export async function runNode(options: StartOptions): Promise<number> {
 /** `StartOptions` as the node takes them. Throws `UsageError`. */
 export function nodeSettings(options: StartOptions): Omit<NodeOptions, 'machine'> {
   if (options.join === true) {
-    throw new UsageError('--join is not possible yet: changing the members of a cluster comes with a later version');
+    throw new UsageError(
+      '--join is not possible yet: changing the members of a cluster comes with a later version',
+    );
   }
   const cluster = addressList(options.cluster, '--cluster');
   if (options.id > cluster.length) {
-    throw new UsageError(`--id ${options.id}: --cluster names ${cluster.length} node${cluster.length === 1 ? '' : 's'}`);
+    throw new UsageError(
+      `--id ${options.id}: --cluster names ${cluster.length} node${cluster.length === 1 ? '' : 's'}`,
+    );
   }
   return {
     id: options.id,

@@ -14,7 +14,9 @@ export class Supervisor {
   attach(node: Requests): void {
     if (!this.#supervised) return;
     this.#node = node;
-    node.onLeader((leader) => this.#tell({ type: 'leader', leader: leader?.id ?? null, term: node.status().term }));
+    node.onLeader((leader) =>
+      this.#tell({ type: 'leader', leader: leader?.id ?? null, term: node.status().term }),
+    );
     this.#tell({ type: 'ready' });
     this.#tell({ type: 'leader', leader: node.leader?.id ?? null, term: node.status().term });
   }
@@ -43,7 +45,8 @@ export class Supervisor {
 
   readonly #onMessage = (message: ToNode): void => {
     if (message.type === 'stop') this.#stop('asked to', message.transfer);
-    else if (this.#node !== null) this.#tell({ type: 'status', seq: message.seq, status: this.#node.status() });
+    else if (this.#node !== null)
+      this.#tell({ type: 'status', seq: message.seq, status: this.#node.status() });
   };
 
   #tell(message: FromNode): void {

@@ -113,7 +113,10 @@ class FrontDoor implements Server, ConnectionHost {
         const where = `${host}:${port}`;
         if (error.code === 'EADDRINUSE')
           reject(new CordwoodError('ADDRESS_IN_USE', `${where} is in use`, { cause: error }));
-        else reject(new CordwoodError('BAD_OPTION', `cannot listen on ${where}: ${error.message}`, { cause: error }));
+        else
+          reject(
+            new CordwoodError('BAD_OPTION', `cannot listen on ${where}: ${error.message}`, { cause: error }),
+          );
       };
       this.#listener.once('error', onError);
       this.#listener.listen({ host, port, backlog: 1024 }, () => {

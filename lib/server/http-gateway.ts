@@ -64,9 +64,11 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
       else reply = await route.handle(await readRequest(incoming, maxBodyBytes, limits));
     } catch (error) {
       reply = failureReply(error);
-      if (reply.status === 500) options.onFault('INTERNAL', error instanceof Error ? error.message : String(error));
+      if (reply.status === 500)
+        options.onFault('INTERNAL', error instanceof Error ? error.message : String(error));
       // Its rest is not read, so nothing can follow it on this connection.
-      if (error instanceof BodyTooLarge) reply = { ...reply, headers: { ...reply.headers, connection: 'close' } };
+      if (error instanceof BodyTooLarge)
+        reply = { ...reply, headers: { ...reply.headers, connection: 'close' } };
     }
     sendReply(outgoing, reply);
     return RESPONSE_ALREADY_SENT;
@@ -104,7 +106,11 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
       });
     },
   });
-  const server = createHttpServer(limits, maxBodyBytes, (incoming, outgoing) => void listener(incoming, outgoing));
+  const server = createHttpServer(
+    limits,
+    maxBodyBytes,
+    (incoming, outgoing) => void listener(incoming, outgoing),
+  );
   return {
     open: (socket) => server.emit('connection', socket),
     close: async () => {

@@ -5,7 +5,11 @@ import type { Route } from './http-routes.ts';
 /** What the node says of itself: help, health, status. */
 export function pageRoutes(node: Requests): Route[] {
   return [
-    { method: 'GET', path: '/', handle: (request) => ({ status: 200, type: TEXT, body: help(request.incoming.headers.host) }) },
+    {
+      method: 'GET',
+      path: '/',
+      handle: (request) => ({ status: 200, type: TEXT, body: help(request.incoming.headers.host) }),
+    },
     {
       method: 'GET',
       path: '/healthz',

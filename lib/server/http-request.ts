@@ -60,7 +60,10 @@ export function requestTarget(incoming: IncomingMessage): string {
 export function nameOf(bytes: Uint8Array): string {
   if (bytes.length === 0) throw new CordwoodError('MALFORMED', 'the name of the stack is missing');
   if (bytes.length > Limits.maxStackNameBytes) {
-    throw new CordwoodError('MALFORMED', `the name of the stack is longer than ${Limits.maxStackNameBytes} bytes`);
+    throw new CordwoodError(
+      'MALFORMED',
+      `the name of the stack is longer than ${Limits.maxStackNameBytes} bytes`,
+    );
   }
   if (!isUtf8(bytes)) throw new CordwoodError('MALFORMED', 'the name of the stack is not UTF-8');
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
@@ -79,7 +82,8 @@ export function nameOfSegment(segment: string | undefined): string {
 
 function readBody(incoming: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
   // A body that says beforehand that it is too large is not read at all; one that does not is read up to the limit.
-  if (Number(incoming.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(new BodyTooLarge(maxBytes));
+  if (Number(incoming.headers['content-length'] ?? 0) > maxBytes)
+    return Promise.reject(new BodyTooLarge(maxBytes));
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -106,7 +110,10 @@ function callOptions(incoming: IncomingMessage, limits: ServerLimits): CallOptio
   // Node hands headers over as Latin-1: these are the bytes that were sent.
   const bytes = Buffer.from(String(key), 'latin1');
   if (bytes.length === 0 || bytes.length > Limits.maxIdempotencyKeyBytes || !isUtf8(bytes)) {
-    throw new CordwoodError('MALFORMED', `Idempotency-Key must have 1 to ${Limits.maxIdempotencyKeyBytes} bytes of UTF-8`);
+    throw new CordwoodError(
+      'MALFORMED',
+      `Idempotency-Key must have 1 to ${Limits.maxIdempotencyKeyBytes} bytes of UTF-8`,
+    );
   }
   return { timeoutMs, idempotencyKey: bytes.toString('utf8') };
 }
@@ -118,7 +125,10 @@ function timeoutOf(incoming: IncomingMessage, limits: ServerLimits): number {
   if (given === undefined) return limits.commandTimeoutMs;
   const value = Number(given) * (milliseconds === undefined ? 1_000 : 1);
   if (typeof given !== 'string' || given.trim() === '' || !(value >= 1)) {
-    throw new CordwoodError('MALFORMED', 'X-Timeout-Ms and Request-Timeout (seconds) must be positive numbers');
+    throw new CordwoodError(
+      'MALFORMED',
+      'X-Timeout-Ms and Request-Timeout (seconds) must be positive numbers',
+    );
   }
   return Math.min(Math.ceil(value), limits.maxCommandTimeoutMs);
 }

@@ -72,7 +72,12 @@ export function textValue(bytes: Uint8Array): Uint8Array {
   return encodeValue(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'));
 }
 
-export function takenReply(request: Request, name: string, taken: Taken, otherwise: 'text' | 'json' = 'text'): Reply {
+export function takenReply(
+  request: Request,
+  name: string,
+  taken: Taken,
+  otherwise: 'text' | 'json' = 'text',
+): Reply {
   if (taken === 'notFound') return notFound(name);
   if (taken === 'empty') return emptyReply;
   return valueReply(request.form(otherwise), taken);

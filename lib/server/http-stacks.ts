@@ -96,18 +96,24 @@ function push(stacks: StackCalls, name: string, request: Request): Promise<numbe
   const fields = fieldsOf(request.body);
   if (Object.hasOwn(fields, 'value')) return stacks.push(name, jsonValue(fields['value']), request.call);
   const values = fields['values'];
-  if (!Array.isArray(values)) throw new CordwoodError('MALFORMED', 'the body needs "value" or a list of "values"');
+  if (!Array.isArray(values))
+    throw new CordwoodError('MALFORMED', 'the body needs "value" or a list of "values"');
   return stacks.pushMany(name, values.map(jsonValue), request.call);
 }
 
 async function list(stacks: StackCalls, request: Request): Promise<Reply> {
   const { query } = request;
   const limit = Number(query.get('limit') ?? 100);
-  if (!Number.isInteger(limit) || limit < 1) throw new CordwoodError('MALFORMED', 'limit must be a whole number from 1');
+  if (!Number.isInteger(limit) || limit < 1)
+    throw new CordwoodError('MALFORMED', 'limit must be a whole number from 1');
   const wanted = Math.min(limit, MAX_LIST);
   const found = await stacks.list(query.get('prefix') ?? '', query.get('after') ?? '', wanted, request.call);
   if (request.form('json') === 'text') {
-    return { status: 200, type: 'text/plain; charset=utf-8', body: found.map(({ name }) => `${name}\n`).join('') };
+    return {
+      status: 200,
+      type: 'text/plain; charset=utf-8',
+      body: found.map(({ name }) => `${name}\n`).join(''),
+    };
   }
   const next = found.length === wanted ? found.at(-1)!.name : null;
   return jsonReply(200, { stacks: found, next });

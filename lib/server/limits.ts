@@ -62,7 +62,8 @@ export function resolveLimits(given: Partial<ServerLimits> = {}): ServerLimits {
   for (const key of Object.keys(defaultLimits) as (keyof ServerLimits)[]) {
     const value = given[key];
     if (value === undefined) continue;
-    if (typeof value !== 'number' || !(value > 0)) throw new RangeError(`limits.${key} must be a positive number`);
+    if (typeof value !== 'number' || !(value > 0))
+      throw new RangeError(`limits.${key} must be a positive number`);
     limits[key] = value;
   }
   return limits;

@@ -31,7 +31,12 @@ export interface StackCalls {
   /** Whether there was one. */
   drop(name: string, options: CallOptions): Promise<boolean>;
   /** Sorted by name; those behind `after`, at most `limit`. */
-  list(prefix: string, after: string, limit: number, options: CallOptions): Promise<{ name: string; size: number }[]>;
+  list(
+    prefix: string,
+    after: string,
+    limit: number,
+    options: CallOptions,
+  ): Promise<{ name: string; size: number }[]>;
   close(): Promise<void>;
 }
 
@@ -57,8 +62,10 @@ export function stackCalls(client: AnswerSource): StackCalls {
   const query = async (body: Uint8Array, { timeoutMs }: CallOptions): Promise<Answer> =>
     checked(await client.query(body, { timeoutMs }), false);
   return {
-    create: async (name, options) => (await command(request(StackOp.create, name), options)).status === Status.ok,
-    exists: async (name, options) => (await query(request(StackOp.exists, name), options)).status === Status.ok,
+    create: async (name, options) =>
+      (await command(request(StackOp.create, name), options)).status === Status.ok,
+    exists: async (name, options) =>
+      (await query(request(StackOp.exists, name), options)).status === Status.ok,
     push: async (name, value, options) =>
       numberOf(await command(written(begin(out, StackOp.push, name, 3).bytes(value)), options)),
     pushMany: async (name, values, options) => {
@@ -109,7 +116,12 @@ function takenOf({ status, body }: Answer): Taken {
 /** Results pass; whatever else a machine or a node answers is an error. */
 function checked(answer: Answer, write: boolean): Answer {
   const { status, body } = answer;
-  if (status === Status.ok || status === Status.empty || status === Status.notFound || status === Status.exists) {
+  if (
+    status === Status.ok ||
+    status === Status.empty ||
+    status === Status.notFound ||
+    status === Status.exists
+  ) {
     return answer;
   }
   const code = errorCodeOfStatus(status) ?? (write ? 'OUTCOME_UNKNOWN' : 'PROTOCOL_ERROR');

@@ -192,5 +192,7 @@ function timestamp(view: DataView, at: number, bytes: number): string | null {
   const date = new Date(seconds * 1000);
   if (Number.isNaN(date.getTime()) || nanoseconds > 999_999_999) return null;
   const fraction = String(nanoseconds).padStart(9, '0');
-  return date.toISOString().replace(/\.\d+Z$/, `.${fraction.endsWith('000000') ? fraction.slice(0, 3) : fraction}Z`);
+  return date
+    .toISOString()
+    .replace(/\.\d+Z$/, `.${fraction.endsWith('000000') ? fraction.slice(0, 3) : fraction}Z`);
 }
