@@ -14,7 +14,7 @@ export interface ClientOptions {
    * it is not sent again: its outcome is `unknown`.
    */
   readonly session?: boolean;
-  /** How long the cluster keeps the session of a client it does not hear from. Default: the cluster's own. */
+  /** How long the cluster keeps the session of a client it does not hear from. Default 10 minutes. */
   readonly sessionTtlMs?: number;
   /** Go to the leader (the default), or stay on whichever node answered first; followers forward. */
   readonly preferLeader?: boolean;

@@ -7,7 +7,8 @@ import { Retry } from './call.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { Session } from './session.ts';
 
-const DEFAULT_TTL_MS = 60_000;
+/** Long enough for a suspended laptop to come back; an idle client sends a keep-alive every third of it. */
+const DEFAULT_TTL_MS = 600_000;
 
 /** After these another try may succeed; after any other error no session can be had. */
 const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

@@ -1,0 +1,138 @@
+import t from 'tap';
+import { Client, Status } from '../../lib/client/index.ts';
+import { Kind } from '../../protocol/constants.ts';
+import { FakeCluster } from './fake-cluster.ts';
+
+t.test('a session is opened by the first command, once, and only then', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  await using client = await Client.connect({ addresses: cluster.addresses });
+  await client.exists('a');
+  t.equal(cluster.sessionsOpened, 0);
+  await Promise.all(Array.from({ length: 100 }, () => client.push('a', 1)));
+  t.equal(cluster.sessionsOpened, 1);
+  const commands = cluster.node(1).seen(Kind.command);
+  t.strictSame(
+    commands.map(({ seq }) => seq),
+    Array.from({ length: 100 }, (_, i) => i + 1),
+  );
+});
+
+t.test('windows tell the lowest number still waited for', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  await using client = await Client.connect({ addresses: cluster.addresses });
+  await client.push('a', 0);
+  const node = cluster.node(1);
+  const held: (() => void)[] = [];
+  node.onFrame = (frame, link) => held.push(() => link.answer(frame));
+  const two = client.push('a', 2);
+  const three = client.push('a', 3);
+  await node.until(() => held.length === 2);
+  held[1]!();
+  await three;
+  const four = client.push('a', 4);
+  await node.until(() => held.length === 3);
+  held[0]!();
+  await two;
+  const five = client.push('a', 5);
+  await node.until(() => held.length === 4);
+  held[2]!();
+  held[3]!();
+  await Promise.all([four, five]);
+  t.strictSame(
+    node.seen(Kind.command).map(({ seq, window }) => [seq, seq - window]),
+    [
+      [1, 1],
+      [2, 2],
+      [3, 2],
+      [4, 2],
+      [5, 4],
+    ],
+  );
+});
+
+t.test('an expired session: what surely did not run goes on in a new one', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  await using client = await Client.connect({ addresses: cluster.addresses });
+  await client.push('a', 1);
+  cluster.expireSessions();
+  t.strictSame(await Promise.all([client.push('a', 2), client.push('a', 3)]), [2, 3]);
+  t.equal(cluster.sessionsOpened, 2);
+  t.strictSame(
+    cluster.applied.map(({ session, seq }) => [session, seq]),
+    [
+      [1, 1],
+      [2, 1],
+      [2, 2],
+    ],
+  );
+});
+
+t.test('an expired session: what may have run is unknown', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  await using client = await Client.connect({ addresses: cluster.addresses });
+  await client.push('a', 1);
+  let lost = false;
+  cluster.node(1).onFrame = (frame, link) => {
+    if (frame.kind !== Kind.command || lost) {
+      link.answer(frame);
+      return;
+    }
+    lost = true;
+    cluster.execute(frame);
+    cluster.expireSessions();
+    link.drop();
+  };
+  await t.rejects(client.push('a', 2), { code: 'SESSION_EXPIRED', outcome: 'unknown' });
+  t.equal(await client.size('a'), 2);
+  t.equal(await client.push('a', 3), 3);
+});
+
+t.test('a lost answer to openSession is asked for again with the same nonce', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  const node = cluster.node(1);
+  let drops = 2;
+  node.onFrame = (frame, link) => {
+    if (frame.kind === Kind.openSession && drops-- > 0) link.drop();
+    else link.answer(frame);
+  };
+  await using client = await Client.connect({ addresses: cluster.addresses });
+  t.equal(await client.push('a', 1), 1);
+  const bodies = node.seen(Kind.openSession).map(({ body }) => body.toString('hex'));
+  t.equal(bodies.length, 3);
+  t.equal(new Set(bodies).size, 1);
+});
+
+t.test('no session to be had: commands fail, reads go on', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  cluster.node(1).onFrame = (frame, link) => {
+    if (frame.kind === Kind.openSession) link.respond(frame.requestId, Status.unauthorized);
+    else link.answer(frame);
+  };
+  await using client = await Client.connect({ addresses: cluster.addresses });
+  await t.rejects(client.push('a', 1), { code: 'UNAUTHORIZED', outcome: 'not_applied' });
+  t.equal(await client.exists('a'), false);
+});
+
+t.test('an idle client keeps its session alive', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  await using client = await Client.connect({ addresses: cluster.addresses, sessionTtlMs: 60 });
+  await client.push('a', 1);
+  const node = cluster.node(1);
+  await node.until(() => node.seen(Kind.keepAlive).length >= 2);
+  t.strictSame(
+    node.seen(Kind.keepAlive).map(({ session, seq, window }) => [session, seq, window])[0],
+    [1, 0, 0],
+  );
+  cluster.expireSessions();
+  const seen = node.seen(Kind.keepAlive).length;
+  await node.until(() => node.seen(Kind.keepAlive).length > seen);
+  t.equal(await client.push('a', 2), 2);
+  t.equal(cluster.sessionsOpened, 2);
+});
