@@ -28,8 +28,17 @@ function openFrame(): Buffer {
 
 function writeFrame(out: ByteWriter, session: number, seq: number, body: Uint8Array): void {
   const window = Math.min(seq - 1, OUTSTANDING);
-  out.u32(28 + body.length).u8(Kind.command).u8(0).u16(0).u32(seq);
-  out.u32(window).u64(session).u64(session === 0 ? 0 : seq).bytes(body);
+  out
+    .u32(28 + body.length)
+    .u8(Kind.command)
+    .u8(0)
+    .u16(0)
+    .u32(seq);
+  out
+    .u32(window)
+    .u64(session)
+    .u64(session === 0 ? 0 : seq)
+    .bytes(body);
 }
 
 function body(op: number, name: string, valueBytes: number): Buffer {
@@ -37,12 +46,22 @@ function body(op: number, name: string, valueBytes: number): Buffer {
   out.u8(valueBytes > 0 ? 0x93 : 0x92).u8(op);
   out.u8(0xa0 | name.length).bytes(Buffer.from(name));
   // A bin8: the value as a whole has `valueBytes` bytes.
-  if (valueBytes > 0) out.u8(0xc4).u8(valueBytes - 2).bytes(Buffer.alloc(valueBytes - 2, 7));
+  if (valueBytes > 0)
+    out
+      .u8(0xc4)
+      .u8(valueBytes - 2)
+      .bytes(Buffer.alloc(valueBytes - 2, 7));
   return out.take();
 }
 
 /** Applies `count` commands and returns nanoseconds for each; building the batches is not counted. */
-function run(state: ReplicatedState, session: number, bodies: readonly Buffer[], count: number, leader: boolean): number {
+function run(
+  state: ReplicatedState,
+  session: number,
+  bodies: readonly Buffer[],
+  count: number,
+  leader: boolean,
+): number {
   const out = new ByteWriter(1 << 20);
   const batch = new ByteWriter(1 << 20);
   let seq = 1;
@@ -131,4 +150,5 @@ await copy.restore(
 report('restoring it', performance.now() - restoring, 'ms');
 
 if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify(results)}\n`);
-else for (const { name, value, unit } of results) process.stdout.write(`${name.padEnd(56)} ${value} ${unit}\n`);
+else
+  for (const { name, value, unit } of results) process.stdout.write(`${name.padEnd(56)} ${value} ${unit}\n`);

@@ -59,7 +59,8 @@ export class KeyedAnswers {
   /** Drops the oldest until one more with `bytes` of key and body fits (or nothing is left). */
   makeRoom(bytes: number, maxCount: number, maxBytes: number): void {
     const needed = bytes + ANSWER_OVERHEAD_BYTES;
-    while (this.#oldest !== null && (this.count >= maxCount || this.bytes + needed > maxBytes)) this.#drop(this.#oldest);
+    while (this.#oldest !== null && (this.count >= maxCount || this.bytes + needed > maxBytes))
+      this.#drop(this.#oldest);
   }
 
   /** A frozen view, taken in constant time. */

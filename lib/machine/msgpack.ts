@@ -193,7 +193,8 @@ export function readUint(bytes: Uint8Array, at: number, end: number): number {
   const tag = bytes[at]!;
   if (tag < 0x80) return tag;
   if (tag >= 0xcc && tag <= 0xce) return bigEndian(bytes, at + 1, after - at - 1);
-  if (tag >= 0xd0 && tag <= 0xd2) return bytes[at + 1]! < 0x80 ? bigEndian(bytes, at + 1, after - at - 1) : INVALID;
+  if (tag >= 0xd0 && tag <= 0xd2)
+    return bytes[at + 1]! < 0x80 ? bigEndian(bytes, at + 1, after - at - 1) : INVALID;
   if (tag !== 0xcf && tag !== 0xd3) return INVALID;
   const value = bigEndian(bytes, at + 1, 4) * 4294967296 + bigEndian(bytes, at + 5, 4);
   return value <= Number.MAX_SAFE_INTEGER ? value : INVALID;
@@ -244,7 +245,11 @@ export function writeStrBytes(out: ByteWriter, source: Uint8Array, start: number
   const length = end - start;
   if (length < 32) out.u8(0xa0 | length);
   else if (length < 0x100) out.u8(0xd9).u8(length);
-  else if (length < 0x10000) out.u8(0xda).u8(length >>> 8).u8(length);
+  else if (length < 0x10000)
+    out
+      .u8(0xda)
+      .u8(length >>> 8)
+      .u8(length);
   else {
     out.u8(0xdb).ensure(4);
     out.position = writeBigEndian32(out.buffer, out.position, length);
@@ -261,7 +266,11 @@ export function writeText(out: ByteWriter, text: string): void {
 /** An array header in its shortest form. */
 export function writeArrayHeader(out: ByteWriter, length: number): void {
   if (length < 16) out.u8(0x90 | length);
-  else if (length < 0x10000) out.u8(0xdc).u8(length >>> 8).u8(length);
+  else if (length < 0x10000)
+    out
+      .u8(0xdc)
+      .u8(length >>> 8)
+      .u8(length);
   else writeWideArrayHeader(out, length);
 }
 

@@ -1,12 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ByteWriter, readU16, readU32, readU64, writeU32 } from '../../protocol/byte-writer.ts';
-import {
-  FRAME_HEADER_BYTES,
-  Kind,
-  Limits,
-  Status,
-  WRITE_HEADER_BYTES,
-} from '../../protocol/constants.ts';
+import { FRAME_HEADER_BYTES, Kind, Limits, Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { KeyedAnswers } from './keyed-answers.ts';
 import { writeNil, writeText, writeUint } from './msgpack.ts';
@@ -77,7 +71,13 @@ export class ReplicatedState {
    * go; frames behind the last run have no reader. Throws `MACHINE_FAILED` if the machine throws, or the batch is
    * broken or out of order: the node must stop.
    */
-  applyBatch(bytes: Uint8Array, start: number, end: number, meta: ApplyMeta, runs: readonly ReplyRun[]): void {
+  applyBatch(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    meta: ApplyMeta,
+    runs: readonly ReplyRun[],
+  ): void {
     this.#enter(meta);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let session: Session | undefined;
@@ -251,7 +251,8 @@ export class ReplicatedState {
 
   /** Whether the answer to `seq` finds no place in the session. */
   #isFull(session: Session, seq: number): boolean {
-    if (seq - session.low >= Limits.maxSessionWindow || session.bodyBytes >= this.limits.maxSessionBytes) return true;
+    if (seq - session.low >= Limits.maxSessionWindow || session.bodyBytes >= this.limits.maxSessionBytes)
+      return true;
     const growth = seq < session.next ? 0 : 16 * (seq + 1 - session.next);
     if (this.#sessions.chargedBytes + growth <= this.limits.maxAnswerBytes) return false;
     return session.chargedBytes + growth > fairShareBytes(this.limits, this.#sessions.count);
@@ -277,7 +278,8 @@ export class ReplicatedState {
     if (kind === Kind.keepAlive) return malformed(out, 'keepAlive needs a session');
     if (sessionId !== 0) return malformed(out, 'this kind of frame has session 0');
     if (kind === Kind.openSession) return this.#open(bytes, at + WRITE_HEADER_BYTES, frameEnd, out);
-    if (kind === Kind.keyedCommand) return this.#keyedCommand(bytes, at + WRITE_HEADER_BYTES, frameEnd, out, meta);
+    if (kind === Kind.keyedCommand)
+      return this.#keyedCommand(bytes, at + WRITE_HEADER_BYTES, frameEnd, out, meta);
     return malformed(out, 'unknown kind of frame');
   }
 
@@ -289,7 +291,11 @@ export class ReplicatedState {
     if (session !== undefined) sessions.use(session, this.#timeMs);
     else {
       if (sessions.count >= this.limits.maxSessions) sessions.evictOldest();
-      session = sessions.open(roundTtl(request.ttlMs ?? this.limits.defaultTtlMs), request.nonce, this.#timeMs);
+      session = sessions.open(
+        roundTtl(request.ttlMs ?? this.limits.defaultTtlMs),
+        request.nonce,
+        this.#timeMs,
+      );
     }
     writeUint(out, session.id);
     return Status.ok;
@@ -337,7 +343,9 @@ export class ReplicatedState {
   }
 
   #fail(reason: string, cause?: unknown): CordwoodError {
-    this.#failure = new CordwoodError('MACHINE_FAILED', `The replicated state cannot go on: ${reason}.`, { cause });
+    this.#failure = new CordwoodError('MACHINE_FAILED', `The replicated state cannot go on: ${reason}.`, {
+      cause,
+    });
     return this.#failure;
   }
 }
@@ -363,7 +371,13 @@ function u64(view: DataView, at: number): number {
 }
 
 /** Fills in the header of the response whose body ends at `out.position`. */
-function finishResponse(out: ByteWriter, header: number, status: number, request: Uint8Array, at: number): void {
+function finishResponse(
+  out: ByteWriter,
+  header: number,
+  status: number,
+  request: Uint8Array,
+  at: number,
+): void {
   const b = out.buffer;
   writeU32(b, header, out.position - header - 4);
   b[header + 4] = Kind.response;

@@ -89,7 +89,8 @@ export function readSession(fields: FieldReader, mark: number): Session {
   const low = fields.u64();
   const next = fields.u64();
   const nonce = fields.bytes(fields.u8()).toString('latin1');
-  if (id < 1 || low < 1 || next < low || next - low > Limits.maxSessionWindow) throw damaged('a session is impossible');
+  if (id < 1 || low < 1 || next < low || next - low > Limits.maxSessionWindow)
+    throw damaged('a session is impossible');
   const session = new Session(id, ttlMs, nonce, mark);
   session.lastUsedMs = lastUsedMs;
   session.useOrder = useOrder;

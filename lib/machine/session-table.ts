@@ -70,7 +70,8 @@ export class SessionTable {
   expire(nowMs: number): void {
     for (let i = 0; i < this.#lists.length; i++) {
       const list = this.#lists[i]!;
-      while (list.oldest !== null && nowMs - list.oldest.lastUsedMs >= SESSION_TTLS_MS[i]!) this.remove(list.oldest);
+      while (list.oldest !== null && nowMs - list.oldest.lastUsedMs >= SESSION_TTLS_MS[i]!)
+        this.remove(list.oldest);
     }
   }
 

@@ -26,6 +26,7 @@ export class SlabPool {
   give(slab: Buffer): void {
     if (slab.length < MIN_SLAB_BYTES) return;
     const free = this.#free[31 - Math.clz32(slab.length) - SMALLEST_SHIFT]!;
-    if (free.length < MAX_FREE_PER_SIZE && (free.length + 1) * slab.length <= FREE_BYTES_PER_SIZE) free.push(slab);
+    if (free.length < MAX_FREE_PER_SIZE && (free.length + 1) * slab.length <= FREE_BYTES_PER_SIZE)
+      free.push(slab);
   }
 }

@@ -242,7 +242,9 @@ export class SlabStack implements Tracked {
       let room = this.#top.length - this.#used;
       if (room === 0) {
         // A quarter of what is there already: little waste in a small stack, few objects in a large one.
-        const top = this.#pool.take(Math.max(MAX_FIRST_SLAB_BYTES, Math.min(this.bytes / 4, MAX_SLAB_BYTES) | 0));
+        const top = this.#pool.take(
+          Math.max(MAX_FIRST_SLAB_BYTES, Math.min(this.bytes / 4, MAX_SLAB_BYTES) | 0),
+        );
         this.#slabs.push(top);
         this.#top = top;
         this.#used = 0;

@@ -46,7 +46,9 @@ export function* writeBlocks(pieces: Iterable<Uint8Array>): Generator<Uint8Array
 }
 
 /** The payload of blocks that come in chunks of any sizes. Throws `SNAPSHOT_DAMAGED` if one is not as it was written. */
-export async function* readBlocks(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* readBlocks(
+  chunks: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const reader = new ChunkReader(chunks);
   try {
     let crc = 0;
@@ -69,7 +71,10 @@ export async function* readBlocks(chunks: AsyncIterable<Uint8Array>): AsyncGener
 }
 
 /** Record of a snapshot: a length and that many bytes. `maxBytes` bounds what is believed. */
-export async function readRecord(reader: ChunkReader, maxBytes: number): Promise<{ start: number; end: number }> {
+export async function readRecord(
+  reader: ChunkReader,
+  maxBytes: number,
+): Promise<{ start: number; end: number }> {
   const length = await reader.u32();
   if (length > maxBytes) throw damaged('a record is too long');
   await reader.fill(length);

@@ -59,7 +59,8 @@ export class StackCommand {
     } else {
       const length = strLength(bytes, at, end);
       if (length < 0) return this.#fail('The name is not a string.');
-      if (length === 0 || length > Limits.maxStackNameBytes) return this.#fail('The name must have 1 to 1024 bytes.');
+      if (length === 0 || length > Limits.maxStackNameBytes)
+        return this.#fail('The name must have 1 to 1024 bytes.');
       at += headerBytes(tag);
       this.nameStart = at;
       at += length;
@@ -134,7 +135,8 @@ export class StackCommand {
         continue;
       }
       const length = strLength(bytes, at, end);
-      if (length < 0 || length > Limits.maxStackNameBytes) return this.#fail('Prefix and name are strings or nil.');
+      if (length < 0 || length > Limits.maxStackNameBytes)
+        return this.#fail('Prefix and name are strings or nil.');
       at += headerBytes(bytes[at]!);
       if (i === 1) {
         this.nameStart = at;

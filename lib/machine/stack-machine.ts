@@ -163,7 +163,8 @@ export class StackMachine implements StateMachine {
     if (op === StackOp.push) need += itemBytes(valueEnd - valueStart);
     else if (op === StackOp.pushMany) need += bytesOfValues(bytes, valueStart, valueEnd, count);
     const table = this.#table;
-    if (table.count >= this.limits.maxStacks || table.bytes + need > this.limits.maxBytes) return overLimit(out);
+    if (table.count >= this.limits.maxStacks || table.bytes + need > this.limits.maxBytes)
+      return overLimit(out);
     const stack = table.create(bytes, nameStart, nameEnd);
     if (op === StackOp.push) {
       table.bytes += itemBytes(valueEnd - valueStart);

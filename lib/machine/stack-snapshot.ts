@@ -133,6 +133,7 @@ function itemEnd(buffer: Uint8Array, at: number, end: number): number {
   const size = trailerBytes(length);
   if (after + size > end) return TRUNCATED;
   writeTrailer(expected, length);
-  for (let i = 0; i < size; i++) if (buffer[after + i] !== expected[i]) throw damaged('the length of an item is wrong');
+  for (let i = 0; i < size; i++)
+    if (buffer[after + i] !== expected[i]) throw damaged('the length of an item is wrong');
   return after + size;
 }

@@ -116,7 +116,9 @@ export async function readState(
   } catch (error) {
     if (CordwoodError.is(error)) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new CordwoodError('SNAPSHOT_DAMAGED', `The snapshot cannot be restored: ${reason}`, { cause: error });
+    throw new CordwoodError('SNAPSHOT_DAMAGED', `The snapshot cannot be restored: ${reason}`, {
+      cause: error,
+    });
   } finally {
     await reader.close();
   }

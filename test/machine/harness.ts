@@ -25,8 +25,17 @@ export function frame(write: Write): Buffer {
   const body = write.body === undefined ? new Uint8Array(0) : bytesOf(write.body);
   const seq = write.seq ?? 0;
   const out = new ByteWriter(64);
-  out.u32(WRITE_HEADER_BYTES - 4 + body.length).u8(write.kind ?? Kind.command).u8(0).u16(0);
-  out.u32(write.requestId ?? 7).u32(write.window ?? Math.max(0, seq - 1)).u64(write.session ?? 0).u64(seq).bytes(body);
+  out
+    .u32(WRITE_HEADER_BYTES - 4 + body.length)
+    .u8(write.kind ?? Kind.command)
+    .u8(0)
+    .u16(0);
+  out
+    .u32(write.requestId ?? 7)
+    .u32(write.window ?? Math.max(0, seq - 1))
+    .u64(write.session ?? 0)
+    .u64(seq)
+    .bytes(body);
   return out.take();
 }
 

@@ -19,7 +19,12 @@ const leaf = fc.oneof(
 );
 const key = fc.string({ maxLength: 40 }).filter((k) => k !== '__proto__');
 const value = fc.letrec((tie) => ({
-  value: fc.oneof({ maxDepth: 4 }, leaf, fc.array(tie('value'), { maxLength: 20 }), fc.dictionary(key, tie('value'))),
+  value: fc.oneof(
+    { maxDepth: 4 },
+    leaf,
+    fc.array(tie('value'), { maxLength: 20 }),
+    fc.dictionary(key, tie('value')),
+  ),
 })).value;
 
 t.test('msgpackEnd finds the end of whatever the encoder writes', async () => {
@@ -45,7 +50,23 @@ t.test('a value that is cut off anywhere is truncated', async () => {
 
 t.test('arbitrary bytes: the same verdict as a decoder', async () => {
   // Not the text of strings, nor keys: the decoder looks at those too.
-  const tags = fc.constantFrom(0xc0, 0xc1, 0xc4, 0xc7, 0xcc, 0xcd, 0xd4, 0xd5, 0x90, 0x91, 0x92, 0xdc, 0xdd, 0x01, 0);
+  const tags = fc.constantFrom(
+    0xc0,
+    0xc1,
+    0xc4,
+    0xc7,
+    0xcc,
+    0xcd,
+    0xd4,
+    0xd5,
+    0x90,
+    0x91,
+    0x92,
+    0xdc,
+    0xdd,
+    0x01,
+    0,
+  );
   fc.assert(
     fc.property(fc.array(tags, { minLength: 1, maxLength: 24 }), (raw) => {
       const bytes = Uint8Array.from(raw);
@@ -77,7 +98,8 @@ t.test('every first byte', async (t) => {
 });
 
 t.test('nesting is bounded', async (t) => {
-  const nested = (depth: number): Uint8Array => Uint8Array.from([...new Array<number>(depth).fill(0x91), 0xc0]);
+  const nested = (depth: number): Uint8Array =>
+    Uint8Array.from([...new Array<number>(depth).fill(0x91), 0xc0]);
   t.equal(msgpackEnd(nested(64), 0, 65, 64), 65);
   t.equal(msgpackEnd(nested(65), 0, 66, 64), INVALID);
   t.equal(msgpackEnd(nested(100_000), 0, 100_001, 64), INVALID);
@@ -91,7 +113,10 @@ t.test('counts larger than the bytes cost no walk', async (t) => {
 });
 
 t.test('numbers and text are written as the decoder reads them', async () => {
-  const numbers = fc.oneof(fc.maxSafeNat(), fc.constantFrom(0, 127, 128, 255, 256, 65535, 65536, 2 ** 32 - 1, 2 ** 32));
+  const numbers = fc.oneof(
+    fc.maxSafeNat(),
+    fc.constantFrom(0, 127, 128, 255, 256, 65535, 65536, 2 ** 32 - 1, 2 ** 32),
+  );
   fc.assert(
     fc.property(numbers, fc.string({ maxLength: 300 }), (n, text) => {
       const out = new ByteWriter(1);

@@ -38,7 +38,17 @@ t.test('the operations, one by one', async (t) => {
 
 t.test('names are any text, also what JavaScript treats as special', async (t) => {
   const m = new StackMachine();
-  const names = ['__proto__', 'constructor', 'toString', '../../x', 'ä', '\u0000', ' ', '🪵', 'x'.repeat(1024)];
+  const names = [
+    '__proto__',
+    'constructor',
+    'toString',
+    '../../x',
+    'ä',
+    '\u0000',
+    ' ',
+    '🪵',
+    'x'.repeat(1024),
+  ];
   for (const [i, name] of names.entries()) t.same(run(m, [StackOp.push, name, i]).value, 1);
   for (const [i, name] of names.entries()) t.same(ask(m, [StackOp.top, name]).value, i);
   t.equal(Object.keys({}).length, 0);
@@ -51,7 +61,7 @@ t.test('list: sorted by bytes, by prefix, page by page', async (t) => {
   for (const name of names) run(m, [StackOp.push, name, name]);
   const sorted = names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const listed: string[] = [];
-  for (let after: string | null = null; ; ) {
+  for (let after: string | null = null; ;) {
     const page = ask(m, [StackOp.list, null, after]).value as [string, number][];
     if (page.length === 0) break;
     t.ok(page.length <= 1000);
@@ -134,7 +144,12 @@ t.test('what is no command is refused and changes nothing', async (t) => {
     t.equal(status, Status.badCommand, JSON.stringify(command));
     t.type(value, 'string');
   }
-  for (const query of [[StackOp.push, 'a', 1], [StackOp.top], [StackOp.list, 1], [StackOp.list, '', '', '', 1]]) {
+  for (const query of [
+    [StackOp.push, 'a', 1],
+    [StackOp.top],
+    [StackOp.list, 1],
+    [StackOp.list, '', '', '', 1],
+  ]) {
     t.equal(ask(m, query).status, Status.badCommand);
   }
   t.equal(ask(m, Uint8Array.of(0x92, 17, 0xa1, 0xff)).status, Status.badCommand, 'a name that is no text');
@@ -213,7 +228,12 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
     const model = new Model();
     let machine = new StackMachine();
     const names = Array.from({ length: 6 }, (_, i) => `stack ${i}`);
-    const views: { view: SnapshotView; read: Iterator<Uint8Array>; chunks: Buffer[]; was: Map<string, Buffer[]> }[] = [];
+    const views: {
+      view: SnapshotView;
+      read: Iterator<Uint8Array>;
+      chunks: Buffer[];
+      was: Map<string, Buffer[]>;
+    }[] = [];
     let compared = 0;
     let pushBias = 8;
     for (let step = 0; step < 4000; step++) {
@@ -235,7 +255,10 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
         const command = encode([StackOp.pop, name]);
         const status = machine.apply(command, 0, command.length, out);
         const expected = items?.pop();
-        assert.equal(status, items === undefined ? Status.notFound : expected === undefined ? Status.empty : Status.ok);
+        assert.equal(
+          status,
+          items === undefined ? Status.notFound : expected === undefined ? Status.empty : Status.ok,
+        );
         if (expected) assert.ok(out.take().equals(expected));
       } else if (dice === 13) {
         const count = random(40);
@@ -281,11 +304,22 @@ t.test('arbitrary bytes never throw and never touch other stacks', async () => {
   const machine = new StackMachine();
   const value = 'untouched '.repeat(20);
   for (let i = 0; i < 50; i++) run(machine, [StackOp.push, 'other', value + i]);
-  const start = fc.constantFrom<number[]>([], [0x93, 2, 0xa1, 0x61], [0x93, 5, 0xa1, 0x61], [0x92, 3, 0xa1, 0x61], [0x93]);
+  const start = fc.constantFrom<number[]>(
+    [],
+    [0x93, 2, 0xa1, 0x61],
+    [0x93, 5, 0xa1, 0x61],
+    [0x92, 3, 0xa1, 0x61],
+    [0x93],
+  );
   const out = new ByteWriter(64);
   fc.assert(
     fc.property(start, fc.uint8Array({ maxLength: 40 }), (head, tail) => {
-      const bytes = Buffer.concat([Uint8Array.of(1, 2, 3), Uint8Array.from(head), tail, Uint8Array.of(0x91, 0x92)]);
+      const bytes = Buffer.concat([
+        Uint8Array.of(1, 2, 3),
+        Uint8Array.from(head),
+        tail,
+        Uint8Array.of(0x91, 0x92),
+      ]);
       for (const query of [false, true]) {
         out.clear();
         const status = query
@@ -330,7 +364,9 @@ t.test('a damaged snapshot is refused and the stacks stay as they were', async (
   for (const cut of [0, 3, 19, 20, 47, 60, whole.length - 1]) {
     await t.rejects(machine.restore(chunked(whole.subarray(0, cut), 16)), { code: 'SNAPSHOT_DAMAGED' });
   }
-  await t.rejects(machine.restore(chunked(Buffer.concat([whole, Uint8Array.of(0)]))), { code: 'SNAPSHOT_DAMAGED' });
+  await t.rejects(machine.restore(chunked(Buffer.concat([whole, Uint8Array.of(0)]))), {
+    code: 'SNAPSHOT_DAMAGED',
+  });
   const random = randomFrom(3);
   let refused = 0;
   for (let i = 0; i < 400; i++) {

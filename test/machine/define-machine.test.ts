@@ -1,0 +1,122 @@
+import { encode } from '@msgpack/msgpack';
+import t from 'tap';
+import type { MachineDefinition } from '../../lib/machine/define-machine.ts';
+import { CommandError, defineMachine } from '../../lib/machine/define-machine.ts';
+import { ReplicatedState } from '../../lib/machine/replicated-state.ts';
+import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { Status } from '../../protocol/constants.ts';
+import { applyOne, ask, chunked, collect, run } from './harness.ts';
+
+interface Registers {
+  values: Map<string, unknown>;
+  writes: number;
+}
+
+const definition: MachineDefinition<Registers, unknown, string, unknown, unknown> = {
+  name: 'registers',
+  version: 3,
+  initial: () => ({ values: new Map(), writes: 0 }),
+  apply(state, command, meta) {
+    if (!Array.isArray(command) || typeof command[0] !== 'string')
+      throw new CommandError('Give [key, value].');
+    if (command[0] === 'crash') throw new TypeError('a bug');
+    state.values.set(command[0], command[1]);
+    return { writes: ++state.writes, at: meta.timeMs };
+  },
+  query: (state, key) => {
+    if (key === 'bad') throw new CommandError('No.');
+    return state.values.get(key);
+  },
+  save: ({ values, writes }) => ({ values: [...values], writes }),
+  load: (saved) => {
+    const { values, writes } = saved as { values: [string, unknown][]; writes: number };
+    return { values: new Map(values), writes };
+  },
+};
+
+t.test('commands, queries, refusals', async (t) => {
+  const machine = defineMachine(definition);
+  t.same(run(machine, ['a', 1]), { status: Status.ok, value: { writes: 1, at: 0 } });
+  t.same(ask(machine, 'a'), { status: Status.ok, value: 1 });
+  t.same(ask(machine, 'none'), { status: Status.ok, value: null });
+  t.same(ask(machine, 'bad'), { status: Status.badCommand, value: 'No.' });
+  t.same(run(machine, 'what'), { status: Status.badCommand, value: 'Give [key, value].' });
+  const bad = [
+    Uint8Array.of(),
+    Uint8Array.of(0xc1),
+    Uint8Array.of(0x92, 0xa1),
+    Buffer.concat([encode(['a', 1]), Uint8Array.of(0)]),
+    Uint8Array.from([...new Array<number>(500).fill(0x91), 0]),
+    Uint8Array.from([0x81, 0xa9, ...Buffer.from('__proto__'), 0x80]),
+  ];
+  for (const bytes of bad) t.equal(run(machine, bytes).status, Status.badCommand);
+  t.same(ask(machine, 'a').value, 1);
+});
+
+t.test('any other error stops the node', async (t) => {
+  const state = new ReplicatedState(defineMachine(definition));
+  t.throws(() => applyOne(state, { body: ['crash'] }), {
+    code: 'MACHINE_FAILED',
+    cause: { message: 'a bug' },
+  });
+  t.throws(() => applyOne(state, { body: ['a', 1] }), { code: 'MACHINE_FAILED' });
+});
+
+t.test('snapshots by save and load', async (t) => {
+  const machine = defineMachine(definition);
+  for (let i = 0; i < 300; i++) run(machine, [`key ${i}`, Buffer.alloc(2000, i)]);
+  const snapshot = collect(machine.snapshot());
+  const copy = defineMachine(definition);
+  await copy.restore(chunked(snapshot, 999));
+  t.ok(collect(copy.snapshot()).equals(snapshot));
+  t.same(ask(copy, 'key 7').value, ask(machine, 'key 7').value);
+  t.equal((run(copy, ['x', 1]).value as { writes: number }).writes, 301);
+  await t.rejects(copy.restore(chunked(snapshot.subarray(0, -1))), { code: 'SNAPSHOT_DAMAGED' });
+});
+
+t.test('a view shows the moment it was taken', async (t) => {
+  const machine = defineMachine(definition);
+  run(machine, ['a', 1]);
+  const view = machine.snapshot();
+  run(machine, ['a', 2]);
+  const copy = defineMachine(definition);
+  await copy.restore(chunked(collect(view)));
+  t.equal(ask(copy, 'a').value, 1);
+});
+
+t.test("binary values do not depend on the caller's buffer", async (t) => {
+  const machine = defineMachine(definition);
+  const command = Buffer.from(encode(['bin', Uint8Array.of(1, 2, 3)]));
+  machine.apply(command, 0, command.length, new ByteWriter(), { index: 1, timeMs: 0 });
+  command.fill(0xff);
+  t.same(ask(machine, 'bin').value, Uint8Array.of(1, 2, 3));
+});
+
+t.test('undefined is absent, before a restore and after', async (t) => {
+  const plain = defineMachine({
+    name: 'plain',
+    version: 1,
+    initial: (): { seen: number; last?: unknown } => ({ seen: 0 }),
+    apply(state, command: unknown) {
+      state.seen++;
+      state.last = command === 'none' ? undefined : command;
+    },
+    query: (state) => String(state.last),
+  });
+  run(plain, 'none');
+  t.equal(ask(plain, 0).value, 'undefined');
+  await plain.restore(chunked(collect(plain.snapshot())));
+  t.equal(ask(plain, 0).value, 'undefined');
+});
+
+t.test('a definition that cannot be is refused', async (t) => {
+  t.throws(() => defineMachine({ ...definition, name: '' }), TypeError);
+  t.throws(() => defineMachine({ ...definition, name: 'x'.repeat(256) }), TypeError);
+  t.throws(() => defineMachine({ ...definition, version: 1.5 }), TypeError);
+});
+
+t.test('a status outside the range of machines stops the node', async (t) => {
+  const machine = defineMachine(definition);
+  machine.apply = () => 64;
+  t.throws(() => applyOne(new ReplicatedState(machine), { body: 1 }), { code: 'MACHINE_FAILED' });
+});

@@ -1,0 +1,513 @@
+import { encode } from '@msgpack/msgpack';
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import t from 'tap';
+import type { ReplyRun } from '../../lib/machine/replicated-state.ts';
+import { ReplicatedState } from '../../lib/machine/replicated-state.ts';
+import type { SessionLimits } from '../../lib/machine/session-limits.ts';
+import { StackMachine } from '../../lib/machine/stack-machine.ts';
+import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { Kind, Status, StackOp } from '../../protocol/constants.ts';
+import type { Write } from './harness.ts';
+import { applyAll, applyOne, chunked, collect, frame, keyed, randomFrom, responses } from './harness.ts';
+
+const HOUR = 3_600_000;
+
+function fresh(limits: Partial<SessionLimits> = {}): ReplicatedState {
+  return new ReplicatedState(new StackMachine(), limits);
+}
+
+function open(state: ReplicatedState, body?: unknown, timeMs = 0): number {
+  const { status, value } = applyOne(state, { kind: Kind.openSession, body }, timeMs);
+  assert.equal(status, Status.ok);
+  return value as number;
+}
+
+const push = (session: number, seq: number, value: unknown, window?: number): Write => ({
+  session,
+  seq,
+  body: [StackOp.push, 's', value],
+  ...(window === undefined ? {} : { window }),
+});
+const pop = (session: number, seq: number): Write => ({ session, seq, body: [StackOp.pop, 's'] });
+
+function sizeOf(state: ReplicatedState, name = 's'): unknown {
+  const out = new ByteWriter(64);
+  const body = encode([StackOp.size, name]);
+  out
+    .u32(8 + body.length)
+    .u8(Kind.query)
+    .u8(0)
+    .u16(0)
+    .u32(9)
+    .bytes(body);
+  const query = out.take();
+  state.query(query, 0, query.length, out);
+  const [answer] = responses(out.take());
+  assert.equal(answer!.requestId, 9);
+  return answer!.value;
+}
+
+async function copyOf(state: ReplicatedState, limits: Partial<SessionLimits> = {}): Promise<ReplicatedState> {
+  const copy = fresh(limits);
+  await copy.restore(chunked(collect(state.snapshot()), 1000));
+  return copy;
+}
+
+t.test('a command under a session runs once and is answered the same each time', async (t) => {
+  const state = fresh();
+  const session = open(state);
+  t.equal(session, 1);
+  t.equal(open(state), 2);
+  t.same(applyOne(state, push(session, 1, 'a')), { status: Status.ok, value: 1 });
+  t.same(applyOne(state, push(session, 1, 'a')), { status: Status.ok, value: 1 });
+  t.same(applyAll(state, [push(session, 2, 'b'), push(session, 2, 'b')]), [
+    { status: Status.ok, value: 2 },
+    { status: Status.ok, value: 2 },
+  ]);
+  t.same(applyOne(state, pop(session, 3)), { status: Status.ok, value: 'b' });
+  t.same(applyOne(state, pop(session, 3)), { status: Status.ok, value: 'b' });
+  t.equal(sizeOf(state), 1);
+  t.same(applyOne(state, push(0, 0, 'x')).value, 2, 'without a session it runs each time');
+  t.same(applyOne(state, push(0, 0, 'x')).value, 3);
+});
+
+t.test('refusals are answers too', async (t) => {
+  const state = fresh();
+  const session = open(state);
+  t.equal(applyOne(state, pop(session, 1)).status, Status.notFound);
+  applyOne(state, push(0, 0, 'x'));
+  t.equal(applyOne(state, pop(session, 1)).status, Status.notFound, 'although there is something now');
+  t.equal(applyOne(state, { session, seq: 2, body: 'rubbish' }).status, Status.badCommand);
+  t.equal(applyOne(state, push(session, 2, 'y')).status, Status.badCommand);
+  t.equal(sizeOf(state), 1);
+});
+
+t.test('window: answers are kept until the client says it has them', async (t) => {
+  const state = fresh();
+  const session = open(state);
+  for (let seq = 1; seq <= 300; seq++) applyOne(state, push(session, seq, seq));
+  t.same(applyOne(state, push(session, 1, 1)).value, 1);
+  t.same(applyOne(state, push(session, 301, 301, 1)).value, 301);
+  t.same(applyOne(state, push(session, 300, 300)).value, 300);
+  t.same(applyOne(state, push(session, 299, 299)).status, Status.alreadyAcked);
+  t.same(applyOne(state, push(session, 1, 1)).status, Status.alreadyAcked);
+  t.equal(sizeOf(state), 301);
+  t.same(applyOne(state, push(session, 310, 310, 5)).value, 302, 'gaps are legal');
+  t.same(applyOne(state, push(session, 307, 307, 2)).value, 303, 'so is any order');
+  t.same(applyOne(state, push(session, 310, 310, 5)).value, 302);
+  t.same(applyOne(state, push(session, 305, 305, 0)).value, 304, 'and an older lowest does not go back');
+  t.same(applyOne(state, push(session, 304, 304, 0)).status, Status.alreadyAcked);
+  t.same(applyOne(state, { kind: Kind.keepAlive, session, seq: 311, window: 0 }).status, Status.ok);
+  t.same(applyOne(state, push(session, 310, 310, 5)).status, Status.alreadyAcked);
+});
+
+t.test('sequence numbers far beyond 32 bits', async (t) => {
+  const state = fresh();
+  const session = open(state);
+  const base = 2 ** 53 - 1000;
+  for (let i = 0; i < 100; i++) t.equal(applyOne(state, push(session, base + i, i, 50)).value, i + 1);
+  for (let i = 50; i < 100; i++) t.equal(applyOne(state, push(session, base + i, i, 0)).value, i + 1);
+  const copy = await copyOf(state);
+  t.equal(applyOne(copy, push(session, base + 99, 0, 0)).value, 100);
+  t.equal(applyOne(state, push(session, 2 ** 53 - 1, 0, 0)).status, Status.malformed);
+});
+
+t.test('unknown and ended sessions never execute', async (t) => {
+  const state = fresh();
+  const session = open(state);
+  t.equal(applyOne(state, push(99, 1, 'x')).status, Status.sessionExpired);
+  t.equal(applyOne(state, push(2 ** 53 - 1, 1, 'x')).status, Status.sessionExpired);
+  applyOne(state, push(session, 1, 'x'));
+  t.equal(applyOne(state, { kind: Kind.closeSession, session }).status, Status.ok);
+  t.equal(applyOne(state, { kind: Kind.closeSession, session }).status, Status.sessionExpired);
+  t.equal(applyOne(state, push(session, 1, 'x')).status, Status.sessionExpired);
+  t.equal(applyOne(state, push(session, 2, 'x')).status, Status.sessionExpired);
+  t.equal(applyOne(state, { kind: Kind.keepAlive, session }).status, Status.sessionExpired);
+  t.equal(sizeOf(state), 1);
+  t.equal(open(state), 2, 'numbers are not used again');
+  t.same(
+    applyAll(state, [push(2, 1, 'a'), { kind: Kind.closeSession, session: 2 }, push(2, 2, 'b')]).map(
+      (a) => a.status,
+    ),
+    [Status.ok, Status.ok, Status.sessionExpired],
+    'also within one batch',
+  );
+});
+
+t.test('sessions end by the clock of the cluster alone', async (t) => {
+  const state = fresh();
+  const usual = open(state);
+  const short = open(state, { ttlMs: 5000 });
+  applyOne(state, push(usual, 1, 'x'), 1000);
+  applyOne(state, push(short, 1, 'x'), 1000);
+  applyOne(state, push(0, 0, 'x'), 5999);
+  t.equal(state.sessionCount, 2);
+  t.equal(applyOne(state, push(short, 1, 'x'), 5999).value, 2);
+  t.equal(applyOne(state, { kind: Kind.keepAlive, session: short }, 10_998).status, Status.ok);
+  t.equal(applyOne(state, push(short, 1, 'x'), 15_997).value, 2);
+  state.applyEmpty({ index: state.appliedIndex + 1, timeMs: 20_997 });
+  t.equal(state.sessionCount, 1, 'an entry without commands moves the clock too');
+  t.equal(applyOne(state, push(short, 1, 'x'), 0).status, Status.sessionExpired);
+  t.equal(state.timeMs, 20_997, 'the clock does not go back');
+  t.equal(applyOne(state, push(usual, 2, 'x'), HOUR + 999).status, Status.ok);
+  t.equal(applyOne(state, push(usual, 3, 'x'), 2 * HOUR + 998).status, Status.ok);
+  t.equal(applyOne(state, push(usual, 4, 'x'), 3 * HOUR + 998).status, Status.sessionExpired);
+});
+
+t.test('too many sessions: the one least recently used in the log ends', async (t) => {
+  const state = fresh({ maxSessions: 3 });
+  const [a, b, c] = [open(state), open(state, { ttlMs: 10 * HOUR }), open(state)] as const;
+  applyOne(state, push(a, 1, 1));
+  t.equal(open(state), 4);
+  t.equal(applyOne(state, push(b, 1, 1)).status, Status.sessionExpired);
+  t.equal(applyOne(state, push(c, 1, 1)).status, Status.ok);
+  t.equal(open(state), 5);
+  t.equal(applyOne(state, push(a, 2, 1)).status, Status.sessionExpired);
+  t.equal(state.sessionCount, 3);
+});
+
+t.test('the same nonce gives the same session while it lives', async (t) => {
+  const state = fresh();
+  const first = open(state, { nonce: 'abc' });
+  t.equal(open(state, { nonce: 'abc', ttlMs: 1 }), first);
+  t.equal(open(state, { nonce: Uint8Array.of(1, 2) }), 2);
+  t.equal(open(state, { nonce: null }), 3);
+  const copy = await copyOf(state);
+  t.equal(open(copy, { nonce: 'abc' }), first);
+  applyOne(state, { kind: Kind.closeSession, session: first });
+  t.equal(open(state, { nonce: 'abc' }), 4);
+  t.equal(
+    applyOne(state, { kind: Kind.openSession, body: { nonce: 'x'.repeat(99) } }).status,
+    Status.malformed,
+  );
+  t.equal(applyOne(state, { kind: Kind.openSession, body: { ttlMs: -1 } }).status, Status.malformed);
+  t.equal(applyOne(state, { kind: Kind.openSession, body: [1] }).status, Status.malformed);
+  t.equal(applyOne(state, { kind: Kind.openSession, body: { later: [1], nonce: 'abc' } }).value, 4);
+});
+
+t.test('a full session refuses, and refuses the same commands for ever', async (t) => {
+  const limits = { maxSessionBytes: 1000 };
+  const state = fresh(limits);
+  const session = open(state);
+  applyOne(state, { body: [StackOp.pushMany, 's', new Array(10).fill('x'.repeat(400))] });
+  t.equal(applyOne(state, pop(session, 1)).status, Status.ok);
+  t.equal(applyOne(state, pop(session, 2)).status, Status.ok);
+  t.equal(applyOne(state, pop(session, 3)).status, Status.ok);
+  t.equal(applyOne(state, pop(session, 4)).status, Status.sessionFull);
+  t.equal(applyOne(state, pop(session, 9)).status, Status.sessionFull);
+  t.equal(applyOne(state, { ...pop(session, 10), window: 7 }).status, Status.ok, 'room again');
+  for (const replica of [state, await copyOf(state, limits)]) {
+    t.equal(applyOne(replica, pop(session, 4)).status, Status.sessionFull);
+    t.equal(applyOne(replica, pop(session, 9)).status, Status.sessionFull);
+    t.equal(applyOne(replica, pop(session, 3)).status, Status.ok);
+    t.equal(sizeOf(replica), 6);
+  }
+});
+
+t.test('a window beyond the limit is refused, bounded in memory, and for ever', async (t) => {
+  const state = fresh();
+  const session = open(state);
+  t.equal(applyOne(state, push(session, 1, 'x', 0)).status, Status.ok);
+  t.equal(applyOne(state, push(session, 65_536, 'x', 65_535)).status, Status.ok);
+  t.equal(applyOne(state, push(session, 65_537, 'x', 65_536)).status, Status.sessionFull);
+  t.equal(
+    applyOne(state, push(session, 65_537, 'x', 10)).status,
+    Status.sessionFull,
+    'also with a legal window',
+  );
+  t.equal((await copyOf(state)).hash(), state.hash());
+  t.equal(applyOne(state, push(session, 65_538, 'x', 10)).status, Status.ok);
+  let last;
+  for (let i = 0; i < 5000; i++) last = applyOne(state, push(session, 200_000 + i * 2, 'x', 150_000 + i * 2));
+  t.equal(last!.status, Status.sessionExpired, 'a client that goes on and on loses its session');
+  t.equal(sizeOf(state), 3);
+});
+
+t.test('sessions together hold a bounded number of bytes', async (t) => {
+  const state = fresh({ maxAnswerBytes: 100_000 });
+  applyOne(state, { body: [StackOp.pushMany, 's', new Array(400).fill('x'.repeat(1000))] });
+  const greedy = open(state);
+  let full = 0;
+  for (let seq = 1; seq <= 200; seq++)
+    if (applyOne(state, pop(greedy, seq)).status === Status.sessionFull) full++;
+  t.ok(full > 90);
+  const modest = open(state);
+  t.equal(applyOne(state, pop(modest, 1)).status, Status.ok, 'others still have their share');
+  applyOne(state, { kind: Kind.keepAlive, session: greedy, seq: 201, window: 0 });
+  t.equal(applyOne(state, { ...pop(greedy, 201), window: 0 }).status, Status.ok);
+});
+
+t.test('idempotency keys', async (t) => {
+  const limits = { maxKeys: 3, keyTtlMs: 1000 };
+  const state = fresh(limits);
+  const a = keyed('key a', [StackOp.push, 's', 'x']);
+  t.same(applyOne(state, a), { status: Status.ok, value: 1 });
+  t.same(applyOne(state, a), { status: Status.ok, value: 1 });
+  t.same(applyOne(state, keyed('key a', [StackOp.push, 's', 'y'])), {
+    status: Status.keyReused,
+    value: null,
+  });
+  t.same(applyOne(state, keyed('key b', [StackOp.pop, 's'])), { status: Status.ok, value: 'x' });
+  t.same(applyOne(await copyOf(state), keyed('key b', [StackOp.pop, 's'])), {
+    status: Status.ok,
+    value: 'x',
+  });
+  applyOne(state, keyed('key c', [StackOp.push, 's', 1]), 500);
+  applyOne(state, keyed('key d', [StackOp.push, 's', 2]), 500);
+  t.equal(applyOne(state, a, 500).value, 3, 'the oldest has been forgotten');
+  const copy = await copyOf(state, limits);
+  t.equal(applyOne(copy, keyed('key d', [StackOp.push, 's', 2]), 1499).value, 2);
+  t.equal(applyOne(copy, keyed('key d', [StackOp.push, 's', 2]), 1500).value, 4, 'and the others in time');
+  const small = fresh({ maxKeyBytes: 1000 });
+  for (let i = 0; i < 20; i++) applyOne(small, keyed(`k${i}`, [StackOp.push, 's', i]));
+  t.equal(applyOne(small, keyed('k19', [StackOp.push, 's', 19])).value, 20);
+  t.equal(applyOne(small, keyed('k1', [StackOp.push, 's', 1])).value, 21);
+  for (const body of [Uint8Array.of(), Uint8Array.of(0, 0), Uint8Array.of(5, 0, 1), Uint8Array.of(0, 1, 1)]) {
+    t.equal(applyOne(small, { kind: Kind.keyedCommand, body }).status, Status.malformed);
+  }
+  t.equal(applyOne(small, { ...a, session: 1 }).status, Status.malformed);
+});
+
+t.test('frames that cannot be are answers, and the next ones are not disturbed', async (t) => {
+  const state = fresh();
+  const session = open(state);
+  const answers = applyAll(state, [
+    { kind: 0x1f },
+    { kind: Kind.query, body: [StackOp.size, 's'] },
+    push(session, 0, 'x'),
+    { kind: Kind.keepAlive },
+    { kind: Kind.openSession, session },
+    push(session, 1, 'x'),
+  ]);
+  t.same(
+    answers.map((a) => a.status),
+    [...new Array(5).fill(Status.malformed), Status.ok],
+  );
+});
+
+t.test('a batch that is no sequence of frames stops the node', async (t) => {
+  const good = frame(push(0, 0, 'x'));
+  for (const bad of [good.subarray(0, -1), good.subarray(0, 20), Buffer.alloc(40), Buffer.alloc(40, 255)]) {
+    const state = fresh();
+    const batch = Buffer.concat([good, bad]);
+    const apply = (): void => state.applyBatch(batch, 0, batch.length, { index: 1, timeMs: 0 }, []);
+    t.throws(apply, { code: 'MACHINE_FAILED' });
+    t.throws(() => state.applyEmpty({ index: 2, timeMs: 0 }), { code: 'MACHINE_FAILED' });
+    t.throws(() => state.snapshot(), { code: 'MACHINE_FAILED' });
+    t.throws(() => sizeOf(state), { code: 'MACHINE_FAILED' });
+  }
+});
+
+t.test('entries out of order stop the node', async (t) => {
+  for (const index of [0, 1, 3]) {
+    const state = fresh();
+    state.applyEmpty({ index: 1, timeMs: 0 });
+    t.throws(() => state.applyEmpty({ index, timeMs: 0 }), { code: 'MACHINE_FAILED' });
+  }
+});
+
+t.test('answers go where their run says, and nowhere else', async (t) => {
+  const state = fresh();
+  const frames = [0, 1, 2, 3, 4, 5].map((i) => frame({ ...push(0, 0, i), requestId: i }));
+  const ends = frames.map((_, i) => Buffer.concat(frames.slice(0, i + 1)).length);
+  const batch = Buffer.concat([Buffer.alloc(13), ...frames, Buffer.alloc(5)]);
+  const [a, b] = [new ByteWriter(1), new ByteWriter(1)] as const;
+  a.u8(0xaa);
+  const runs: ReplyRun[] = [
+    { end: ends[1]!, out: a },
+    { end: ends[2]!, out: null },
+    { end: ends[2]!, out: b },
+    { end: ends[3]!, out: b },
+    { end: ends[4]!, out: a },
+  ];
+  state.applyBatch(batch, 13, batch.length - 5, { index: 1, timeMs: 0 }, runs);
+  t.equal(a.buffer[0], 0xaa, 'what was written before stays');
+  t.same(
+    responses(a.take().subarray(1)).map((r) => [r.requestId, r.value]),
+    [
+      [0, 1],
+      [1, 2],
+      [4, 5],
+    ],
+  );
+  t.same(
+    responses(b.take()).map((r) => [r.requestId, r.value]),
+    [[3, 4]],
+  );
+});
+
+/** A run of entries as a cluster with restless clients might have it. */
+function randomEntries(seed: number, entries: number): { writes: Write[]; timeMs: number }[] {
+  const random = randomFrom(seed);
+  const sessions = [1, 2, 3, 4, 5, 6].map((id) => ({ id, next: 1, low: 1 }));
+  let timeMs = 0;
+  return Array.from({ length: entries }, () => {
+    timeMs += random(10) === 0 ? random(4000) : random(3);
+    const writes = Array.from({ length: random(12) }, (): Write => {
+      const s = sessions[random(sessions.length)]!;
+      const dice = random(40);
+      if (dice === 0) return { kind: Kind.openSession, body: { ttlMs: 1000 * random(8), nonce: random(12) } };
+      if (dice === 1 && random(4) === 0) return { kind: Kind.closeSession, session: s.id };
+      if (dice === 2) {
+        // Clients go on under sessions that may have ended, and new ones come up.
+        s.id += 6;
+        s.next = s.low = 1;
+      }
+      if (dice < 6) return keyed(`key ${random(15)}`, [StackOp.push, 's', random(3)]);
+      if (dice < 8) return { body: [StackOp.push, 't', 'x'.repeat(random(100))] };
+      s.low = Math.max(s.low, s.next - random(20));
+      // New, or again, or ahead of its time.
+      const seq =
+        random(3) === 0 ? Math.max(1, s.next - random(15)) : s.next + (random(9) === 0 ? random(4) : 0);
+      s.next = Math.max(s.next, seq + 1);
+      const body = random(2) ? [StackOp.push, 's', `v${seq}`.repeat(random(9) + 1)] : [StackOp.pop, 's'];
+      return { session: s.id, seq, window: Math.max(0, seq - s.low), body };
+    });
+    return { writes, timeMs };
+  });
+}
+
+const tight: Partial<SessionLimits> = { maxSessions: 8, maxSessionBytes: 25, maxKeys: 6, keyTtlMs: 9000 };
+
+for (const seed of [1, 2, 3, 4]) {
+  t.test(`replicas are equal, whoever reads and whenever they restarted, seed ${seed}`, async (t) => {
+    const random = randomFrom(seed + 1000);
+    const leader = fresh(tight);
+    const follower = fresh(tight);
+    let restarting = fresh(tight);
+    const seen = new Map<string, string>();
+    const statuses = new Set<number>();
+    let view: { hash: string; bytes: Buffer[]; chunks: Iterator<Uint8Array>; release(): void } | undefined;
+    for (const { writes, timeMs } of randomEntries(seed, 1500)) {
+      const meta = { index: leader.appliedIndex + 1, timeMs };
+      const batch = Buffer.concat(writes.map(frame));
+      const outs = [new ByteWriter(64), new ByteWriter(64)];
+      const runs: ReplyRun[] = [];
+      let end = 0;
+      for (const write of writes) {
+        end += frame(write).length;
+        if (random(3) === 0) runs.push({ end, out: outs[random(3)] ?? null });
+      }
+      leader.applyBatch(batch, 0, batch.length, meta, [{ end: batch.length, out: outs[0]! }]);
+      const answers = responses(outs[0]!.take());
+      follower.applyBatch(Buffer.concat([Buffer.alloc(3), batch]), 3, batch.length + 3, meta, []);
+      restarting.applyBatch(batch, 0, batch.length, meta, runs);
+      for (const [i, { status, value }] of answers.entries()) {
+        statuses.add(status);
+        const { session, seq } = writes[i]!;
+        // What a session was told once it is told for ever, until it has said it heard it or has ended.
+        if (
+          session === undefined ||
+          !seq ||
+          status === Status.sessionExpired ||
+          status === Status.alreadyAcked
+        )
+          continue;
+        const answer = JSON.stringify([status, value]);
+        assert.equal(seen.get(`${session} ${seq}`) ?? answer, answer);
+        seen.set(`${session} ${seq}`, answer);
+      }
+      if (random(25) === 0) restarting = await copyOf(restarting, tight);
+      if (random(100) === 0) {
+        const hash = leader.hash();
+        assert.equal(follower.hash(), hash);
+        assert.equal(restarting.hash(), hash);
+      }
+      if (view === undefined && random(10) === 0) {
+        const hash = leader.hash();
+        const v = leader.snapshot();
+        view = { hash, bytes: [], chunks: v.chunks()[Symbol.iterator](), release: () => v.release() };
+      } else if (view !== undefined && random(4) === 0) {
+        const next = view.chunks.next();
+        if (next.done !== true) view.bytes.push(Buffer.from(next.value));
+        else {
+          view.release();
+          const then = fresh(tight);
+          await then.restore(chunked(Buffer.concat(view.bytes), 777));
+          assert.equal(then.hash(), view.hash, 'a view shows the moment it was taken');
+          view = undefined;
+        }
+      }
+    }
+    view?.release();
+    t.equal(follower.hash(), leader.hash());
+    t.equal(restarting.hash(), leader.hash());
+    for (const status of [
+      Status.ok,
+      Status.sessionExpired,
+      Status.alreadyAcked,
+      Status.sessionFull,
+      Status.keyReused,
+    ]) {
+      t.ok(statuses.has(status), `status ${status} came up`);
+    }
+  });
+}
+
+t.test('a session against the definition: executed once, answered alike, forgotten when told', async () => {
+  const step = fc.record({ ahead: fc.integer({ min: -40, max: 6 }), kept: fc.nat(30), kind: fc.nat(9) });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
+      const state = fresh();
+      const session = open(state);
+      const answers = new Map<number, string>();
+      let low = 1;
+      let next = 1;
+      let executed = 0;
+      for (const { ahead, kept, kind } of steps) {
+        const seq = Math.max(1, next + ahead);
+        const window = Math.min(kept, seq - 1);
+        if (kind === 0) {
+          applyOne(state, { kind: Kind.keepAlive, session, seq, window });
+          low = Math.max(low, seq - window);
+          continue;
+        }
+        const { status, value } = applyOne(state, push(session, seq, 'x'.repeat(kept * kept), window));
+        low = Math.max(low, seq - window);
+        next = Math.max(next, seq + 1);
+        if (seq < low) assert.equal(status, Status.alreadyAcked);
+        else if (answers.has(seq)) assert.equal(`${status} ${String(value)}`, answers.get(seq));
+        else {
+          executed++;
+          assert.equal(status, Status.ok);
+          assert.equal(value, executed);
+          answers.set(seq, `${status} ${String(value)}`);
+        }
+      }
+      assert.equal(sizeOf(state) ?? 0, executed);
+    }),
+    { numRuns: 150 },
+  );
+});
+
+t.test('many answers at once come back byte for byte, in any order', async () => {
+  const state = fresh();
+  const session = open(state);
+  const random = randomFrom(11);
+  const values = Array.from({ length: 3000 }, () => Buffer.alloc(random(400), random(256)));
+  applyOne(state, { body: [StackOp.pushMany, 's', values] });
+  const order = values.map((_, i) => i + 1).sort(() => random(3) - 1);
+  const first = new Map<number, unknown>();
+  for (const seq of order)
+    first.set(seq, applyOne(state, { ...pop(session, seq), window: Math.min(seq - 1, 2999) }).value);
+  for (const replica of [state, await copyOf(state)]) {
+    for (const seq of order)
+      assert.deepEqual(applyOne(replica, { ...pop(session, seq), window: seq - 1 }).value, first.get(seq));
+  }
+});
+
+t.test('thousands of sessions, in step with a snapshot', async (t) => {
+  const state = fresh();
+  for (let i = 0; i < 2000; i++) open(state);
+  for (let id = 1; id <= 2000; id++) applyOne(state, push(id, 1, id));
+  const hash = state.hash();
+  const view = state.snapshot();
+  for (let id = 1; id <= 2000; id += 2) applyOne(state, pop(id, 2));
+  for (let id = 1; id <= 100; id++) applyOne(state, { kind: Kind.closeSession, session: id });
+  const then = fresh();
+  await then.restore(chunked(collect(view)));
+  t.equal(then.hash(), hash);
+  t.not(state.hash(), hash);
+  t.equal(then.sessionCount, 2000);
+});
