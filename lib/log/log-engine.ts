@@ -3,7 +3,7 @@ import type { HardState, Index, Term } from '../core/types.ts';
 import { BlockBuilder } from './block-builder.ts';
 import { diskError, diskErrorCode } from './disk-error.ts';
 import type { Disk } from './disk.ts';
-import { writeFully } from './disk.ts';
+import { readFully, writeFully } from './disk.ts';
 import { readEntries } from './log-reader.ts';
 import { recoverLog } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
@@ -87,6 +87,7 @@ export class LogEngine {
     }
     const recovered = disk.exists(directory) ? recoverLog(disk, directory, options.owner) : null;
     if (recovered === null) throw new CordwoodError('LOG_DAMAGED', `${directory} holds no log`);
+    if (recovered.damage === null) settle(disk, directory, recovered);
     return { engine: LogEngine.open(disk, directory, options, recovered), recovered };
   }
 
@@ -392,4 +393,26 @@ export class LogEngine {
     this.#disk.syncDirectory(this.#directory);
     this.#obsolete = [];
   }
+}
+
+/**
+ * Makes durable what recovery found. After the death of a process alone, the last block and the last names may be in
+ * the kernel's memory only; and if an fsync failed, the kernel may hold the block as clean though the disk never
+ * took it. So the block is written once more: at most one can be in doubt, because each is synced before the next.
+ */
+function settle(disk: Disk, directory: string, recovered: RecoveredLog): void {
+  const segment = recovered.image.current;
+  const { lastBlockOffset } = recovered;
+  const fd = disk.open(segment.path, 'write');
+  try {
+    const bytes = new Uint8Array(segment.writeOffset - lastBlockOffset);
+    if (readFully(disk, fd, bytes, 0, bytes.length, lastBlockOffset) !== bytes.length) {
+      throw new CordwoodError('LOG_FAILED', `${segment.path} became shorter while it was read`);
+    }
+    writeFully(disk, fd, [bytes], lastBlockOffset);
+    disk.datasync(fd);
+  } finally {
+    disk.close(fd);
+  }
+  disk.syncDirectory(directory);
 }

@@ -16,5 +16,5 @@ export const defaultLogSizes: LogSizes = {
   maxSegmentBytes: 64 << 20,
   fillBytes: 256 << 10,
   maxGroupBytes: 16 << 20,
-  spareSegments: 1,
+  spareSegments: 2,
 };

@@ -33,6 +33,8 @@ export interface RecoveredLog {
   readonly nextSegment: number;
   /** The last thing written was the mark of a clean close: the tail holds no remains of a torn write. */
   readonly clean: boolean;
+  /** Where the last whole block of the last segment starts. */
+  readonly lastBlockOffset: number;
   readonly damage: LogDamage | null;
   /** Segments from before the last reset: no longer part of the log. */
   readonly obsolete: readonly string[];
@@ -65,6 +67,7 @@ class LogReplay {
   #lastTimeMs = 0;
   #nextBlock = 1;
   #clean = false;
+  #lastBlockOffset = 0;
   #damage: LogDamage | null = null;
   #obsolete: string[] = [];
   /** Segments behind damage. */
@@ -142,6 +145,7 @@ class LogReplay {
       nextBlock: this.#nextBlock,
       nextSegment,
       clean: this.#clean,
+      lastBlockOffset: this.#lastBlockOffset,
       damage: this.#damage,
       obsolete: this.#obsolete,
     };
@@ -187,6 +191,7 @@ class LogReplay {
         }
         this.#nextBlock++;
         segment.writeOffset = reader.position;
+        this.#lastBlockOffset = block.offset;
       }
       if (this.#nextBlock < until) this.#judgeTail(reader, path, header, until, isLast);
       if (this.#damage !== null) this.#salvageHardState(reader, this.#nextBlock);

@@ -1,10 +1,12 @@
 import { randomFillSync } from 'node:crypto';
 import { receiveMessageOnPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
+import { diskError } from './disk-error.ts';
 import { LogLane } from './log-lane.ts';
 import type { LogSlice } from './log-store.ts';
 import { NodeDisk } from './node-disk.ts';
 import { openLogFiles } from './open-log-files.ts';
+import type { OpenedLogFiles } from './open-log-files.ts';
 import { decodeAppend, toPlainError } from './thread-messages.ts';
 import type { FromLogThread, LogThreadTask, ToLogThread } from './thread-messages.ts';
 
@@ -25,7 +27,15 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
       randomFillSync(bytes);
     },
   };
-  const { engine, recovery, latest, snapshotBytes } = openLogFiles(new NodeDisk(), task.path, options, false);
+  let opened: OpenedLogFiles;
+  try {
+    opened = openLogFiles(new NodeDisk(), task.path, options, false);
+  } catch (error) {
+    send({ kind: 'failed', error: toPlainError(diskError(error)) });
+    port.close();
+    return Promise.resolve();
+  }
+  const { engine, recovery, latest, snapshotBytes } = opened;
   const lane = new LogLane(
     engine,
     {

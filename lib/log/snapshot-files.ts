@@ -47,6 +47,8 @@ export function recoverSnapshots(disk: Disk, directory: string, owner: number): 
       reader?.close();
     }
   }
+  // A snapshot whose name survived only in the kernel's memory must not be relied on.
+  disk.syncDirectory(directory);
   return { latest, unreadable, bytes };
 }
 

@@ -49,14 +49,14 @@ export class ThreadLogStore implements LogStore {
       thread.port.once('message', resolve);
     });
     try {
-      const message = await Promise.race([first, thread.ended]);
+      const message = await Promise.race([first, thread.ended.then(() => first)]);
+      if (typeof message === 'object' && message.kind === 'failed') throw fromPlainError(message.error);
       if (typeof message !== 'object' || message.kind !== 'opened')
-        throw new Error('the log thread did not start');
+        throw new TypeError('the log thread did not start');
       return new ThreadLogStore(thread, message, options);
     } catch (error) {
-      // An error thrown in the thread arrives as a plain Error with its own properties.
       await thread.join();
-      throw reviveThrown(error);
+      throw diskError(error);
     }
   }
 
@@ -171,12 +171,4 @@ export class ThreadLogStore implements LogStore {
     this.#reads.clear();
     this.#events.onFailure(error);
   }
-}
-
-function reviveThrown(error: unknown): Error {
-  if (CordwoodError.is(error)) return error;
-  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
-  const message = error instanceof Error ? error.message : String(error);
-  const revived = fromPlainError({ code, message, diskCode: undefined });
-  return revived instanceof CordwoodError && revived.code === code ? revived : diskError(error);
 }

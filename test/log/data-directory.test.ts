@@ -1,0 +1,110 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import t from 'tap';
+import { DataDirectory } from '../../lib/log/data-directory.ts';
+import { lockDirectory } from '../../lib/log/directory-lock.ts';
+import { decodeIdentity, encodeIdentity } from '../../lib/log/identity.ts';
+
+const members = [{ id: 1, peerAddress: 'localhost:12379' }];
+const options = (path: string) => ({ path, clusterId: 'wood', nodeId: 1, members });
+
+t.test('a directory is made once and known again', async (t) => {
+  const path = t.testdir();
+  const first = await DataDirectory.open(options(path));
+  t.equal(first.isNew, true);
+  t.match(first.identity.incarnation, /^[0-9a-f-]{36}$/);
+  t.match(first.identity, { clusterId: 'wood', nodeId: 1, members });
+  await first.close();
+  await first.close();
+  const second = await DataDirectory.open({ ...options(path), members: [] });
+  t.equal(second.isNew, false);
+  t.same(second.identity, first.identity, 'what it was made with counts');
+  t.equal(second.owner, first.owner);
+  await second.close();
+  const other = await DataDirectory.open(options(`${path}/other`));
+  t.not(other.identity.incarnation, first.identity.incarnation);
+  t.not(other.owner, first.owner);
+  await other.close();
+});
+
+t.test('the wrong cluster and the wrong node are refused, and the lock is given back', async (t) => {
+  const path = t.testdir();
+  await (await DataDirectory.open(options(path))).close();
+  await t.rejects(DataDirectory.open({ ...options(path), clusterId: 'iron' }), { code: 'WRONG_CLUSTER' });
+  await t.rejects(DataDirectory.open({ ...options(path), nodeId: 2 }), { code: 'WRONG_NODE' });
+  await (await DataDirectory.open(options(path))).close();
+});
+
+t.test('a second process is refused at once, and let in when the first was killed', async (t) => {
+  const path = t.testdir();
+  const child = fork(new URL('./hold-directory.js', import.meta.url), [path], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  await once(child, 'message');
+  await t.rejects(DataDirectory.open(options(path)), {
+    code: 'DIRECTORY_LOCKED',
+    message: new RegExp(`process ${child.pid!}`),
+  });
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  const directory = await DataDirectory.open(options(path));
+  t.equal(directory.isNew, false);
+  await t.rejects(DataDirectory.open(options(path)), { code: 'DIRECTORY_LOCKED', message: /this process/ });
+  await directory.close();
+});
+
+t.test('where there are no abstract sockets, a file is the lock', async (t) => {
+  const path = t.testdir();
+  const { platform } = process;
+  Object.defineProperty(process, 'platform', { value: 'darwin' });
+  t.teardown(() => Object.defineProperty(process, 'platform', { value: platform }));
+  const lock = await lockDirectory(path);
+  await t.rejects(lockDirectory(path), { code: 'DIRECTORY_LOCKED' });
+  await lock.release();
+  await lock.release();
+  fs.writeFileSync(`${path}/LOCK`, '999999999\n');
+  const second = await lockDirectory(path);
+  await second.release();
+  t.equal(fs.existsSync(`${path}/LOCK`), false);
+});
+
+t.test(
+  'an interrupted creation starts over; a log that lost its identity is not taken for new',
+  async (t) => {
+    const path = t.testdir();
+    const first = await DataDirectory.open(options(path));
+    await first.close();
+    // Everything but the last step.
+    fs.rmSync(`${path}/identity`);
+    fs.writeFileSync(`${path}/identity.tmp`, 'half');
+    const second = await DataDirectory.open(options(path));
+    t.equal(second.isNew, true);
+    await second.close();
+
+    const { openLogFiles } = await import('../../lib/log/open-log-files.ts');
+    const { defaultLogSizes } = await import('../../lib/log/log-options.ts');
+    const { NodeDisk } = await import('../../lib/log/node-disk.ts');
+    const settings = { sizes: defaultLogSizes, owner: second.owner, random: () => {} };
+    const { engine } = openLogFiles(new NodeDisk(), path, settings, false);
+    engine.write([
+      { ticket: 1, hardState: { term: 4, vote: 2 }, resetTo: null, first: 0, last: 0, records: [] },
+    ]);
+    engine.close();
+    fs.rmSync(`${path}/identity`);
+    await t.rejects(DataDirectory.open(options(path)), { code: 'LOG_DAMAGED', message: /identity/ });
+  },
+);
+
+t.test('an identity that changed in any byte is refused', async (t) => {
+  const identity = { clusterId: 'wood', nodeId: 3, incarnation: 'x', members, createdMs: 5 };
+  const bytes = encodeIdentity(identity);
+  t.same(decodeIdentity(bytes, 'f'), identity);
+  for (let i = 0; i < bytes.length - 1; i++) {
+    const rotten = Uint8Array.from(bytes);
+    rotten[i]! ^= 1;
+    t.throws(() => decodeIdentity(rotten, 'f'), { code: 'LOG_DAMAGED' });
+  }
+  const newer = Buffer.from(encodeIdentity({ ...identity, format: 2 } as never));
+  t.throws(() => decodeIdentity(newer, 'f'), { code: 'INCOMPATIBLE_VERSION' });
+});

@@ -1,0 +1,206 @@
+import fs from 'node:fs';
+import t from 'tap';
+import { DataDirectory, openLogStore } from '../../lib/log/index.ts';
+import type { LogStore, LogWrite } from '../../lib/log/index.ts';
+import { config, entry, tinySizes, writeOf } from './helpers.ts';
+
+interface Opened {
+  readonly directory: DataDirectory;
+  readonly log: LogStore;
+  readonly failures: Error[];
+  /** Resolves when `ticket` is durable. */
+  durable(ticket: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+async function openAt(path: string, sizes = tinySizes): Promise<Opened> {
+  const members = [{ id: 1, peerAddress: 'localhost:1' }];
+  const directory = await DataDirectory.open({ path, clusterId: 'c', nodeId: 1, members, sizes });
+  const failures: Error[] = [];
+  let newest = -1;
+  let waiting: { ticket: number; resolve: (ticket: number) => void }[] = [];
+  const log = await openLogStore({
+    directory,
+    sizes,
+    events: {
+      onDurable: (ticket) => {
+        newest = ticket;
+        for (const one of waiting) if (one.ticket <= newest) one.resolve(newest);
+        waiting = waiting.filter((one) => one.ticket > newest);
+      },
+      onFailure: (error) => failures.push(error),
+    },
+  });
+  return {
+    directory,
+    log,
+    failures,
+    durable: (ticket) =>
+      newest >= ticket
+        ? Promise.resolve(newest)
+        : new Promise((resolve) => {
+            waiting.push({ ticket, resolve });
+          }),
+    close: async () => {
+      await log.close();
+      await directory.close();
+    },
+  };
+}
+
+/** The same write, its records in shared memory. */
+function shared(write: LogWrite, buffer: SharedArrayBuffer, offset: number): LogWrite {
+  let at = offset;
+  const records = write.records.map((bytes) => {
+    const view = new Uint8Array(buffer, at, bytes.length);
+    view.set(bytes);
+    at += bytes.length;
+    return view;
+  });
+  return { ...write, records };
+}
+
+t.test('appends, reads and survives, with shared memory and without', async (t) => {
+  const path = t.testdir();
+  const first = await openAt(path);
+  t.equal(first.directory.isNew, true);
+  t.same(first.log.recovery.hardState, { term: 0, vote: 0 });
+  const written: Uint8Array[] = [];
+  const buffers = [new SharedArrayBuffer(1 << 16), new SharedArrayBuffer(1 << 16)];
+  for (let i = 1; i <= 200; i++) {
+    const one = entry(i, 1, i & 255, 10 + (i % 50));
+    written.push(one.bytes);
+    const plain = writeOf(i, [one], i === 1 ? { term: 1, vote: 1 } : null);
+    first.log.append(i % 3 === 0 ? plain : shared(plain, buffers[i % 2]!, i * 128));
+  }
+  t.equal(await first.durable(200), 200);
+  const slice = await first.log.read(1, 200, 1 << 20);
+  t.strictSame(Buffer.from(slice.bytes), Buffer.concat(written));
+  t.ok(first.log.stats.segments > 5);
+  t.ok(first.log.stats.logBytes > 200 * 60);
+  await first.close();
+  await first.close();
+
+  const second = await openAt(path);
+  t.equal(second.directory.isNew, false);
+  t.equal(second.log.recovery.damage, null);
+  t.equal(second.log.recovery.lastIndex, 200);
+  t.same(second.log.recovery.hardState, { term: 1, vote: 1 });
+  t.strictSame(
+    [...second.log.recovery.sizes],
+    written.map((bytes) => bytes.length),
+  );
+  t.strictSame(Buffer.from((await second.log.read(7, 7, 1)).bytes), Buffer.from(written[6]!));
+  await second.close();
+  t.same([...first.failures, ...second.failures], []);
+});
+
+t.test('snapshots are written beside the log, and the log is compacted behind them', async (t) => {
+  const path = t.testdir();
+  const { log, durable, close } = await openAt(path);
+  for (let i = 1; i <= 60; i++)
+    log.append(writeOf(i, [entry(i, 1, i, 80)], i === 1 ? { term: 1, vote: 1 } : null));
+  await durable(60);
+  const before = log.stats.segments;
+  const meta = { index: 50, term: 1, config, configIndex: 0 };
+  const writer = await log.snapshots.create(meta);
+  const chunk = Buffer.alloc(100_000, 1);
+  const writing = writer.write(chunk);
+  chunk.fill(2);
+  await writing;
+  await writer.write(chunk);
+  const stored = await writer.commit();
+  t.same(stored.meta, meta);
+  t.equal(stored.sizeBytes, 200_000);
+  t.same(log.snapshots.latest, stored);
+  log.compact(50);
+  await log.read(60, 60, 1);
+  log.append(writeOf(61, [entry(61, 1, 61)]));
+  await durable(61);
+  await log.read(61, 61, 1);
+  t.ok(log.stats.segments < before, `${log.stats.segments} of ${before} segments are left`);
+  t.ok(log.stats.snapshotBytes >= 200_000);
+  const reader = await log.snapshots.open(stored);
+  const head = await reader.read(99_999, 2);
+  const last = await reader.read(199_999, 10);
+  t.same([...head], [1, 2], 'chunks are taken as they were when they were given');
+  t.equal(last.length, 1);
+  t.equal((await reader.read(200_000, 10)).length, 0);
+  await reader.close();
+  await t.rejects((await log.snapshots.create({ ...meta, index: 55 })).commit('00'), {
+    code: 'SNAPSHOT_DAMAGED',
+  });
+  const aborted = await log.snapshots.create({ ...meta, index: 56 });
+  await aborted.abort();
+  await close();
+
+  const again = await openAt(path);
+  t.equal(again.log.recovery.snapshot?.index, 50);
+  t.same(again.log.snapshots.latest, stored);
+  t.ok(again.log.recovery.prevIndex > 0 && again.log.recovery.prevIndex <= 50);
+  t.equal(again.log.recovery.lastIndex, 61);
+  await again.close();
+});
+
+t.test('an append that cannot be is a failure, said once', async (t) => {
+  const { log, durable, failures, close } = await openAt(t.testdir());
+  log.append(writeOf(1, [entry(1, 1, 1)], { term: 1, vote: 1 }));
+  await durable(1);
+  log.append(writeOf(2, [entry(9, 1, 1)]));
+  log.append(writeOf(3, [entry(2, 1, 1)]));
+  await t.rejects(log.read(1, 1, 1), { code: 'LOG_FAILED' });
+  t.equal(failures.length, 1);
+  t.match(failures[0], { code: 'LOG_FAILED' });
+  await t.rejects(log.read(1, 1, 1), { code: 'LOG_FAILED' });
+  await close();
+  await t.rejects(log.read(1, 1, 1), { code: 'CLOSED' });
+  await t.rejects(log.snapshots.create({ index: 1, term: 1, config, configIndex: 0 }), { code: 'CLOSED' });
+});
+
+t.test('close waits for what was appended', async (t) => {
+  const path = t.testdir();
+  const { log, close } = await openAt(path);
+  const tickets = 50;
+  for (let i = 1; i <= tickets; i++)
+    log.append(writeOf(i, [entry(i, 1, i)], i === 1 ? { term: 1, vote: 1 } : null));
+  await close();
+  const again = await openAt(path);
+  t.equal(again.log.recovery.lastIndex, tickets);
+  await again.close();
+});
+
+t.test('damage opens, says what is wrong, and a missing log does not', async (t) => {
+  const path = t.testdir();
+  const { log, durable, close } = await openAt(path);
+  for (let i = 1; i <= 40; i++)
+    log.append(writeOf(i, [entry(i, 1, i, 80)], i === 1 ? { term: 1, vote: 1 } : null));
+  await durable(40);
+  await close();
+  const names = fs.readdirSync(`${path}/log`).filter((name) => name.endsWith('.log'));
+  fs.rmSync(`${path}/log/${names[1]!}`);
+  const damaged = await openAt(path);
+  t.ok(damaged.log.recovery.damage?.file.startsWith(path));
+  damaged.log.append(writeOf(1, [entry(41, 1, 1)]));
+  await t.rejects(damaged.log.read(99, 99, 1));
+  t.match(damaged.failures, [{ code: 'LOG_DAMAGED' }]);
+  await damaged.close();
+
+  for (const name of fs.readdirSync(`${path}/log`)) fs.rmSync(`${path}/log/${name}`);
+  const directory = await DataDirectory.open({ path, clusterId: 'c', nodeId: 1, members: [] });
+  const events = { onDurable: () => {}, onFailure: () => {} };
+  await t.rejects(openLogStore({ directory, events }), { code: 'LOG_DAMAGED' });
+  await directory.close();
+});
+
+t.test('files are for their owner only', async (t) => {
+  const path = `${t.testdir()}/deep/data`;
+  const { log, close } = await openAt(path);
+  const writer = await log.snapshots.create({ index: 1, term: 1, config, configIndex: 0 });
+  await writer.abort();
+  await close();
+  t.equal(fs.statSync(path).mode & 0o777, 0o700);
+  for (const name of fs.readdirSync(path, { recursive: true }) as string[]) {
+    const stat = fs.statSync(`${path}/${name}`);
+    t.equal(stat.mode & 0o777, stat.isDirectory() ? 0o700 : 0o600, name);
+  }
+});
