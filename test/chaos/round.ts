@@ -1,0 +1,77 @@
+import { checkFacts, tell } from '../e2e/support/check-facts.ts';
+import { checkLinearizable } from '../e2e/support/check-linearizable.ts';
+import { TestCluster } from '../e2e/support/cluster.ts';
+import type { History } from '../e2e/support/history.ts';
+import { ALL_DEEDS, type Deed, Nemesis } from '../e2e/support/nemesis.ts';
+import { Workload, type WorkloadOptions } from '../e2e/support/workload.ts';
+
+export interface RoundOptions {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly durationMs: number;
+  readonly deeds?: readonly Deed[];
+  readonly workload?: Partial<WorkloadOptions>;
+}
+
+export interface Round {
+  readonly ops: number;
+  readonly wrong: readonly string[];
+  readonly summary: string;
+  readonly history: History;
+}
+
+/** Short timeouts and small logs: more elections, snapshots and restarts in the same time. */
+const NODE_ARGS = [
+  '--election-timeout-ms',
+  '400',
+  '--heartbeat-ms',
+  '40',
+  '--snapshot-log-mb',
+  '1',
+  '--log-level',
+  'info',
+];
+
+/** One cluster, one storm, one history, checked. */
+export async function runRound(options: RoundOptions): Promise<Round> {
+  const { seed, nodes, durationMs, deeds = ALL_DEEDS } = options;
+  const cluster = await TestCluster.open({ nodes, args: NODE_ARGS });
+  const wrong: string[] = [];
+  try {
+    const first = await cluster.leader();
+    const firstTerm = (await first.status())?.term ?? 0;
+    const workload = new Workload(cluster, {
+      seed,
+      stacks: 3,
+      workers: { session: 6, once: 2, anywhere: 4, http: 2, 'http-key': 3 },
+      timeoutMs: 4_000,
+      maxPadding: 3_000,
+      ...options.workload,
+    });
+    await workload.start();
+    const nemesis = new Nemesis(cluster, seed);
+    await nemesis.rage(durationMs, deeds);
+    const history = await workload.finish();
+    const statuses = await cluster.converged();
+    wrong.push(...nemesis.crashes, ...checkFacts(history));
+    wrong.push(...workload.late.map((op) => `ended far too late: ${tell(op)}`));
+    let states = 0;
+    for (const stack of history.stacks) {
+      const verdict = checkLinearizable(history.of(stack));
+      states += verdict.states;
+      if (verdict.undecided) wrong.push(`${stack}: the search was given up after ${verdict.states} states`);
+      else if (!verdict.linearizable)
+        wrong.push(`${stack}: not linearizable; nothing of this fits: ${verdict.stuckAt.map(tell).join('; ')}`);
+    }
+    if (wrong.length > 0) wrong.push(cluster.logs());
+    const done = [...nemesis.done].map(([deed, count]) => `${deed} ${count}`).join(', ');
+    const summary =
+      `seed ${seed}: ${nodes} nodes, ${history.ops.length} ops (${history.count('unknown')} unknown, ` +
+      `${history.count('not_applied')} not applied), terms ${firstTerm}→${statuses[0]!.term}, ` +
+      `snapshot ${statuses.map((s) => s.snapshotIndex).join('/')}, ${states} states; ${done}; ` +
+      `errors ${JSON.stringify(history.errors)}`;
+    return { ops: history.ops.length, wrong, summary, history };
+  } finally {
+    await cluster.close();
+  }
+}

@@ -1,0 +1,148 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Test } from 'tap';
+import { Client } from '../../../lib/client/client.ts';
+import type { ClientOptions } from '../../../lib/client/options.ts';
+import type { NodeStatus } from '../../../lib/node/types.ts';
+import { freePorts } from './ports.ts';
+import { TestNode } from './test-node.ts';
+import { until } from './until.ts';
+
+export interface ClusterOptions {
+  readonly nodes?: number;
+  /** Further arguments of every node. */
+  readonly args?: readonly string[];
+}
+
+/**
+ * A cluster of real processes on free ports and a directory of its own. What ends it is `close`, and, whatever
+ * happens, the end of this process.
+ */
+export class TestCluster {
+  readonly nodes: readonly TestNode[];
+  readonly dir: string;
+  readonly #clients = new Set<Client>();
+
+  private constructor(nodes: readonly TestNode[], dir: string) {
+    this.nodes = nodes;
+    this.dir = dir;
+  }
+
+  /** Starts all nodes and waits until they agree on a leader. */
+  static async open(options: ClusterOptions = {}): Promise<TestCluster> {
+    const count = options.nodes ?? 3;
+    const dir = mkdtempSync(path.join(tmpdir(), 'cordwood-test-'));
+    const ports = await freePorts(2 * count);
+    const peers = ports.slice(count);
+    const cluster = peers.map((port) => `http://127.0.0.1:${port}`).join(',');
+    const nodes = peers.map(
+      (peerPort, i) =>
+        new TestNode({
+          id: i + 1,
+          clientPort: ports[i]!,
+          peerPort,
+          cluster,
+          dir,
+          args: options.args ?? [],
+        }),
+    );
+    const opened = new TestCluster(nodes, dir);
+    try {
+      await opened.startAll();
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
+    return opened;
+  }
+
+  /** As `open`; the test closes it at its end, and shows the nodes' logs if it has failed. */
+  static async start(t: Test, options: ClusterOptions = {}): Promise<TestCluster> {
+    const cluster = await TestCluster.open(options);
+    t.teardown(async () => {
+      if (!t.passing()) t.comment(cluster.logs());
+      await cluster.close();
+    });
+    return cluster;
+  }
+
+  get addresses(): string[] {
+    return this.nodes.map((node) => node.address);
+  }
+
+  node(id: number): TestNode {
+    const node = this.nodes[id - 1];
+    if (node === undefined) throw new Error(`there is no node ${id}`);
+    return node;
+  }
+
+  /** Nodes that run and are not frozen. */
+  get live(): TestNode[] {
+    return this.nodes.filter((node) => node.alive && !node.frozen);
+  }
+
+  async startAll(): Promise<void> {
+    for (const node of this.nodes) if (!node.alive) node.start();
+    await this.settled();
+  }
+
+  /**
+   * Waits until all live nodes serve and follow the same leader, who is one of them, and returns that.
+   *
+   * @param other a node that must not be the leader any more
+   */
+  settled(other?: TestNode): Promise<TestNode> {
+    return until(`a leader of ${this.live.length} nodes`, async () => {
+      const live = this.live;
+      const all = await Promise.all(live.map((node) => node.status()));
+      const leader = all.find((status) => status?.role === 'leader')?.id;
+      if (leader === undefined || leader === other?.id) return null;
+      if (all.some((status) => status?.leader !== leader)) return null;
+      return live.find((node) => node.id === leader);
+    });
+  }
+
+  /** Some live node that leads, and by a majority's word. */
+  leader(): Promise<TestNode> {
+    return until('a leader', async () => {
+      const all = await Promise.all(this.live.map((node) => node.status()));
+      const votes = new Map<number, number>();
+      for (const status of all)
+        if (status?.leader != null) votes.set(status.leader, (votes.get(status.leader) ?? 0) + 1);
+      for (const [id, count] of votes) {
+        const node = this.node(id);
+        if (count > this.nodes.length / 2 && node.alive && !node.frozen) return node;
+      }
+      return null;
+    });
+  }
+
+  /** Waits until all nodes run and have applied as much as the furthest of them. */
+  converged(): Promise<NodeStatus[]> {
+    return until('all nodes at the same place', async () => {
+      const all = await Promise.all(this.nodes.map((node) => node.status()));
+      const known = all.filter((status) => status !== null);
+      if (known.length < all.length) return null;
+      const last = Math.max(...known.map((status) => status.lastIndex));
+      return known.every((status) => status.appliedIndex === last && status.leader !== null) ? known : null;
+    });
+  }
+
+  /** A client of all nodes, closed with the cluster. */
+  async client(options: Partial<ClientOptions> = {}): Promise<Client> {
+    const client = await Client.connect({ addresses: this.addresses, timeoutMs: 20_000, ...options });
+    this.#clients.add(client);
+    return client;
+  }
+
+  logs(): string {
+    return this.nodes.map((node) => `--- node ${node.id}\n${node.logTail()}`).join('\n');
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.#clients) await client.close();
+    await Promise.all(this.nodes.map((node) => node.kill()));
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
