@@ -1,0 +1,116 @@
+/**
+ * `npm run bench`: how many pushes a second a durable cluster commits, how long they take, and what they cost.
+ *
+ * Real node processes on this machine's disk, real load processes with the client library, values that are all
+ * distinct, and afterwards a check that every acknowledged one is there, once.
+ */
+import { Arguments } from './support/arguments.ts';
+import { Cluster } from './support/cluster.ts';
+import { DiskCounters } from './support/disk-counters.ts';
+import { type Operation, Operations } from './support/load.ts';
+import { Loaders } from './support/loaders.ts';
+import { measure, type Point, type PointSpec } from './support/measure.ts';
+import { Progress } from './support/progress.ts';
+import { hardware, throughputTable } from './support/report.ts';
+import { scratchDirectory } from './support/scratch-directory.ts';
+
+const USAGE = `
+npm run bench -- [options]
+
+  --ops=push             push, pop, mixed (half and half), top (linearizable)
+  --conc=1,64,1000,10000 calls under way at any time
+  --conns=1              connections they are spread over
+  --values=64            bytes of a value
+  --rates=               calls a second, made whether or not earlier ones have ended (open loop)
+  --secs=3 --warm=1      seconds measured, and before that
+  --nodes=3              nodes of the cluster
+  --procs=1              processes that make the load
+  --data=DIR             where the nodes' data goes; it must lie on a real disk (default: temporary files)
+  --slow-disk=0          milliseconds added to each fsync
+  --profile=DIR          CPU profiles of nodes and load
+  --json                 a line of JSON for each point in place of the table
+`;
+
+const args = new Arguments(USAGE, {
+  ops: 'push',
+  conc: '1,64,1000,10000',
+  conns: '1',
+  values: '64',
+  rates: '',
+  secs: '3',
+  warm: '1',
+  nodes: '3',
+  procs: '1',
+  data: '',
+  'slow-disk': '0',
+  profile: '',
+  json: '',
+  'peer-name': '',
+});
+
+const peer = args.text('peer-name') || 'cordwood';
+const asJson = args.flag('json') || args.text('peer-name') !== '';
+const profile = args.text('profile');
+const specs = matrix();
+const seconds = specs.reduce((sum, { warmS, measureS }) => sum + warmS + measureS, 0);
+
+const progress = new Progress(seconds);
+const directory = scratchDirectory(args.text('data'));
+const disk = new DiskCounters(directory);
+const points: Point[] = [];
+{
+  await using cluster = await Cluster.start({
+    nodes: args.number('nodes', 1),
+    directory,
+    profileDirectory: profile === '' ? undefined : profile,
+    slowDiskMs: args.number('slow-disk'),
+  });
+  await using loaders = new Loaders(
+    args.number('procs', 1),
+    profile === '' ? [] : ['--cpu-prof', '--cpu-prof-dir', `${profile}/load`],
+  );
+  for (const [i, spec] of specs.entries()) {
+    progress.step(`${spec.operation}, ${spec.outstanding} outstanding`, spec.warmS + spec.measureS);
+    const point = { ...(await measure(cluster, loaders, disk, `bench-${i}`, spec)), peer };
+    points.push(point);
+    if (asJson) process.stdout.write(`${JSON.stringify(point)}\n`);
+    for (const fault of point.faults) progress.say(`${spec.operation} ${spec.outstanding}: ${fault}`);
+  }
+  if (profile !== '') progress.say(`the leader is node ${(await cluster.leader()).id}`);
+}
+progress.end();
+if (!asJson) {
+  process.stdout.write(`${throughputTable(points)}\n\n${hardware()}\n`);
+  if (disk.device === null) process.stdout.write(`No disk figures: ${disk.problem}.\n`);
+}
+if (points.some(({ faults }) => faults.length > 0)) process.exitCode = 1;
+
+function matrix(): PointSpec[] {
+  const specs: PointSpec[] = [];
+  const rates = args.numbers('rates', 1);
+  for (const operation of args.list('ops')) {
+    if (!(Operations as readonly string[]).includes(operation)) {
+      process.stderr.write(`--ops: no operation "${operation}"\n`);
+      process.exit(2);
+    }
+    for (const valueBytes of args.numbers('values', 12)) {
+      for (const connections of args.numbers('conns', 1)) {
+        for (const outstanding of args.numbers('conc', 1)) {
+          if (connections > outstanding) continue;
+          for (const ratePerS of rates.length === 0 ? [0] : rates) {
+            specs.push({
+              operation: operation as Operation,
+              outstanding,
+              connections,
+              valueBytes,
+              ratePerS,
+              warmS: args.number('warm'),
+              measureS: args.number('secs', 0.01),
+            });
+          }
+        }
+      }
+    }
+  }
+  return specs;
+}
