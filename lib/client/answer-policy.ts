@@ -10,7 +10,7 @@ export const Verdict = {
   unknown: 2,
   /** This copy did not run, and another would fare no better. */
   rejected: 3,
-  /** Neither this copy nor any other of this sequence number or key has run or will run. */
+  /** Neither this copy nor any other of this sequence number has run or will run. */
   never: 4,
   /** The session is gone. */
   sessionExpired: 5,
@@ -35,9 +35,9 @@ export function verdictOf(status: number): Verdict {
     case Status.diskFull:
     case Status.unauthorized:
     case Status.unsupported:
+    case Status.keyReused:
       return Verdict.rejected;
     case Status.sessionFull:
-    case Status.keyReused:
       return Verdict.never;
     case Status.sessionExpired:
       return Verdict.sessionExpired;

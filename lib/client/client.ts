@@ -166,12 +166,12 @@ export class Client implements AsyncDisposable {
 
   /** Calls that have not ended. */
   get outstanding(): number {
-    return this.#dispatcher.outstanding;
+    return this.#dispatcher.calls.outstanding;
   }
 
   /** Whether calls made now would wait in the client because the wire is full. */
   get saturated(): boolean {
-    return this.#dispatcher.saturated;
+    return this.#dispatcher.calls.saturated;
   }
 
   /** Calls `listener` at each event; the returned function ends that. */
@@ -181,12 +181,12 @@ export class Client implements AsyncDisposable {
 
   /** Resolves when the client is not `saturated`. Rejects only with the reason of the signal. */
   ready(signal?: AbortSignal): Promise<void> {
-    return this.#dispatcher.ready(signal);
+    return this.#dispatcher.calls.ready(signal);
   }
 
   /** Resolves when all calls made so far have ended, one way or another. */
   drain(): Promise<void> {
-    return this.#dispatcher.drained();
+    return this.#dispatcher.calls.drained();
   }
 
   /** Ends the client at once: calls that have not ended reject with `CLOSED`. Use `drain` before to let them end. */
@@ -226,8 +226,8 @@ export class Client implements AsyncDisposable {
   /** What the connected node says of itself and its cluster. */
   status(options?: CallOptions): Promise<NodeStatus> {
     const dispatcher = this.#dispatcher;
-    dispatcher.begin(dispatcher.localReads, Kind.status, 0, 0);
-    return dispatcher.commit(Retry.always, decodeAnswerValue as Decode<NodeStatus>, options);
+    dispatcher.calls.begin(dispatcher.localReads, Kind.status, 0, 0);
+    return dispatcher.calls.commit(Retry.always, decodeAnswerValue as Decode<NodeStatus>, options);
   }
 
   /** A handle on one stack. Nothing is sent. */
@@ -366,7 +366,7 @@ export class Client implements AsyncDisposable {
   ): Promise<T> {
     const dispatcher = this.#dispatcher;
     const key = options?.idempotencyKey;
-    const out = dispatcher.begin(
+    const out = dispatcher.calls.begin(
       dispatcher.writes,
       key === undefined ? Kind.command : Kind.keyedCommand,
       0,
@@ -376,11 +376,11 @@ export class Client implements AsyncDisposable {
       if (key !== undefined) writeKey(out, key);
       writeBody(out);
     } catch (error) {
-      dispatcher.cancel();
-      return Promise.reject(error);
+      dispatcher.calls.cancel();
+      return rejected(error);
     }
     const retry = key !== undefined || dispatcher.settings.session ? Retry.always : Retry.never;
-    return dispatcher.commit(retry, decode, options);
+    return dispatcher.calls.commit(retry, decode, options);
   }
 
   #read<T>(
@@ -392,14 +392,14 @@ export class Client implements AsyncDisposable {
     const dispatcher = this.#dispatcher;
     const level = ReadLevel[options?.level ?? 'linearizable'];
     const lane = level >= ReadLevel.bounded ? dispatcher.localReads : dispatcher.reads;
-    const out = dispatcher.begin(lane, Kind.query, level, bodyBytes);
+    const out = dispatcher.calls.begin(lane, Kind.query, level, bodyBytes);
     try {
       writeBody(out);
     } catch (error) {
-      dispatcher.cancel();
-      return Promise.reject(error);
+      dispatcher.calls.cancel();
+      return rejected(error);
     }
-    return dispatcher.commit(Retry.always, decode, options);
+    return dispatcher.calls.commit(Retry.always, decode, options);
   }
 
   async #connected(signal: AbortSignal | undefined): Promise<void> {
@@ -431,6 +431,10 @@ export class Client implements AsyncDisposable {
       if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
     }
   }
+}
+
+function rejected(error: unknown): Promise<never> {
+  return Promise.reject(error instanceof Error ? error : new Error(String(error)));
 }
 
 function writeKey(out: ByteWriter, key: string): void {

@@ -1,3 +1,4 @@
+import { Status } from '../../protocol/constants.ts';
 import type { LeaderHint, Welcome } from '../../protocol/client-codec.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { Runtime } from '../node/runtime.ts';
@@ -106,22 +107,6 @@ export class ClusterLink implements ConnectionEvents {
     }
   }
 
-  /** A request was refused because the active node knows no leader. */
-  refusedForLackOfLeader(): void {
-    const now = this.#runtime.now();
-    if (this.leader !== null || now - Math.max(this.#leaderlessSince, this.#lastDialAt) <= LEADERLESS_MS)
-      return;
-    this.#scoutWanted = true;
-    this.pump();
-  }
-
-  /** The active node said that it stops. */
-  activeIsLeaving(): void {
-    if (this.active === null || this.active.leaving) return;
-    this.active.leaving = true;
-    this.pump();
-  }
-
   /** To be called whenever a connection may have got its last answer. */
   settle(connection: Connection): void {
     if (connection.retiring && connection.requests.size === 0) {
@@ -184,6 +169,11 @@ export class ClusterLink implements ConnectionEvents {
   ): void {
     this.#events.onAnswer(call, status, bytes, start, end);
     if (connection.retiring) this.settle(connection);
+    else if (status === Status.noLeader) this.#lacksLeader();
+    else if (status === Status.shuttingDown && !connection.leaving) {
+      connection.leaving = true;
+      this.pump();
+    }
   }
 
   onLeader(connection: Connection, leader: LeaderHint | null): void {
@@ -204,21 +194,27 @@ export class ClusterLink implements ConnectionEvents {
       this.#events.onLost(connection, error);
       return;
     }
+    this.book.failed(connection.address, now, error.message);
     if (connection === this.active) {
       this.active = null;
-      if (this.leader?.id === connection.welcome?.nodeId) this.#setLeader(null);
       // Others are tried at once, and so is this one after them: it may have restarted.
-      this.book.failed(connection.address, now, error.message);
       this.book.forgetBackoff();
       this.#lastDialAt = -Infinity;
       this.#events.onLost(connection, error);
-    } else {
-      this.book.failed(connection.address, now, error.message);
-      if (this.active === null) {
-        this.#lastDialAt = -Infinity;
-        if (this.book.allFailed) this.#events.onUnreachable(error);
-      }
+      if (this.leader?.id === connection.welcome?.nodeId) this.#setLeader(null);
+    } else if (this.active === null) {
+      this.#lastDialAt = -Infinity;
+      if (this.book.allFailed) this.#events.onUnreachable(error);
     }
+    this.pump();
+  }
+
+  /** A request was refused because the active node knows no leader: after a while another one is asked. */
+  #lacksLeader(): void {
+    const now = this.#runtime.now();
+    if (this.leader !== null || now - Math.max(this.#leaderlessSince, this.#lastDialAt) <= LEADERLESS_MS)
+      return;
+    this.#scoutWanted = true;
     this.pump();
   }
 
@@ -238,7 +234,12 @@ export class ClusterLink implements ConnectionEvents {
     const staggered = this.#dials.size > 0 ? this.#lastDialAt + STAGGER_MS : -Infinity;
     if (staggered > now) return staggered;
     const preferred = this.leader === null ? null : this.book.addressOf(this.leader.id);
-    const address = this.book.next(preferred, busy, now);
+    let address = this.book.next(preferred, busy, now);
+    if (address === null && this.active?.stalled === true && !this.#dials.has(this.active.address)) {
+      // Nobody else: perhaps only this connection is dead, not the node.
+      busy.delete(this.active.address);
+      address = this.book.next(preferred, busy, now);
+    }
     if (address === null) {
       this.#scoutWanted = false;
       return this.#wantsAnother() ? this.book.nextRetryAt(busy) : Infinity;
@@ -322,6 +323,7 @@ export class ClusterLink implements ConnectionEvents {
   }
 
   #setLeader(leader: LeaderHint | null): void {
+    if (this.#closed) return;
     if (leader !== null && leader.address !== '') this.book.learn(leader.address, leader.id);
     if (leader === null && this.leader !== null) this.#leaderlessSince = this.#runtime.now();
     if (leader?.id === this.leader?.id && leader?.address === this.leader?.address) return;

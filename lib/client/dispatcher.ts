@@ -1,28 +1,20 @@
-import {
-  beginFrame,
-  beginWrite,
-  decodeErrorBody,
-  endFrame,
-  isWriteKind,
-  type LeaderHint,
-} from '../../protocol/client-codec.ts';
-import type { ByteWriter } from '../../protocol/byte-writer.ts';
-import { FRAME_HEADER_BYTES, type Kind, Limits, Status } from '../../protocol/constants.ts';
+import { decodeErrorBody, type LeaderHint } from '../../protocol/client-codec.ts';
+import { FRAME_HEADER_BYTES, Limits } from '../../protocol/constants.ts';
 import { CordwoodError, type ErrorCode, errorCodeOfStatus } from '../../protocol/errors.ts';
 import type { Runtime } from '../node/runtime.ts';
-import { AbortSignals } from './abort-signals.ts';
 import { Verdict, verdictOf } from './answer-policy.ts';
-import { Call, type Decode, Retry } from './call.ts';
+import { type Call, Retry } from './call.ts';
+import { type CallHost, CallRegistry } from './call-registry.ts';
 import { HIGH_WATER_BYTES, type Channel } from './channel.ts';
 import { ClusterLink, type LinkEvents } from './cluster-link.ts';
 import type { Connection } from './connection.ts';
-import { Deadlines, TICK_MS } from './deadlines.ts';
-import type { Chunk } from './frame-store.ts';
 import { Lane } from './lane.ts';
-import type { CallOptions, ClientSettings } from './options.ts';
+import type { ClientSettings } from './options.ts';
+import { type CommandQueue, SessionKeeper } from './session-keeper.ts';
 import type { Session } from './session.ts';
-import { SessionKeeper } from './session-keeper.ts';
-import { Waiters } from './waiters.ts';
+
+/** In the last moments of its time a refused command is not sent again. */
+const LAST_TRY_MS = 40;
 
 export interface DispatcherEvents {
   onConnect(connection: Connection): void;
@@ -35,16 +27,14 @@ export interface DispatcherEvents {
  * Brings calls to the cluster and answers back. A call waits in its lane, goes out with everything else that was
  * made in the same turn of the event loop, and comes back to its lane if its answer is lost or says "try again";
  * in the end it is settled with its result or with an error that says truly whether it may have run.
- *
- * Calls are made in two steps, so that a body is written straight to where it leaves from: `begin`, write the
- * body, `commit`.
  */
-export class Dispatcher implements LinkEvents {
+export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
   readonly settings: ClientSettings;
   readonly runtime: Runtime;
   readonly link: ClusterLink;
+  readonly calls: CallRegistry;
   /** Sessions are opened and kept here, ahead of the commands that wait for one. */
-  readonly control: Lane = new Lane();
+  readonly control: Lane = new Lane(true);
   readonly writes: Lane = new Lane();
   /** Reads that need a leader, and those that any node answers. */
   readonly reads: Lane = new Lane();
@@ -52,34 +42,17 @@ export class Dispatcher implements LinkEvents {
   readonly #lanes: readonly Lane[] = [this.writes, this.reads, this.localReads];
   #firstLane = 0;
 
-  /** Calls not settled, and the bytes of their frames. */
-  outstanding = 0;
-  queuedBytes = 0;
   /** Calls on the wire, and the bytes of their frames. */
   inFlight = 0;
   inFlightBytes = 0;
 
   readonly #events: DispatcherEvents;
   readonly #sessions: SessionKeeper;
-  readonly #waiters = new Waiters();
-  readonly #deadlines: Deadlines;
-  readonly #signals: AbortSignals;
-  #order = 0;
-  #maxFrameBytes: number = Limits.maxFrameBytes;
   #maxWindow: number = Limits.maxSessionWindow;
   #now: number;
   #flushScheduled = false;
-  #ticking = false;
   #wakeAt = Infinity;
-  #cancelTick: (() => void) | null = null;
   #cancelWake: (() => void) | null = null;
-  #closed = false;
-
-  /** Of the call that is being made. */
-  #lane: Lane = this.writes;
-  #kind = 0;
-  #chunk: Chunk | null = null;
-  #start = 0;
   readonly #flushNow = (): void => {
     this.#flush();
   };
@@ -95,79 +68,8 @@ export class Dispatcher implements LinkEvents {
     this.#events = events;
     this.#now = runtime.now();
     this.link = new ClusterLink(settings, openChannel, runtime, this);
+    this.calls = new CallRegistry(settings, runtime, this);
     this.#sessions = new SessionKeeper(this);
-    this.#deadlines = new Deadlines(this.#now, (call) => {
-      this.#expire(call);
-    });
-    this.#signals = new AbortSignals((call, reason) => {
-      this.#end(call, call.failure('ABORTED', 'the call was aborted', reason));
-    });
-  }
-
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  /** Whether more is queued than goes out at once: a producer with a choice should wait for `ready`. */
-  get saturated(): boolean {
-    return (
-      this.outstanding >= this.settings.maxOutstanding ||
-      this.queuedBytes >= this.settings.maxOutstandingBytes
-    );
-  }
-
-  /** Begins the frame of a call; the caller writes the body to what comes back, at once, and then commits. */
-  begin(lane: Lane, kind: Kind, flags: number, bodyBytes: number): ByteWriter {
-    const chunk = lane.frames.chunkFor(bodyBytes + 64);
-    const out = chunk.writer;
-    this.#lane = lane;
-    this.#kind = kind;
-    this.#chunk = chunk;
-    this.#start = isWriteKind(kind) ? beginWrite(out, kind, 0) : beginFrame(out, kind, flags, 0);
-    return out;
-  }
-
-  /** Takes back what was begun, because the body cannot be written. */
-  cancel(): void {
-    this.#chunk!.writer.position = this.#start;
-  }
-
-  /** Completes the frame and queues the call. */
-  commit<T>(retry: Retry, decode: Decode<T>, options: CallOptions | undefined): Promise<T> {
-    const lane = this.#lane;
-    const chunk = this.#chunk!;
-    const start = this.#start;
-    const bytes = chunk.writer.position - start;
-    const refusal = this.#refusalOf(bytes, options?.signal);
-    if (refusal !== null) {
-      this.cancel();
-      return Promise.reject(refusal);
-    }
-    endFrame(chunk.writer, start);
-    chunk.frames++;
-    const promise = new Promise<T>(takeSettlers);
-    const call = new Call(
-      lane,
-      this.#kind,
-      retry,
-      this.#order++,
-      decode,
-      lastResolve,
-      lastReject,
-      chunk,
-      start,
-      bytes,
-    );
-    // The clock is read once for all calls of a turn.
-    if (!this.#flushScheduled) this.#now = this.runtime.now();
-    this.#deadlines.add(call, this.#now + (options?.timeoutMs ?? this.settings.timeoutMs));
-    if (options?.signal !== undefined) this.#signals.add(call, options.signal);
-    lane.append(call);
-    this.outstanding++;
-    this.queuedBytes += bytes;
-    if (!this.#ticking) this.#tick();
-    this.scheduleFlush();
-    return promise;
   }
 
   /**
@@ -175,26 +77,15 @@ export class Dispatcher implements LinkEvents {
    * turn bring, since a write costs more than a hundred requests in it.
    */
   scheduleFlush(): void {
-    if (this.#flushScheduled || this.#closed) return;
+    if (this.#flushScheduled || this.calls.closed) return;
     this.#flushScheduled = true;
     if (this.inFlight === 0) queueMicrotask(this.#flushNow);
     else this.runtime.defer(this.#flushNow);
   }
 
-  /** Resolves when a call made now would not wait behind more than fits on the wire. */
-  ready(signal?: AbortSignal): Promise<void> {
-    return this.saturated ? this.#waiters.forRoom(signal) : Promise.resolve();
-  }
-
-  /** Resolves when every call made before has ended. */
-  drained(): Promise<void> {
-    return this.outstanding === 0 ? Promise.resolve() : this.#waiters.forEnd(this.#order, this.outstanding);
-  }
-
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#cancelTick?.();
+    if (this.calls.closed) return;
+    this.calls.close();
     this.#cancelWake?.();
     this.#sessions.close();
     for (const connection of this.link.connections()) {
@@ -204,15 +95,46 @@ export class Dispatcher implements LinkEvents {
       while (lane.head !== null) this.#endClosed(lane.head);
     }
     this.link.close();
-    this.#waiters.wakeAll();
+  }
+
+  // What the registry of calls asks for.
+
+  get idle(): boolean {
+    return this.link.idle;
+  }
+
+  turnNow(): number {
+    if (!this.#flushScheduled) this.#now = this.runtime.now();
+    return this.#now;
+  }
+
+  onQueued(): void {
+    this.scheduleFlush();
+  }
+
+  onExpired(call: Call): void {
+    const waitedFor = call.wantsSession && call.session === null ? this.control.lastRefusal : null;
+    const refusal = call.refusal ?? call.lane.lastRefusal ?? waitedFor;
+    const unknown = call.isWrite && (call.uncertain || call.connection !== null);
+    // "There is no leader" says more than "it took too long", as long as it is the whole truth.
+    const code = refusal !== null && !unknown && call.connection === null ? refusal : 'TIMEOUT';
+    this.#end(call, call.failure(code, this.#whyExpired(call, refusal, unknown)));
+  }
+
+  onAborted(call: Call, reason: unknown): void {
+    this.#end(call, call.failure('ABORTED', 'the call was aborted', reason));
+  }
+
+  onTick(nowMs: number): void {
+    this.link.watch(nowMs);
   }
 
   // Events of the link.
 
   onReady(connection: Connection): void {
-    const welcome = connection.welcome!;
-    this.#maxFrameBytes = welcome.maxFrameBytes;
-    this.#maxWindow = Math.min(welcome.maxWindow, Limits.maxSessionWindow);
+    const { maxFrameBytes, maxWindow } = connection.welcome!;
+    this.calls.maxFrameBytes = maxFrameBytes;
+    this.#maxWindow = Math.min(maxWindow, Limits.maxSessionWindow);
     this.#clearHolds();
     this.#events.onConnect(connection);
     this.#flush();
@@ -267,7 +189,7 @@ export class Dispatcher implements LinkEvents {
     const verdict = verdictOf(status);
     if (verdict === Verdict.result) {
       call.lane.accepted();
-      this.#finish(call, status, bytes, start, end);
+      this.calls.finish(call, status, bytes, start, end);
     } else {
       this.#answerOtherwise(call, verdict, status, bytes, start, end);
     }
@@ -275,9 +197,8 @@ export class Dispatcher implements LinkEvents {
     if (call.lane.head !== null) this.scheduleFlush();
   }
 
-  // For the keeper of sessions.
+  // What the keeper of sessions tells.
 
-  /** A session is open: the commands that waited for it go. */
   sessionReady(): void {
     this.scheduleFlush();
   }
@@ -326,8 +247,7 @@ export class Dispatcher implements LinkEvents {
   #flush(): void {
     this.#flushScheduled = false;
     const connection = this.link.active;
-    if (this.#closed || connection === null) return;
-    if (connection.bufferedBytes > HIGH_WATER_BYTES) return;
+    if (this.calls.closed || connection === null || connection.bufferedBytes > HIGH_WATER_BYTES) return;
     this.#now = this.runtime.now();
     const lanes = this.#lanes;
     let complete = this.#sendLane(this.control, connection);
@@ -348,10 +268,10 @@ export class Dispatcher implements LinkEvents {
         this.#wake(lane.holdUntil);
         return true;
       }
-      if (lane.probing && lane.probe !== null) return true;
+      if (lane.probing && (lane.probe !== null || this.#isTooLate(call))) return true;
       const bytes = this.inFlightBytes + call.bytes;
       const full = this.inFlight >= maxOutstanding || (bytes > maxOutstandingBytes && this.inFlight > 0);
-      if (full && lane !== this.control) return false;
+      if (full && !lane.urgent) return false;
       if (call.wantsSession && call.session === null && !this.#giveNumber(call)) return true;
       lane.remove(call);
       if (lane.probing) lane.probe = call;
@@ -361,6 +281,14 @@ export class Dispatcher implements LinkEvents {
       connection.send(call);
     }
     return true;
+  }
+
+  /**
+   * Whether a call that was refused had better end with that refusal: were it sent once more and its time ended before
+   * the answer came, nobody could say whether it had run.
+   */
+  #isTooLate(call: Call): boolean {
+    return call.refusal !== null && call.isWrite && call.deadline - this.#now < LAST_TRY_MS;
   }
 
   /** Numbers a command in the open session; false if there is none, or no number free. */
@@ -386,8 +314,6 @@ export class Dispatcher implements LinkEvents {
       case Verdict.refused:
         call.refusal = code;
         this.#tryAgain(call, status);
-        if (status === Status.noLeader) this.link.refusedForLackOfLeader();
-        else if (status === Status.shuttingDown) this.link.activeIsLeaving();
         return;
       case Verdict.unknown:
         if (call.isWrite) call.uncertain = true;
@@ -438,28 +364,6 @@ export class Dispatcher implements LinkEvents {
     }
   }
 
-  #finish(call: Call, status: number, bytes: Uint8Array, start: number, end: number): void {
-    let result: unknown;
-    try {
-      result = call.decode(status, bytes, start, end);
-    } catch (error) {
-      this.#release(call);
-      call.reject(call.isWrite ? truthful(error) : error);
-      return;
-    }
-    this.#release(call);
-    call.resolve(result);
-  }
-
-  #expire(call: Call): void {
-    const waitedFor = call.wantsSession && call.session === null ? this.control.lastRefusal : null;
-    const refusal = call.refusal ?? call.lane.lastRefusal ?? waitedFor;
-    const unknown = call.isWrite && (call.uncertain || call.connection !== null);
-    // "There is no leader" says more than "it took too long", as long as it is the whole truth.
-    const code = refusal !== null && !unknown && call.connection === null ? refusal : 'TIMEOUT';
-    this.#end(call, call.failure(code, this.#whyExpired(call, refusal, unknown)));
-  }
-
   #whyExpired(call: Call, refusal: ErrorCode | null, unknown: boolean): string {
     const end = unknown ? 'it may still run' : 'it did not run';
     if (this.link.active === null)
@@ -476,12 +380,10 @@ export class Dispatcher implements LinkEvents {
       connection.forget(call);
     }
     call.lane.remove(call);
-    this.#release(call);
-    call.reject(error);
-    if (connection !== null) {
-      this.link.settle(connection);
-      this.scheduleFlush();
-    }
+    this.calls.fail(call, error);
+    if (connection !== null) this.link.settle(connection);
+    // There is room now, or the call stood in front of others.
+    if (call.lane.head !== null) this.scheduleFlush();
   }
 
   #endClosed(call: Call): void {
@@ -494,54 +396,9 @@ export class Dispatcher implements LinkEvents {
     if (call.lane.probe === call) call.lane.probe = null;
   }
 
-  /** Gives back all that a call holds. */
-  #release(call: Call): void {
-    call.settled = true;
-    this.#deadlines.remove(call);
-    if (call.watch !== null) this.#signals.remove(call);
-    if (call.session !== null) call.session.release(call.seq);
-    if (--call.chunk.frames === 0 && this.link.idle) call.lane.frames.recycle(call.chunk);
-    this.outstanding--;
-    this.queuedBytes -= call.bytes;
-    if (this.#waiters.size > 0) this.#waiters.ended(call.order, !this.saturated);
-  }
-
-  #refusalOf(bytes: number, signal: AbortSignal | undefined): CordwoodError | null {
-    if (this.#closed) return new CordwoodError('CLOSED', 'the client is closed');
-    if (signal?.aborted === true) {
-      return new CordwoodError('ABORTED', 'the call was aborted before it began', { cause: signal.reason });
-    }
-    if (bytes > this.#maxFrameBytes) {
-      return new CordwoodError(
-        'TOO_LARGE',
-        `a request of ${bytes} bytes; the cluster takes ${this.#maxFrameBytes}`,
-      );
-    }
-    if (this.queuedBytes + bytes > this.settings.maxQueuedBytes) {
-      return new CordwoodError('BUSY', `the client holds ${this.queuedBytes} bytes of requests already`);
-    }
-    return null;
-  }
-
   #clearHolds(): void {
     this.control.clearHold();
     for (const lane of this.#lanes) lane.clearHold();
-  }
-
-  /** Runs while there are calls: deadlines, and connections that have gone silent. */
-  #tick(): void {
-    this.#ticking = true;
-    this.#cancelTick = this.runtime.timer(TICK_MS, () => {
-      // Answers that lie in the socket after a stall of this process count: they are read first.
-      this.runtime.defer(() => {
-        if (this.#closed) return;
-        const now = this.runtime.now();
-        this.#deadlines.advance(now);
-        this.link.watch(now);
-        this.#ticking = false;
-        if (this.outstanding > 0) this.#tick();
-      });
-    });
   }
 
   #wake(at: number): void {
@@ -554,25 +411,4 @@ export class Dispatcher implements LinkEvents {
       this.#flush();
     });
   }
-}
-
-let lastResolve: (value: unknown) => void;
-let lastReject: (error: unknown) => void;
-
-/** The executor of every call's promise: one function for all, where a closure each would be garbage. */
-function takeSettlers(resolve: (value: never) => void, reject: (error: unknown) => void): void {
-  lastResolve = resolve as (value: unknown) => void;
-  lastReject = reject;
-}
-
-/** A command was executed but what it answered cannot be read: saying `not_applied` would be false. */
-function truthful(error: unknown): unknown {
-  if (!CordwoodError.is(error)) {
-    return new CordwoodError('PROTOCOL_ERROR', 'the answer cannot be read', {
-      outcome: 'unknown',
-      cause: error,
-    });
-  }
-  if (error.code !== 'PROTOCOL_ERROR') return error;
-  return new CordwoodError(error.code, error.message, { outcome: 'unknown', cause: error });
 }

@@ -10,6 +10,8 @@ import { FrameStore } from './frame-store.ts';
 export class Lane {
   /** Frames of a lane lie together: a burst of commands is one write even if reads were made in between. */
   readonly frames: FrameStore = new FrameStore();
+  /** Its calls are few and others wait for them: no limit applies. */
+  readonly urgent: boolean;
   length = 0;
   head: Call | null = null;
   #tail: Call | null = null;
@@ -25,6 +27,10 @@ export class Lane {
   /** Why the last try was refused; null after one that was not. */
   lastRefusal: ErrorCode | null = null;
   #refusals = 0;
+
+  constructor(urgent = false) {
+    this.urgent = urgent;
+  }
 
   append(call: Call): void {
     this.#insertAfter(this.#tail, call);

@@ -3,8 +3,12 @@ import { encodeCloseSession } from '../../protocol/client-codec.ts';
 import { Kind, Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
 import { CordwoodError, type ErrorCode, errorCodeOfStatus } from '../../protocol/errors.ts';
 import { decodeValue, writeValue } from '../../protocol/msgpack.ts';
+import type { Runtime } from '../node/runtime.ts';
 import { Retry } from './call.ts';
-import type { Dispatcher } from './dispatcher.ts';
+import type { CallRegistry } from './call-registry.ts';
+import type { ClusterLink } from './cluster-link.ts';
+import type { Lane } from './lane.ts';
+import type { ClientSettings } from './options.ts';
 import { Session } from './session.ts';
 
 /** Long enough for a suspended laptop to come back; an idle client sends a keep-alive every third of it. */
@@ -20,9 +24,25 @@ const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'OUTCOME_UNKNOWN',
 ]);
 
+/** Where commands wait for a session. */
+export interface CommandQueue {
+  readonly settings: ClientSettings;
+  readonly runtime: Runtime;
+  readonly calls: CallRegistry;
+  readonly link: ClusterLink;
+  /** Lane of the keeper's own calls. */
+  readonly control: Lane;
+  /** A session is open, or another try to open one is due: commands that wait are looked at again. */
+  sessionReady(): void;
+  /** No session can be had: commands that wait for one fail. */
+  sessionRefused(error: CordwoodError): void;
+  /** The cluster has forgotten the session. */
+  sessionEnded(session: Session): void;
+}
+
 /** Opens the client's session when the first command needs it, keeps it while the client is idle, and ends it. */
 export class SessionKeeper {
-  readonly #dispatcher: Dispatcher;
+  readonly #queue: CommandQueue;
   readonly #ttlMs: number;
   #session: Session | null = null;
   #opening = false;
@@ -31,9 +51,9 @@ export class SessionKeeper {
   #lastUsedMs = 0;
   #cancelTimer: (() => void) | null = null;
 
-  constructor(dispatcher: Dispatcher) {
-    this.#dispatcher = dispatcher;
-    this.#ttlMs = dispatcher.settings.sessionTtlMs ?? DEFAULT_TTL_MS;
+  constructor(queue: CommandQueue) {
+    this.#queue = queue;
+    this.#ttlMs = queue.settings.sessionTtlMs ?? DEFAULT_TTL_MS;
   }
 
   /** The session commands belong to now; null while one is being opened. */
@@ -56,7 +76,7 @@ export class SessionKeeper {
   /** Tells the cluster, if that takes no waiting. */
   close(): void {
     this.#cancelTimer?.();
-    const { active } = this.#dispatcher.link;
+    const { active } = this.#queue.link;
     if (this.#session === null || active === null || active.bufferedBytes > 0) return;
     const out = new ByteWriter(WRITE_HEADER_BYTES);
     encodeCloseSession(out, 0, this.#session.id);
@@ -67,34 +87,35 @@ export class SessionKeeper {
   #open(): void {
     if (this.#opening) return;
     this.#opening = true;
-    const dispatcher = this.#dispatcher;
-    const { runtime, control } = dispatcher;
+    const queue = this.#queue;
+    const { runtime, control, calls } = queue;
     if (this.#nonce === 0) this.#nonce = 1 + runtime.random() * 0x100000 + (runtime.random() >>> 12);
-    writeValue(dispatcher.begin(control, Kind.openSession, 0, 64), {
+    writeValue(calls.begin(control, Kind.openSession, 0, 64), {
       ttlMs: this.#ttlMs,
       nonce: this.#nonce,
     });
-    dispatcher.commit(Retry.always, decodeSessionNumber, undefined).then(
+    calls.commit(Retry.always, decodeSessionNumber, undefined).then(
       (id) => {
+        if (calls.closed) return;
         this.#opening = false;
         this.#nonce = 0;
         this.#session = new Session(id, this.#ttlMs);
         this.#lastUsedMs = runtime.now();
         this.#keepAliveLater();
-        dispatcher.sessionReady();
+        queue.sessionReady();
       },
       (error: unknown) => {
         this.#opening = false;
         const { code } = error as CordwoodError;
-        if (!passing.has(code)) dispatcher.sessionRefused(error as CordwoodError);
+        if (!passing.has(code)) queue.sessionRefused(error as CordwoodError);
         // The next flush opens again if commands still wait.
-        else dispatcher.sessionReady();
+        else queue.sessionReady();
       },
     );
   }
 
   #keepAliveLater(): void {
-    const { runtime } = this.#dispatcher;
+    const { runtime } = this.#queue;
     const idleMs = this.#ttlMs / 3;
     const dueMs = this.#lastUsedMs + idleMs - runtime.now();
     this.#cancelTimer = runtime.timer(Math.max(1, Math.ceil(dueMs)), () => {
@@ -106,15 +127,15 @@ export class SessionKeeper {
   }
 
   #keepAlive(session: Session, timeoutMs: number): void {
-    const dispatcher = this.#dispatcher;
-    this.#lastUsedMs = dispatcher.runtime.now();
-    const out = dispatcher.begin(dispatcher.control, Kind.keepAlive, 0, 0);
+    const queue = this.#queue;
+    this.#lastUsedMs = queue.runtime.now();
+    const out = queue.calls.begin(queue.control, Kind.keepAlive, 0, 0);
     out.position -= 16;
     out.u64(session.id).u64(0);
-    dispatcher.commit(Retry.always, decodeNothing, { timeoutMs: Math.ceil(timeoutMs) }).then(
+    queue.calls.commit(Retry.always, decodeNothing, { timeoutMs: Math.ceil(timeoutMs) }).then(
       () => {},
       (error: unknown) => {
-        if ((error as CordwoodError).code === 'SESSION_EXPIRED') dispatcher.sessionEnded(session);
+        if ((error as CordwoodError).code === 'SESSION_EXPIRED') queue.sessionEnded(session);
       },
     );
   }

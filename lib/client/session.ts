@@ -25,9 +25,9 @@ export class Session {
     return this.#lowest;
   }
 
-  /** Whether another number would make the window larger than `maxWindow`. */
+  /** Whether another number would make the window reach `maxWindow`. */
   full(maxWindow: number): boolean {
-    return this.nextSeq - this.#lowest > maxWindow;
+    return this.nextSeq - this.#lowest >= maxWindow;
   }
 
   /** The number for the next command. The caller has seen that the session is not `full`. */

@@ -96,14 +96,14 @@ t.test('a signal keeps no listener of calls that have ended', async (t) => {
   let listeners = 0;
   const add = signal.addEventListener.bind(signal);
   const remove = signal.removeEventListener.bind(signal);
-  signal.addEventListener = ((...args: Parameters<typeof add>) => {
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
     listeners++;
     add(...args);
-  }) as typeof add;
-  signal.removeEventListener = ((...args: Parameters<typeof remove>) => {
+  };
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
     listeners--;
     remove(...args);
-  }) as typeof remove;
+  };
   const calls = Array.from({ length: 1000 }, () => client.push('a', 1, { signal }));
   t.equal(listeners, 1, 'one listener for all calls');
   await Promise.all(calls);

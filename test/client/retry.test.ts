@@ -155,7 +155,7 @@ t.test('no leader until the deadline: NO_LEADER, not applied', async (t) => {
   const cluster = await FakeCluster.start(2);
   t.teardown(() => cluster.close());
   cluster.leaderId = null;
-  await using client = await open(cluster, { timeoutMs: 80 });
+  await using client = await open(cluster, { timeoutMs: 150 });
   await t.rejects(
     client.push('a', 1),
     { code: 'NO_LEADER', outcome: 'not_applied' },

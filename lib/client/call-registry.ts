@@ -1,0 +1,235 @@
+import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import { beginFrame, beginWrite, endFrame, isWriteKind } from '../../protocol/client-codec.ts';
+import { type Kind, Limits } from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import type { Runtime } from '../node/runtime.ts';
+import { AbortSignals } from './abort-signals.ts';
+import { Call, type Decode, type Retry } from './call.ts';
+import { Deadlines, TICK_MS } from './deadlines.ts';
+import type { Chunk } from './frame-store.ts';
+import type { Lane } from './lane.ts';
+import type { CallOptions, ClientSettings } from './options.ts';
+import { Waiters } from './waiters.ts';
+
+/** What the registry needs of whoever carries the calls. */
+export interface CallHost {
+  /** Monotonic milliseconds; the same for all calls made in one turn of the event loop. */
+  turnNow(): number;
+  /** A new call waits in its lane. */
+  onQueued(): void;
+  onExpired(call: Call): void;
+  onAborted(call: Call, reason: unknown): void;
+  /** Comes every `TICK_MS` while there are calls. */
+  onTick(nowMs: number): void;
+  /** Whether no bytes of any frame wait in a socket. */
+  readonly idle: boolean;
+}
+
+/**
+ * All calls from being made to being settled, and everything they hold: memory, deadlines, abort signals.
+ *
+ * Calls are made in two steps, so that a body is written straight to where it leaves from: `begin`, write the
+ * body, `commit`.
+ */
+export class CallRegistry {
+  /** Calls not settled, and the bytes of their frames. */
+  outstanding = 0;
+  queuedBytes = 0;
+  maxFrameBytes: number = Limits.maxFrameBytes;
+
+  readonly #settings: ClientSettings;
+  readonly #runtime: Runtime;
+  readonly #host: CallHost;
+  readonly #waiters = new Waiters();
+  readonly #deadlines: Deadlines;
+  readonly #signals: AbortSignals;
+  #order = 0;
+  #cancelTick: (() => void) | null = null;
+  #ticking = false;
+  #closed = false;
+
+  /** Of the call that is being made. */
+  #lane: Lane | null = null;
+  #kind = 0;
+  #chunk: Chunk | null = null;
+  #start = 0;
+
+  constructor(settings: ClientSettings, runtime: Runtime, host: CallHost) {
+    this.#settings = settings;
+    this.#runtime = runtime;
+    this.#host = host;
+    this.#deadlines = new Deadlines(runtime.now(), (call) => {
+      host.onExpired(call);
+    });
+    this.#signals = new AbortSignals((call, reason) => {
+      host.onAborted(call, reason);
+    });
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Whether there are more calls than go out at once: a producer with a choice should wait for `ready`. */
+  get saturated(): boolean {
+    const { maxOutstanding, maxOutstandingBytes } = this.#settings;
+    return this.outstanding >= maxOutstanding || this.queuedBytes >= maxOutstandingBytes;
+  }
+
+  /** Begins the frame of a call; the caller writes the body to what comes back, at once, and then commits. */
+  begin(lane: Lane, kind: Kind, flags: number, bodyBytes: number): ByteWriter {
+    const chunk = lane.frames.chunkFor(bodyBytes + 64);
+    const out = chunk.writer;
+    this.#lane = lane;
+    this.#kind = kind;
+    this.#chunk = chunk;
+    this.#start = isWriteKind(kind) ? beginWrite(out, kind, 0) : beginFrame(out, kind, flags, 0);
+    return out;
+  }
+
+  /** Takes back what was begun, because the body cannot be written. */
+  cancel(): void {
+    this.#chunk!.writer.position = this.#start;
+  }
+
+  /** Completes the frame and queues the call. */
+  commit<T>(retry: Retry, decode: Decode<T>, options: CallOptions | undefined): Promise<T> {
+    const lane = this.#lane!;
+    const chunk = this.#chunk!;
+    const start = this.#start;
+    const bytes = chunk.writer.position - start;
+    const signal = options?.signal;
+    const timeoutMs = options?.timeoutMs ?? this.#settings.timeoutMs;
+    const refusal = this.#refusalOf(bytes, signal, timeoutMs);
+    if (refusal !== null) {
+      this.cancel();
+      return Promise.reject(refusal);
+    }
+    endFrame(chunk.writer, start);
+    chunk.frames++;
+    const promise = new Promise<T>(takeSettlers);
+    const order = this.#order++;
+    const call = new Call(
+      lane,
+      this.#kind,
+      retry,
+      order,
+      decode,
+      lastResolve,
+      lastReject,
+      chunk,
+      start,
+      bytes,
+    );
+    this.#deadlines.add(call, this.#host.turnNow() + timeoutMs);
+    if (signal !== undefined) this.#signals.add(call, signal);
+    lane.append(call);
+    this.outstanding++;
+    this.queuedBytes += bytes;
+    if (!this.#ticking) this.#tick();
+    this.#host.onQueued();
+    return promise;
+  }
+
+  /** Settles a call that is neither queued nor on the wire with what its answer decodes to. */
+  finish(call: Call, status: number, bytes: Uint8Array, start: number, end: number): void {
+    let result: unknown;
+    try {
+      result = call.decode(status, bytes, start, end);
+    } catch (error) {
+      this.#release(call);
+      call.reject(call.isWrite ? truthful(error) : error);
+      return;
+    }
+    this.#release(call);
+    call.resolve(result);
+  }
+
+  /** As `finish`, with an error. */
+  fail(call: Call, error: CordwoodError): void {
+    this.#release(call);
+    call.reject(error);
+  }
+
+  /** Resolves when a call made now would not wait behind more than fits on the wire. */
+  ready(signal?: AbortSignal): Promise<void> {
+    return this.saturated ? this.#waiters.forRoom(signal) : Promise.resolve();
+  }
+
+  /** Resolves when every call made before has ended. */
+  drained(): Promise<void> {
+    return this.outstanding === 0 ? Promise.resolve() : this.#waiters.forEnd(this.#order, this.outstanding);
+  }
+
+  /** From now on calls are refused. Those there are the host must still settle. */
+  close(): void {
+    this.#closed = true;
+    this.#cancelTick?.();
+  }
+
+  /** Gives back all that a call holds. */
+  #release(call: Call): void {
+    this.#deadlines.remove(call);
+    if (call.watch !== null) this.#signals.remove(call);
+    if (call.session !== null) call.session.release(call.seq);
+    call.settled = true;
+    if (--call.chunk.frames === 0 && this.#host.idle) call.lane.frames.recycle(call.chunk);
+    this.outstanding--;
+    this.queuedBytes -= call.bytes;
+    if (this.#waiters.size > 0) this.#waiters.ended(call.order, this.#closed || !this.saturated);
+  }
+
+  #refusalOf(bytes: number, signal: AbortSignal | undefined, timeoutMs: number): Error | null {
+    if (this.#closed) return new CordwoodError('CLOSED', 'the client is closed');
+    if (!(timeoutMs >= 0)) return new RangeError(`timeoutMs must be a number from 0 up, not ${timeoutMs}`);
+    if (signal?.aborted === true) {
+      return new CordwoodError('ABORTED', 'the call was aborted before it began', { cause: signal.reason });
+    }
+    if (bytes > this.maxFrameBytes) {
+      return new CordwoodError(
+        'TOO_LARGE',
+        `a request of ${bytes} bytes; the cluster takes ${this.maxFrameBytes}`,
+      );
+    }
+    if (this.queuedBytes + bytes > this.#settings.maxQueuedBytes && !this.#lane!.urgent) {
+      return new CordwoodError('BUSY', `the client holds ${this.queuedBytes} bytes of requests already`);
+    }
+    return null;
+  }
+
+  #tick(): void {
+    this.#ticking = true;
+    this.#cancelTick = this.#runtime.timer(TICK_MS, () => {
+      // Answers that lie in the socket after a stall of this process count: they are read first.
+      this.#runtime.defer(() => {
+        if (this.#closed) return;
+        const now = this.#runtime.now();
+        this.#deadlines.advance(now);
+        this.#host.onTick(now);
+        this.#ticking = false;
+        if (this.outstanding > 0) this.#tick();
+      });
+    });
+  }
+}
+
+let lastResolve: (value: unknown) => void;
+let lastReject: (error: unknown) => void;
+
+/** The executor of every call's promise: one function for all, where a closure each would be garbage. */
+function takeSettlers(resolve: (value: never) => void, reject: (error: unknown) => void): void {
+  lastResolve = resolve as (value: unknown) => void;
+  lastReject = reject;
+}
+
+/** A command was executed but what it answered cannot be read: saying `not_applied` would be false. */
+function truthful(error: unknown): unknown {
+  if (!CordwoodError.is(error)) {
+    return new CordwoodError('PROTOCOL_ERROR', 'the answer cannot be read', {
+      outcome: 'unknown',
+      cause: error,
+    });
+  }
+  if (error.code !== 'PROTOCOL_ERROR') return error;
+  return new CordwoodError(error.code, error.message, { outcome: 'unknown', cause: error });
+}

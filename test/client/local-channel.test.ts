@@ -1,0 +1,157 @@
+import t from 'tap';
+import { Client, Status } from '../../lib/client/index.ts';
+import type { Sink } from '../../lib/node/sink.ts';
+import type { LeaderInfo, NodeStatus, Requests } from '../../lib/node/types.ts';
+import {
+  encodeResponse,
+  frameFlags,
+  frameKind,
+  frameRequestId,
+  writeSeq,
+  writeSession,
+  writeWindow,
+} from '../../protocol/client-codec.ts';
+import { readU32 } from '../../protocol/byte-writer.ts';
+import { FRAME_HEADER_BYTES, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
+import { FakeCluster, type Frame } from './fake-cluster.ts';
+
+/** A node in this process, as far as a client sees it; answers at the end of the turn. */
+class FakeRequests implements Requests {
+  readonly cluster: FakeCluster = new FakeCluster();
+  readonly id = 1;
+  readonly clusterId = 'local';
+  readonly maxFrameBytes = 1 << 20;
+  saturated = false;
+  leader: LeaderInfo | null = { id: 1, address: '' };
+  readonly sinks = new Set<Sink>();
+  refuseWith = 0;
+  #listeners = new Set<(leader: LeaderInfo | null) => void>();
+  #room: (() => void)[] = [];
+
+  submit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
+    for (let at = start; at < end; at += readU32(bytes, at) + 4) {
+      this.#answer(bytes, at, at + readU32(bytes, at) + 4, WRITE_HEADER_BYTES, sink);
+    }
+  }
+
+  query(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
+    this.#answer(bytes, start, end, FRAME_HEADER_BYTES, sink);
+  }
+
+  detach(sink: Sink): void {
+    this.sinks.delete(sink);
+  }
+
+  onRoom(callback: () => void): void {
+    if (this.saturated) this.#room.push(callback);
+    else callback();
+  }
+
+  onLeader(listener: (leader: LeaderInfo | null) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  setLeader(leader: LeaderInfo | null): void {
+    this.leader = leader;
+    for (const listener of this.#listeners) listener(leader);
+  }
+
+  makeRoom(): void {
+    this.saturated = false;
+    for (const callback of this.#room.splice(0)) callback();
+  }
+
+  status(): NodeStatus {
+    return {} as NodeStatus;
+  }
+
+  #answer(bytes: Uint8Array, start: number, end: number, header: number, sink: Sink): void {
+    const write = header === WRITE_HEADER_BYTES;
+    const frame: Frame = {
+      kind: frameKind(bytes, start),
+      flags: frameFlags(bytes, start),
+      requestId: frameRequestId(bytes, start),
+      window: write ? writeWindow(bytes, start) : 0,
+      session: write ? writeSession(bytes, start) : 0,
+      seq: write ? writeSeq(bytes, start) : 0,
+      body: Buffer.from(bytes.slice(start + header, end)),
+    };
+    this.sinks.add(sink);
+    const { status, body } =
+      this.refuseWith === 0 ? this.cluster.execute(frame) : { status: this.refuseWith, body: undefined };
+    setImmediate(() => {
+      if (!this.sinks.has(sink)) return;
+      encodeResponse(sink.out, frame.requestId, status as Status, body);
+      sink.flush();
+    });
+  }
+}
+
+t.test('a client of a node in the same process', async (t) => {
+  const node = new FakeRequests();
+  const client = Client.local(node);
+  t.equal(await client.push('a', 'x'), 1);
+  t.equal(client.clusterId, 'local');
+  t.strictSame(client.leader, { id: 1, address: '' });
+  const sizes = await Promise.all(Array.from({ length: 5000 }, (_, i) => client.push('a', i)));
+  t.ok(sizes.every((size, i) => size === i + 2));
+  t.equal(await client.pop('a'), 4999);
+  t.equal(node.cluster.applied.length, 5002);
+  await client.close();
+  await client.close();
+  t.equal(node.listeners, 0);
+  t.equal(node.sinks.size, 0, 'the node was told that nobody listens any more');
+  t.equal(node.cluster.sessions.size, 0);
+});
+
+t.test('a saturated node is not fed', async (t) => {
+  const node = new FakeRequests();
+  await using client = Client.local(node);
+  await client.create('a');
+  node.saturated = true;
+  const calls = Array.from({ length: 100 }, (_, i) => client.push('a', 'x'.repeat(50_000) + i));
+  const timedOut = await client.push('a', 'late', { timeoutMs: 50 }).catch((error: unknown) => error);
+  t.match(timedOut, { code: 'TIMEOUT' });
+  t.equal(node.cluster.applied.length, 1);
+  node.makeRoom();
+  await Promise.all(calls);
+  t.ok(node.cluster.applied.length >= 101);
+  const bodies = node.cluster.applied
+    .slice(1, 101)
+    .map(({ body }) => body.toString('latin1').replace(/^.*x/s, ''));
+  t.strictSame(
+    bodies,
+    Array.from({ length: 100 }, (_, i) => String(i)),
+    'in order, and whole',
+  );
+});
+
+t.test('leader changes come through, and waiting calls go on', async (t) => {
+  const node = new FakeRequests();
+  await using client = Client.local(node, { timeoutMs: 60 });
+  const leaders: unknown[] = [];
+  client.on('leader', (leader) => leaders.push(leader));
+  await client.create('a');
+  node.refuseWith = Status.noLeader;
+  node.setLeader(null);
+  await t.rejects(client.push('a', 1), { code: 'NO_LEADER', outcome: 'not_applied' });
+  const pushing = client.push('a', 1, { timeoutMs: 5000 });
+  node.refuseWith = 0;
+  node.setLeader({ id: 2, address: 'elsewhere:1' });
+  t.equal(await pushing, 1);
+  t.strictSame(leaders, [{ id: 1, address: '' }, null, { id: 2, address: 'elsewhere:1' }]);
+});
+
+t.test('closing with calls under way', async (t) => {
+  const node = new FakeRequests();
+  const client = Client.local(node);
+  await client.create('a');
+  const pushing = client.push('a', 1);
+  await Promise.resolve();
+  await Promise.all([t.rejects(pushing, { code: 'CLOSED' }), client.close()]);
+});
