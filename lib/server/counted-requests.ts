@@ -2,6 +2,9 @@ import { readU32 } from '../../protocol/byte-writer.ts';
 import type { Sink } from '../node/sink.ts';
 import type { LeaderInfo, NodeStatus, Requests } from '../node/types.ts';
 
+/** Answers beyond this are not gathered until the end of the turn. */
+const SPILL_BYTES = 256 << 10;
+
 /**
  * The node as one connection sees it: passes requests on to answer into `sink`, and knows how many of them have no
  * answer yet. So a client that has said all it will say (its FIN has come, or this node stops) still gets every
@@ -38,6 +41,8 @@ export class CountedRequests implements Requests {
   query(bytes: Uint8Array, start: number, end: number, _sink: Sink): void {
     this.#outstanding++;
     this.#node.query(bytes, start, end, this.#sink);
+    // Some are answered at once, and a chunk holds thousands of them.
+    if (this.#sink.out.position >= SPILL_BYTES) this.#sink.flush();
   }
 
   detach(_sink: Sink): void {

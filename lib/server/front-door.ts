@@ -79,6 +79,7 @@ class FrontDoor implements Server, ConnectionHost {
     this.#gateway = createHttpGateway({
       node: this.node,
       limits: this.limits,
+      output: this.output,
       listenHost: options.listen.host ?? '127.0.0.1',
       allowedHosts: options.allowedHosts ?? [],
       onFault: (code, message) => this.#log('http', { code }, message),
@@ -237,7 +238,10 @@ class FrontDoor implements Server, ConnectionHost {
     const cutOff = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, this.limits.closeGraceMs);
-    await Promise.all([listenerClosed, httpClosed]);
+    const socketsClosed = [...this.#sockets].map(
+      (socket) => new Promise((resolve) => socket.once('close', resolve)),
+    );
+    await Promise.all([listenerClosed, httpClosed, ...socketsClosed]);
     clearTimeout(cutOff);
   }
 

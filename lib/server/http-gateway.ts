@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { Hono } from 'hono';
+import { CordwoodError } from '../../protocol/errors.ts';
 import { Client } from '../client/index.ts';
 import type { Requests } from '../node/types.ts';
 import { defencePolicy, refusalOf } from './http-defence.ts';
@@ -15,11 +16,14 @@ import { commandRoutes } from './http-routes.ts';
 import type { Route } from './http-routes.ts';
 import { stackRoutes } from './http-stacks.ts';
 import type { ServerLimits } from './limits.ts';
+import type { OutputBudget } from './output-budget.ts';
 import { stackCalls } from './stack-calls.ts';
 
 export interface HttpGatewayOptions {
   readonly node: Requests;
   readonly limits: ServerLimits;
+  /** Replies under way count here; while it is exceeded, requests are refused before they are carried out. */
+  readonly output: OutputBudget;
   readonly listenHost: string;
   readonly allowedHosts: readonly string[];
   /** Something went wrong that is this program's fault. */
@@ -46,30 +50,36 @@ const FRAME_OVERHEAD_BYTES = 2_048;
  * a value is bytes and its limits hold before it is anything else.
  */
 export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
-  const { node, limits } = options;
+  const { node, limits, output } = options;
   // A client of the node's own, with a session of its own: a leader change in the middle of a request is retried
   // within the request's time, and the command still runs once.
   const stacks = stackCalls(Client.local(node, {}));
   const policy = defencePolicy(options.listenHost, options.allowedHosts);
+  let closing = false;
   const maxBodyBytes = Math.max(1, node.maxFrameBytes - FRAME_OVERHEAD_BYTES);
 
   /** Whatever is asked, this answers it and never rejects. */
-  async function answer(bindings: Env['Bindings'], route: Route | Reply): Promise<Response> {
-    const { incoming, outgoing } = bindings;
+  async function answer({ incoming, outgoing }: Env['Bindings'], route: Route | Reply): Promise<Response> {
+    await turnOf(incoming.socket, outgoing);
     let reply: Reply;
     try {
       const refused = refusalOf(incoming.headers, policy);
       if (refused !== null) reply = errorReply(403, 'UNAUTHORIZED', refused);
       else if ('status' in route) reply = route;
+      else if (output.exceeded)
+        reply = failureReply(new CordwoodError('BUSY', 'too many replies are under way'));
       else reply = await route.handle(await readRequest(incoming, maxBodyBytes, limits));
     } catch (error) {
       reply = failureReply(error);
       if (reply.status === 500)
         options.onFault('INTERNAL', error instanceof Error ? error.message : String(error));
       // Its rest is not read, so nothing can follow it on this connection.
-      if (error instanceof BodyTooLarge)
-        reply = { ...reply, headers: { ...reply.headers, connection: 'close' } };
+      if (error instanceof BodyTooLarge) outgoing.shouldKeepAlive = false;
     }
+    if (closing) outgoing.shouldKeepAlive = false;
+    const bytes = reply.body?.length ?? 0;
+    output.change(bytes);
+    outgoing.once('close', () => output.change(-bytes));
     sendReply(outgoing, reply);
     return RESPONSE_ALREADY_SENT;
   }
@@ -111,17 +121,41 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
     maxBodyBytes,
     (incoming, outgoing) => void listener(incoming, outgoing),
   );
+  const sockets = new Set<Socket>();
   return {
-    open: (socket) => server.emit('connection', socket),
+    open: (socket) => {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+      server.emit('connection', socket);
+    },
     close: async () => {
-      await new Promise<void>((resolve) => {
-        // It never listened itself, which is an error to close() and none to us.
-        server.close(() => resolve());
-        server.closeIdleConnections();
-      });
+      closing = true;
+      // It never listened itself, which is an error to close() and none to us.
+      server.close(() => {});
+      server.closeIdleConnections();
+      await Promise.all(
+        [...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve))),
+      );
       await stacks.close();
     },
   };
+}
+
+/** The last reply of each connection that is under way. */
+const lastReplies = new WeakMap<Socket, Promise<void>>();
+
+/**
+ * Resolves when it is this reply's turn on its connection. Requests may be pipelined by the hundred in one packet;
+ * carried out at once, all their replies would pile up in memory behind a client that reads none.
+ */
+function turnOf(socket: Socket, outgoing: ServerResponse): Promise<void> {
+  const before = lastReplies.get(socket) ?? Promise.resolve();
+  const gone = new Promise<void>((resolve) => outgoing.once('close', resolve));
+  lastReplies.set(
+    socket,
+    before.then(() => gone),
+  );
+  return before;
 }
 
 function pathOf(incoming: IncomingMessage): string {
@@ -147,8 +181,8 @@ function createHttpServer(
     listener,
   );
   server.maxHeadersCount = 100;
-  // Until something is sent or received, the other side may be gone for good.
-  server.timeout = limits.requestTimeoutMs + limits.maxCommandTimeoutMs;
+  // A connection on which nothing moves for longer than any command may take is dead, or takes no reply.
+  server.timeout = limits.maxCommandTimeoutMs + 5_000;
   // Node checks the timeouts of requests only on servers that listen; this one's sockets come from elsewhere.
   server.emit('listening');
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
