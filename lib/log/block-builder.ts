@@ -44,6 +44,7 @@ export class BlockBuilder {
     for (const part of write.records) {
       for (let at = 0; at < part.length;) {
         const size = measureRecord(part, at, part.length);
+        if (size === 0) throw new RangeError('the log cannot take this write: a record is cut short');
         onRecord(recordIndex(part, at), recordTerm(part, at), this.blockBytes + at, size);
         this.count++;
         at += size;

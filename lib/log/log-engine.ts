@@ -3,7 +3,6 @@ import type { HardState, Index, Term } from '../core/types.ts';
 import { BlockBuilder } from './block-builder.ts';
 import { diskError, diskErrorCode } from './disk-error.ts';
 import type { Disk } from './disk.ts';
-import { readFully, writeFully } from './disk.ts';
 import { readEntries } from './log-reader.ts';
 import { recoverLog } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
@@ -11,14 +10,10 @@ import type { LogSizes } from './log-options.ts';
 import { LogImage } from './log-image.ts';
 import type { LogDamage, LogSlice, LogStats, LogWrite } from './log-store.ts';
 import { Segment } from './segment.ts';
-import {
-  BLOCK_HEADER_BYTES,
-  END_MAGIC,
-  SEGMENT_HEADER_BYTES,
-  encodeSegmentHeader,
-  segmentSequence,
-} from './segment-format.ts';
+import { BLOCK_HEADER_BYTES, END_MAGIC, SEGMENT_HEADER_BYTES, segmentSequence } from './segment-format.ts';
 import type { SegmentHeader } from './segment-format.ts';
+import { SegmentWriter } from './segment-writer.ts';
+import { settleTail } from './settle-tail.ts';
 import { SpareSegments } from './spare-segments.ts';
 
 export interface EngineOptions {
@@ -32,8 +27,6 @@ export interface EngineOptions {
 /** Kept free at the end of a segment: the mark of a clean close, and the mark that the log continues elsewhere. */
 const END_BYTES = 2 * BLOCK_HEADER_BYTES;
 const HARD_STATE_BYTES = 48;
-/** How far zeros are kept ahead of the log while nothing else is to do, in pieces of `fillBytes`. */
-const FILL_AHEAD = 4;
 
 /**
  * The segmented log, synchronous and single-threaded: hosted by the log thread in production and in place by the
@@ -47,13 +40,11 @@ export class LogEngine {
   readonly #image: LogImage;
   readonly #spares: SpareSegments;
   readonly #builder = new BlockBuilder();
-  readonly #zeros: Uint8Array;
+  readonly #writer: SegmentWriter;
   #hardState: HardState;
-  #fd = -1;
   #nextBlock: number;
   #nextSegment: number;
   #rollFirst: boolean;
-  #dirty = false;
   #sealed: boolean;
   #damage: LogDamage | null;
   #failure: Error | null = null;
@@ -87,7 +78,7 @@ export class LogEngine {
     }
     const recovered = disk.exists(directory) ? recoverLog(disk, directory, options.owner) : null;
     if (recovered === null) throw new CordwoodError('LOG_DAMAGED', `${directory} holds no log`);
-    if (recovered.damage === null) settle(disk, directory, recovered);
+    if (recovered.damage === null) settleTail(disk, directory, recovered);
     return { engine: LogEngine.open(disk, directory, options, recovered), recovered };
   }
 
@@ -95,7 +86,7 @@ export class LogEngine {
     this.#disk = disk;
     this.#directory = directory;
     this.#options = options;
-    this.#zeros = new Uint8Array(options.sizes.fillBytes);
+    this.#writer = new SegmentWriter(disk, directory, options.sizes.fillBytes);
     this.#spares = new SpareSegments(disk, directory, options.sizes.spareSegments);
     this.#spares.adopt(disk.readdir(directory));
     this.#image = recovered?.image ?? new LogImage();
@@ -140,7 +131,7 @@ export class LogEngine {
   /** Puts the writes into the log, in order, as one block where they fit. Durable after `sync`. */
   write(writes: readonly LogWrite[]): void {
     this.#run(() => {
-      this.#datasync();
+      this.#writer.datasync();
       for (const write of writes) {
         if (write.resetTo !== null) {
           this.#flush();
@@ -156,7 +147,7 @@ export class LogEngine {
   /** Makes what was written durable. */
   sync(): void {
     this.#run(() => {
-      this.#datasync();
+      this.#writer.datasync();
     });
   }
 
@@ -181,15 +172,10 @@ export class LogEngine {
     return this.#run(() => {
       if (this.#damage !== null || this.#rollFirst || this.#noRoom) return false;
       const segment = this.#image.current;
-      const capacity = segment.header.capacityBytes;
       try {
-        if (segment.fileBytes < Math.min(capacity, segment.writeOffset + FILL_AHEAD * this.#zeros.length)) {
-          const chunk = this.#zeros.subarray(0, Math.min(this.#zeros.length, capacity - segment.fileBytes));
-          segment.fileBytes += writeFully(this.#disk, this.#openCurrent(), [chunk], segment.fileBytes);
-          this.#disk.datasync(this.#openCurrent());
-          return true;
-        }
-        return segment.writeOffset * 2 > capacity && this.#spares.prepare(this.#nextCapacity(), this.#zeros);
+        if (this.#writer.fillAhead(segment)) return true;
+        const due = segment.writeOffset * 2 > segment.header.capacityBytes;
+        return due && this.#spares.prepare(this.#nextCapacity(), this.#writer.zeros);
       } catch (error) {
         // Working ahead may fail for want of room: nobody waits for it, and the log itself may still fit.
         if (diskErrorCode(error) !== 'ENOSPC') throw error;
@@ -203,14 +189,13 @@ export class LogEngine {
   close(): void {
     if (this.#failure === null && this.#damage === null && !this.#sealed && !this.#rollFirst) {
       this.#run(() => {
-        this.#datasync();
+        this.#writer.datasync();
         this.#put();
-        this.#datasync();
+        this.#writer.datasync();
         this.#sealed = true;
       });
     }
-    if (this.#fd >= 0) this.#disk.close(this.#fd);
-    this.#fd = -1;
+    this.#writer.close();
   }
 
   /** An error ends the engine: what the disk holds then is known only after it has been read again. */
@@ -222,12 +207,6 @@ export class LogEngine {
       this.#failure = diskError(error);
       throw this.#failure;
     }
-  }
-
-  #datasync(): void {
-    if (!this.#dirty) return;
-    this.#disk.datasync(this.#fd);
-    this.#dirty = false;
   }
 
   #add(write: LogWrite): void {
@@ -283,28 +262,15 @@ export class LogEngine {
   }
 
   #put(): void {
-    const segment = this.#image.current;
-    const fd = this.#openCurrent();
-    const end = segment.writeOffset + this.#builder.blockBytes;
-    const parts = this.#builder.seal(segment.header.nonce, this.#nextBlock, this.#image.lastIndex);
-    writeFully(this.#disk, fd, this.#withZeros(parts, segment, end), segment.writeOffset);
+    const parts = this.#builder.seal(
+      this.#image.current.header.nonce,
+      this.#nextBlock,
+      this.#image.lastIndex,
+    );
+    this.#writer.put(this.#image.current, parts, this.#builder.blockBytes);
     this.#nextBlock++;
-    segment.writeOffset = end;
     this.#builder.clear();
-    this.#dirty = true;
     this.#sealed = false;
-  }
-
-  /**
-   * A block that makes the file longer takes zeros with it, up to the next multiple of `fillBytes`: the journal entry
-   * that a longer file costs then serves many blocks.
-   */
-  #withZeros(parts: readonly Uint8Array[], segment: Segment, end: number): readonly Uint8Array[] {
-    if (end <= segment.fileBytes) return parts;
-    const fill = this.#zeros.length;
-    const target = Math.min(segment.header.capacityBytes, (Math.floor(end / fill) + 1) * fill);
-    segment.fileBytes = target;
-    return target === end ? parts : [...parts, this.#zeros.subarray(0, target - end)];
   }
 
   #reset(write: LogWrite, to: { readonly index: Index; readonly term: Term }): void {
@@ -317,11 +283,10 @@ export class LogEngine {
   }
 
   /**
-   * Starts the next segment with the current hard state and the records of `write`. The file gets its name when all
-   * of that is durable: a segment that can be found has a whole first block.
+   * Starts the next segment with the current hard state and the records of `write`, all of it durable at once.
    */
   #roll(prev: { readonly index: Index; readonly term: Term }, reset: boolean, write: LogWrite | null): void {
-    this.#datasync();
+    this.#writer.datasync();
     const old = this.#image.segments.at(-1);
     let bytes = SEGMENT_HEADER_BYTES + BLOCK_HEADER_BYTES + HARD_STATE_BYTES + END_BYTES;
     for (const part of write?.records ?? []) bytes += part.length;
@@ -340,35 +305,20 @@ export class LogEngine {
     };
     const segment = new Segment(this.#directory, header);
     this.#image.start(segment);
-    if (write?.hardState != null) this.#setHardState(write.hardState);
+    const hardState = write?.hardState ?? null;
+    if (hardState !== null) this.#setHardState(hardState);
     this.#builder.addHardState(this.#hardState);
     if (write !== null) this.#addRecords(write, segment);
 
-    const file = this.#spares.take(capacityBytes);
-    segment.fileBytes = file.fileBytes;
-    const end = segment.writeOffset + this.#builder.blockBytes;
     const parts = this.#builder.seal(nonce, this.#nextBlock, this.#image.lastIndex);
-    const whole = [encodeSegmentHeader(header), ...this.#withZeros(parts, segment, end)];
-    writeFully(this.#disk, file.fd, whole, 0);
-    this.#disk.datasync(file.fd);
-    this.#disk.rename(file.path, segment.path);
-    this.#disk.syncDirectory(this.#directory);
+    this.#writer.start(segment, parts, this.#builder.blockBytes, this.#spares);
     this.#nextBlock++;
-    segment.writeOffset = end;
     this.#builder.clear();
     this.#sealed = false;
-    if (old !== undefined && !reset) this.#markEnd(old, header.firstBlock);
-    if (this.#fd >= 0) this.#disk.close(this.#fd);
-    this.#fd = file.fd;
     this.#rollFirst = false;
-  }
-
-  /** From now on a missing successor of `old` is noticed. Lost in a crash, the mark does no harm. */
-  #markEnd(old: Segment, sequence: number): void {
-    if (this.#fd < 0) this.#fd = this.#disk.open(old.path, 'write');
-    const mark = this.#builder.seal(old.header.nonce, sequence, this.#image.lastIndex, END_MAGIC);
-    writeFully(this.#disk, this.#fd, mark, old.writeOffset);
-    old.fileBytes = Math.max(old.fileBytes, old.writeOffset + BLOCK_HEADER_BYTES);
+    if (old === undefined || reset) return;
+    const mark = this.#builder.seal(old.header.nonce, header.firstBlock, this.#image.lastIndex, END_MAGIC);
+    this.#writer.markEnd(old, mark);
     this.#builder.clear();
   }
 
@@ -382,37 +332,10 @@ export class LogEngine {
     return Math.max(minSegmentBytes, Math.min(maxSegmentBytes, filled ? capacityBytes * 2 : capacityBytes));
   }
 
-  #openCurrent(): number {
-    if (this.#fd < 0) this.#fd = this.#disk.open(this.#image.current.path, 'write');
-    return this.#fd;
-  }
-
   #removeObsolete(): void {
     if (this.#obsolete.length === 0) return;
     for (const path of this.#obsolete) this.#disk.unlink(path);
     this.#disk.syncDirectory(this.#directory);
     this.#obsolete = [];
   }
-}
-
-/**
- * Makes durable what recovery found. After the death of a process alone, the last block and the last names may be in
- * the kernel's memory only; and if an fsync failed, the kernel may hold the block as clean though the disk never
- * took it. So the block is written once more: at most one can be in doubt, because each is synced before the next.
- */
-function settle(disk: Disk, directory: string, recovered: RecoveredLog): void {
-  const segment = recovered.image.current;
-  const { lastBlockOffset } = recovered;
-  const fd = disk.open(segment.path, 'write');
-  try {
-    const bytes = new Uint8Array(segment.writeOffset - lastBlockOffset);
-    if (readFully(disk, fd, bytes, 0, bytes.length, lastBlockOffset) !== bytes.length) {
-      throw new CordwoodError('LOG_FAILED', `${segment.path} became shorter while it was read`);
-    }
-    writeFully(disk, fd, [bytes], lastBlockOffset);
-    disk.datasync(fd);
-  } finally {
-    disk.close(fd);
-  }
-  disk.syncDirectory(directory);
 }

@@ -119,8 +119,7 @@ class LogReplay {
     this.#damage = null;
     for (let i = 0; i < found.length; i++) {
       const { path, header } = found[i]!;
-      if (i > 0) this.#checkChain(path, header);
-      if (this.#damage !== null) {
+      if (i > 0 && !this.#followsOn(path, header)) {
         this.#stray.push({ path, header });
         continue;
       }
@@ -160,8 +159,9 @@ class LogReplay {
     }
   }
 
-  #checkChain(path: string, header: SegmentHeader): void {
-    if (this.#damage !== null) return;
+  /** Whether everything so far is whole and this segment goes on where it ends. */
+  #followsOn(path: string, header: SegmentHeader): boolean {
+    if (this.#damage !== null) return false;
     const image = this.#image;
     if (header.firstBlock !== this.#nextBlock) {
       this.#damaged(path, 24, `blocks ${this.#nextBlock} to ${header.firstBlock - 1} before it are missing`);
@@ -169,7 +169,10 @@ class LogReplay {
       this.#damaged(path, 32, `entries ${image.lastIndex + 1} to ${header.prevIndex} before it are missing`);
     } else if (header.prevIndex >= image.prevIndex && image.termAt(header.prevIndex) !== header.prevTerm) {
       this.#damaged(path, 40, `entry ${header.prevIndex} before it has another term`);
+    } else {
+      return true;
     }
+    return false;
   }
 
   #replaySegment(path: string, header: SegmentHeader, until: number, isLast: boolean): void {

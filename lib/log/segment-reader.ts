@@ -96,8 +96,10 @@ export class SegmentReader {
   }
 
   #isLater(offset: number, sequence: number): boolean {
-    const block = this.#blockAt(offset, false);
-    return block !== null && block.header.sequence >= sequence;
+    if (offset + BLOCK_HEADER_BYTES > this.fileBytes) return false;
+    // A recycled file is full of old blocks: their numbers give them away before anything else is read.
+    const { sequence: found } = readBlockHeader(this.#window, this.#load(offset, BLOCK_HEADER_BYTES));
+    return found >= sequence && this.#blockAt(offset, false) !== null;
   }
 
   /** Every whole block from `position` on that was written no earlier than `sequence`, whatever lies between them. */

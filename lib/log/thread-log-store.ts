@@ -45,15 +45,20 @@ export class ThreadLogStore implements LogStore {
     const { path, owner, sizes } = options;
     const task: Omit<LogThreadTask, 'port'> = { path, owner, sizes };
     const thread = new WorkerThread('log-worker', task);
+    let settle: (message: FromLogThread) => void = () => {};
     const first = new Promise<FromLogThread>((resolve) => {
-      thread.port.once('message', resolve);
+      settle = resolve;
     });
+    // Stays until another listens: a port without a listener is not waited for, its end would go unnoticed.
+    thread.port.on('message', settle);
     try {
       const message = await Promise.race([first, thread.ended.then(() => first)]);
       if (typeof message === 'object' && message.kind === 'failed') throw fromPlainError(message.error);
       if (typeof message !== 'object' || message.kind !== 'opened')
         throw new TypeError('the log thread did not start');
-      return new ThreadLogStore(thread, message, options);
+      const store = new ThreadLogStore(thread, message, options);
+      thread.port.off('message', settle);
+      return store;
     } catch (error) {
       await thread.join();
       throw diskError(error);

@@ -1,0 +1,110 @@
+import type { Disk } from './disk.ts';
+import { writeFully } from './disk.ts';
+import type { Segment } from './segment.ts';
+import { BLOCK_HEADER_BYTES, encodeSegmentHeader } from './segment-format.ts';
+import type { SpareSegments } from './spare-segments.ts';
+
+/** How far zeros are kept ahead of the log while nothing else is to do, in pieces of `fillBytes`. */
+const FILL_AHEAD = 4;
+
+/** The writing end of the log: the current segment's file, and how the next one comes to be. */
+export class SegmentWriter {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #zeros: Uint8Array;
+  /** The current segment, once it has been written to. */
+  #fd = -1;
+  #dirty = false;
+
+  constructor(disk: Disk, directory: string, fillBytes: number) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#zeros = new Uint8Array(fillBytes);
+  }
+
+  /** Zeros in the size files are filled with. */
+  get zeros(): Uint8Array {
+    return this.#zeros;
+  }
+
+  /** Lays a block behind the last one of the current segment. Durable after `datasync`. */
+  put(segment: Segment, parts: readonly Uint8Array[], blockBytes: number): void {
+    const end = segment.writeOffset + blockBytes;
+    const fd = this.#open(segment);
+    writeFully(this.#disk, fd, this.#withZeros(parts, segment, end), segment.writeOffset);
+    segment.writeOffset = end;
+    this.#dirty = true;
+  }
+
+  datasync(): void {
+    if (!this.#dirty) return;
+    this.#disk.datasync(this.#fd);
+    this.#dirty = false;
+  }
+
+  /**
+   * Makes the file of a new segment out of a spare: header and first block, durable, and only then the name. A
+   * segment that can be found has a whole first block. It is the current one from then on.
+   */
+  start(segment: Segment, parts: readonly Uint8Array[], blockBytes: number, spares: SpareSegments): void {
+    const file = spares.take(segment.header.capacityBytes);
+    segment.fileBytes = file.fileBytes;
+    const end = segment.writeOffset + blockBytes;
+    const whole = [encodeSegmentHeader(segment.header), ...this.#withZeros(parts, segment, end)];
+    writeFully(this.#disk, file.fd, whole, 0);
+    this.#disk.datasync(file.fd);
+    this.#disk.rename(file.path, segment.path);
+    this.#disk.syncDirectory(this.#directory);
+    segment.writeOffset = end;
+    this.close();
+    this.#fd = file.fd;
+  }
+
+  /**
+   * Marks the end of a segment that has a successor: a successor that is missing is then noticed. Not synced: lost in
+   * a crash, the mark does no harm.
+   */
+  markEnd(segment: Segment, mark: readonly Uint8Array[]): void {
+    const fd = this.#disk.open(segment.path, 'write');
+    try {
+      writeFully(this.#disk, fd, mark, segment.writeOffset);
+      segment.fileBytes = Math.max(segment.fileBytes, segment.writeOffset + BLOCK_HEADER_BYTES);
+    } finally {
+      this.#disk.close(fd);
+    }
+  }
+
+  /** Adds one piece of zeros to the current segment. False: there are enough. */
+  fillAhead(segment: Segment): boolean {
+    const capacity = segment.header.capacityBytes;
+    if (segment.fileBytes >= Math.min(capacity, segment.writeOffset + FILL_AHEAD * this.#zeros.length))
+      return false;
+    const fd = this.#open(segment);
+    const piece = this.#zeros.subarray(0, Math.min(this.#zeros.length, capacity - segment.fileBytes));
+    segment.fileBytes += writeFully(this.#disk, fd, [piece], segment.fileBytes);
+    this.#disk.datasync(fd);
+    return true;
+  }
+
+  close(): void {
+    if (this.#fd >= 0) this.#disk.close(this.#fd);
+    this.#fd = -1;
+  }
+
+  #open(segment: Segment): number {
+    if (this.#fd < 0) this.#fd = this.#disk.open(segment.path, 'write');
+    return this.#fd;
+  }
+
+  /**
+   * A block that makes the file longer takes zeros with it, up to the next multiple of `fillBytes`: the journal entry
+   * that a longer file costs then serves many blocks.
+   */
+  #withZeros(parts: readonly Uint8Array[], segment: Segment, end: number): readonly Uint8Array[] {
+    if (end <= segment.fileBytes) return parts;
+    const fill = this.#zeros.length;
+    const target = Math.min(segment.header.capacityBytes, (Math.floor(end / fill) + 1) * fill);
+    segment.fileBytes = target;
+    return target === end ? parts : [...parts, this.#zeros.subarray(0, target - end)];
+  }
+}

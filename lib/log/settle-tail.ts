@@ -1,0 +1,26 @@
+import { CordwoodError } from '../../protocol/errors.ts';
+import type { Disk } from './disk.ts';
+import { readFully, writeFully } from './disk.ts';
+import type { RecoveredLog } from './log-recovery.ts';
+
+/**
+ * Makes durable what recovery found. After the death of a process alone, the last block and the last names may be in
+ * the kernel's memory only; and if an fsync failed, the kernel may hold the block as clean though the disk never
+ * took it. So the block is written once more: at most one can be in doubt, because each is synced before the next.
+ */
+export function settleTail(disk: Disk, directory: string, recovered: RecoveredLog): void {
+  const segment = recovered.image.current;
+  const { lastBlockOffset } = recovered;
+  const fd = disk.open(segment.path, 'write');
+  try {
+    const bytes = new Uint8Array(segment.writeOffset - lastBlockOffset);
+    if (readFully(disk, fd, bytes, 0, bytes.length, lastBlockOffset) !== bytes.length) {
+      throw new CordwoodError('LOG_FAILED', `${segment.path} became shorter while it was read`);
+    }
+    writeFully(disk, fd, [bytes], lastBlockOffset);
+    disk.datasync(fd);
+  } finally {
+    disk.close(fd);
+  }
+  disk.syncDirectory(directory);
+}
