@@ -1,6 +1,6 @@
 /** Registered buffers beyond these are given up, oldest use first: the thread must not keep dead memory alive. */
-const MAX_BUFFERS = 256;
-const MAX_BYTES: number = 256 << 20;
+const MAX_BUFFERS = 64;
+const MAX_BYTES: number = 64 << 20;
 
 /**
  * Numbers for the SharedArrayBuffers the thread knows. A buffer crosses once; afterwards its number does. Writers
