@@ -70,6 +70,7 @@ export class FakeCluster {
   maxFrameBytes: number = Limits.maxFrameBytes;
   maxWindow: number = Limits.maxSessionWindow;
   sessionsOpened = 0;
+  readonly #out = new ByteWriter();
   #keys = new Map<string, Reply>();
 
   constructor(clusterId = 'fake') {
@@ -140,9 +141,8 @@ export class FakeCluster {
         return reply;
       }
       case Kind.query: {
-        const out = new ByteWriter();
-        const status = this.machine.query(frame.body, 0, frame.body.length, out);
-        return { status, body: out.take() };
+        const status = this.machine.query(frame.body, 0, frame.body.length, this.#out);
+        return { status, body: this.#taken() };
       }
       case Kind.status:
         return { status: Status.ok, body: encodeValue({ id: 1, role: 'leader' }) };
@@ -176,9 +176,14 @@ export class FakeCluster {
 
   #apply(frame: Frame, body: Buffer): Reply {
     this.applied.push({ session: frame.session, seq: frame.seq, body });
-    const out = new ByteWriter();
-    const status = this.machine.apply(body, 0, body.length, out);
-    return { status, body: out.take() };
+    const status = this.machine.apply(body, 0, body.length, this.#out);
+    return { status, body: this.#taken() };
+  }
+
+  #taken(): Uint8Array {
+    const body = this.#out.buffer.subarray(0, this.#out.position);
+    this.#out.clear();
+    return new Uint8Array(body);
   }
 }
 
@@ -187,6 +192,8 @@ export class FakeLink {
   readonly node: FakeNode;
   readonly socket: Socket;
   readonly frames: Frame[] = [];
+  readonly #out = new ByteWriter();
+  #scheduled = false;
 
   constructor(node: FakeNode, socket: Socket) {
     this.node = node;
@@ -194,9 +201,12 @@ export class FakeLink {
   }
 
   respond(requestId: number, status: number, body: Uint8Array = nothing): void {
-    const out = new ByteWriter(64);
-    encodeResponse(out, requestId, status as Status, body);
-    this.sendRaw(out.take());
+    encodeResponse(this.#out, requestId, status as Status, body);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#flush();
+    });
   }
 
   sendLeader(leader: LeaderHint | null): void {
@@ -205,7 +215,9 @@ export class FakeLink {
     this.sendRaw(out.take());
   }
 
+  /** Sends bytes behind the answers given so far. */
   sendRaw(bytes: Uint8Array): void {
+    this.#flush();
     if (!this.socket.destroyed) this.socket.write(bytes);
   }
 
@@ -221,8 +233,16 @@ export class FakeLink {
     this.respond(frame.requestId, status, body);
   }
 
+  /** Ends the connection; answers given in this turn are lost with it. */
   drop(): void {
     this.socket.destroy();
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    if (this.#out.position === 0) return;
+    const bytes = this.#out.take();
+    if (!this.socket.destroyed) this.socket.write(bytes);
   }
 }
 
