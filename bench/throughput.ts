@@ -27,6 +27,7 @@ npm run bench -- [options]
   --procs=1              processes that make the load
   --data=DIR             where the nodes' data goes; it must lie on a real disk (default: temporary files)
   --slow-disk=0          milliseconds added to each fsync
+  --node-flags=          flags for the nodes' Node, as in --node-flags=--trace-gc
   --profile=DIR          CPU profiles of nodes and load
   --json                 a line of JSON for each point in place of the table
 `;
@@ -43,6 +44,7 @@ const args = new Arguments(USAGE, {
   procs: '1',
   data: '',
   'slow-disk': '0',
+  'node-flags': '',
   profile: '',
   json: '',
   'peer-name': '',
@@ -63,6 +65,7 @@ const points: Point[] = [];
     nodes: args.number('nodes', 1),
     directory,
     profileDirectory: profile === '' ? undefined : profile,
+    nodeFlags: args.list('node-flags'),
     slowDiskMs: args.number('slow-disk'),
   });
   await using loaders = new Loaders(

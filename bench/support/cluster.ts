@@ -20,6 +20,8 @@ export interface ClusterOptions {
   readonly command?: string | undefined;
   /** More arguments for `cordwood start`. */
   readonly args?: readonly string[];
+  /** Flags for Node itself. */
+  readonly nodeFlags?: readonly string[];
   /** CPU profiles of all nodes go here, a directory each. */
   readonly profileDirectory?: string | undefined;
   /** Added to each fsync, milliseconds. */
@@ -133,7 +135,7 @@ export class Cluster implements AsyncDisposable {
           dataDirectory,
           path.join(directory, `node-${id}.log`),
           [
-            ...nodeFlags(options, id),
+            ...flagsOf(options, id),
             options.command ?? COMMAND,
             'start',
             ...['--id', String(id), '--cluster', peers.join(','), '--port', String(ports[i]!)],
@@ -211,8 +213,8 @@ export function after(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }
 
-function nodeFlags({ profileDirectory, slowDiskMs = 0 }: ClusterOptions, id: number): string[] {
-  const flags: string[] = [];
+function flagsOf({ nodeFlags = [], profileDirectory, slowDiskMs = 0 }: ClusterOptions, id: number): string[] {
+  const flags = [...nodeFlags];
   if (profileDirectory !== undefined) {
     flags.push('--cpu-prof', '--cpu-prof-dir', path.join(profileDirectory, `node-${id}`));
   }
