@@ -73,7 +73,8 @@ export class LiveView<Item extends Tracked, Capture> {
 
   /** @internal */
   preserve(item: Item): void {
-    if (item.mark >= this.#id || item.id <= this.#readThrough || item.id >= this.#nextId) return;
+    // Items made after the view was opened have a mark as high as the view's number.
+    if (item.mark >= this.#id || item.id <= this.#readThrough) return;
     this.#preserved.push(this.#capture(item));
   }
 

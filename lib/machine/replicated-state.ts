@@ -22,6 +22,12 @@ export interface ReplyRun {
   readonly out: ByteWriter | null;
 }
 
+/**
+ * Answers one batch gives to one reader at most. A small command can have a large answer, and a thousand copies of it
+ * have a thousand: beyond this they are known to the session and the machine, not to the reader.
+ */
+const MAX_RUN_ANSWER_BYTES = 64 << 20;
+
 /** Highest status a machine may answer with. */
 const MAX_MACHINE_STATUS = 63;
 
@@ -134,6 +140,11 @@ export class ReplicatedState {
         // It may end the session at hand.
         session = undefined;
         status = this.#other(kind, bytes, at, frameEnd, out, meta);
+      }
+      if (out.position > MAX_RUN_ANSWER_BYTES && reader !== null) {
+        out.position = header + FRAME_HEADER_BYTES;
+        writeNil(out);
+        status = Status.unknown;
       }
       finishResponse(out, header, status, bytes, at);
       at = frameEnd;
