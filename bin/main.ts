@@ -25,8 +25,6 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
 
 /** Runs the command line and resolves to the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
-  // Whoever reads our output may stop when it has enough.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreBrokenPipe);
   const [first] = args;
   // `cordwood --id 1 --cluster … --port …` is how nodes have always been started.
   const given = first?.startsWith('-') === true && !TOP_LEVEL.has(first) ? ['start', ...args] : [...args];
@@ -73,8 +71,4 @@ Without a command, options start a node:
 ${EXIT_CODE_HELP}`,
     );
   return program;
-}
-
-function ignoreBrokenPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error;
 }

@@ -1,11 +1,11 @@
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { Client } from '../../lib/client/index.ts';
+import type { ClientOptions } from '../../lib/client/index.ts';
 import { stackCalls } from '../../lib/server/stack-calls.ts';
 import type { NcOptions } from '../commands/nc.ts';
 import { addressList, clusterAddresses } from '../support/addresses.ts';
 import { UsageError } from '../support/exit-codes.ts';
-import { tapFrames } from './hex-tap.ts';
 import { LineRunner } from './line-runner.ts';
 import { LineSplitter } from './line-splitter.ts';
 
@@ -17,19 +17,23 @@ export async function runNc(target: string | undefined, options: NcOptions): Pro
   if (target !== undefined && options.addr !== undefined)
     throw new UsageError('give host:port or --addr, not both');
   const addresses = target === undefined ? clusterAddresses(options.addr) : addressList(target, 'host:port');
-  const untap = options.hex === true ? tapFrames((text) => process.stderr.write(text)) : (): void => {};
-  const client = await Client.connect({
-    addresses,
-    timeoutMs: options.timeout,
-    connectTimeoutMs: options.timeout,
-  });
+  const settings = { addresses, timeoutMs: options.timeout, connectTimeoutMs: options.timeout };
+  const client = await (options.hex === true ? connectTapped(settings) : Client.connect(settings));
   try {
     const { stdin, stdout } = process;
     return await converse(client, stdin, stdout, options, stdin.isTTY && stdout.isTTY);
   } finally {
     await client.close();
-    untap();
   }
+}
+
+async function connectTapped(settings: ClientOptions): Promise<Client> {
+  const [{ TappedChannel }, { TcpChannel }] = await Promise.all([
+    import('./tapped-channel.ts'),
+    import('../../lib/client/tcp-channel.ts'),
+  ]);
+  const write = (text: string): void => void process.stderr.write(text);
+  return Client.connect(settings, (address) => new TappedChannel(new TcpChannel(address), write));
 }
 
 /** Reads lines from `input` until it ends or says `quit`, and resolves to the exit status once all are answered. */

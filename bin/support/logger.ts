@@ -10,7 +10,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export interface NodeLog {
   readonly logger: Logger;
   /** Writes out what is buffered, waiting for it: for the last moment of the process. */
-  flush(): void;
+  readonly flush: () => void;
 }
 
 /** Lines that nobody reads are dropped beyond this: a log must never stop the node, nor fill its memory. */
@@ -68,7 +68,7 @@ function fieldText(value: unknown): string {
   if (typeof value !== 'string') {
     const known = value as { message?: unknown; stack?: unknown } | null;
     if (typeof known === 'object' && typeof known?.message === 'string') return fieldText(known.message);
-    return oneLine(String(JSON.stringify(value)));
+    return oneLine(JSON.stringify(value));
   }
   return /^[\w.:/@+[\]-]+$/.test(value) ? value : oneLine(JSON.stringify(value));
 }

@@ -75,6 +75,11 @@ export class Connection implements Sink {
     if (this.#holds === 0) this.#socket.resume();
   }
 
+  /** Answers are made faster than the client takes them. */
+  get full(): boolean {
+    return (this.#holds & Hold.output) !== 0;
+  }
+
   /** Hands the answers of this turn to the kernel: one write, however many there are. */
   flush(): void {
     const out = this.out;

@@ -1,0 +1,160 @@
+import t from 'tap';
+import type { Test } from 'tap';
+import { startServer } from '../../lib/server/index.ts';
+import { Kind } from '../../protocol/constants.ts';
+import { FakeNode } from '../server/support/fake-node.ts';
+import { CommandHost, run } from './support/run-command.ts';
+import type { CommandResult } from './support/run-command.ts';
+
+const node = new FakeNode();
+const server = await startServer({ node, listen: { port: 0 } });
+node.leader = { id: 1, address: server.address };
+const host = new CommandHost();
+t.teardown(async () => {
+  await host.close();
+  await server.close();
+});
+
+const env = { CORDWOOD_ADDR: server.address };
+const cordwood = (...args: string[]): Promise<CommandResult> => host.run(args, env);
+
+async function check(
+  t: Test,
+  args: string[],
+  code: number,
+  stdout: string,
+  stderr: RegExp | '' = '',
+): Promise<void> {
+  const result = await cordwood(...args);
+  t.equal(result.code, code, args.join(' '));
+  t.equal(result.stdout, stdout, args.join(' '));
+  if (stderr === '') t.equal(result.stderr, '', args.join(' '));
+  else {
+    t.match(result.stderr, stderr, args.join(' '));
+    t.equal(result.stderr.split('\n').length, 2, 'errors are one line');
+  }
+}
+
+t.test('stacks from the shell', async (t) => {
+  await check(t, ['create', 'a'], 0, 'created\n');
+  await check(t, ['create', 'a'], 0, 'exists\n');
+  await check(t, ['exists', 'a'], 0, 'yes\n');
+  await check(t, ['exists', 'b'], 1, 'no\n');
+  await check(t, ['push', 'a', 'one'], 0, '1\n');
+  await check(t, ['push', 'a', 'two', 'three,four', ''], 0, '4\n');
+  await check(t, ['push', 'a', '--json-value', '{"x":[1,null]}'], 0, '5\n');
+  await check(t, ['size', 'a'], 0, '5\n');
+  await check(t, ['top', 'a'], 0, '{"x":[1,null]}\n');
+  await check(t, ['pop', 'a', '--json'], 0, '{"value":{"x":[1,null]}}\n');
+  await check(t, ['pop', 'a', '--raw'], 0, '');
+  await check(t, ['pop', 'a', '--count', '2'], 0, 'three,four\ntwo\n');
+  await check(t, ['list', 'a'], 0, '1\ta\n');
+  await check(t, ['pop', 'a'], 0, 'one\n');
+  await check(t, ['pop', 'a'], 1, '', /^cordwood: EMPTY the stack "a" is empty \(not_applied\)\n$/);
+  await check(t, ['pop', 'a', '--count', '3'], 1, '', /EMPTY/);
+  await check(t, ['drop', 'a'], 0, 'dropped\n');
+  await check(t, ['drop', 'a'], 1, '', /^cordwood: NOT_FOUND there is no stack "a"/);
+  await check(t, ['size', 'a'], 1, '', /NOT_FOUND/);
+  await check(t, ['pop', 'a'], 1, '', /NOT_FOUND/);
+});
+
+t.test('values from stdin come as they are', async (t) => {
+  const input = Buffer.from([0, 255, 10, 10]);
+  t.equal((await run(['push', 'bytes', '-'], { env, input })).stdout, '1\n');
+  t.equal((await run(['push', 'bytes', '-'], { env, input: 'text\n' })).stdout, '2\n');
+  t.equal((await cordwood('pop', 'bytes', '--raw')).stdout, 'text\n');
+  t.equal((await cordwood('pop', 'bytes', '--json')).stdout, '{"value":{"$bin":"AP8KCg=="}}\n');
+});
+
+t.test('a key makes a repeated command run once', async (t) => {
+  for (const size of ['1\n', '1\n'])
+    t.equal((await cordwood('push', 'keyed', 'x', '--key', 'k1')).stdout, size);
+});
+
+t.test('JSON for programs', async (t) => {
+  await check(t, ['create', 'j', '--json'], 0, '{"name":"j","created":true}\n');
+  await check(t, ['exists', 'j', '--json'], 0, '{"exists":true}\n');
+  await check(t, ['size', 'j', '--json'], 0, '{"size":0}\n');
+  await check(t, ['push', 'j', 'v', '--json'], 0, '{"size":1}\n');
+  await check(t, ['pop', 'j', '--count', '9', '--json'], 0, '{"values":["v"]}\n');
+  const listed = JSON.parse((await cordwood('list', 'j', '--json')).stdout) as object;
+  t.same(listed, { stacks: [{ name: 'j', size: 0 }] });
+});
+
+t.test('a command line that makes no sense', async (t) => {
+  const cases: [string[], RegExp][] = [
+    [['psuh', 'a', '1'], /unknown command 'psuh'[^]*Did you mean push\?/],
+    [['push', 'a'], /missing required argument 'value'/],
+    [['pop', 'a', '--nope'], /unknown option '--nope'/],
+    [['pop', 'a', '--count', 'x'], /--count must be a whole number/],
+    [['pop', 'a', '--addr', 'nonsense'], /"nonsense" is not host:port/],
+    [['push', 'a', '--json-value', '{'], /not JSON/],
+    [['--id', '1'], /required option '--cluster/],
+    [['--id', '2', '--cluster', '127.0.0.1:1', '--port', '0'], /--cluster names 1 node/],
+    [
+      ['start', '--id', '1', '--cluster', '127.0.0.1:1', '--port', '0', '--join'],
+      /--join is not possible yet/,
+    ],
+    [['--id', '1', '--cluster', '127.0.0.1:1', '--port', '99999'], /--port must be a whole number/],
+    [['local', 'up', '--base-port', '65530'], /leaves no room/],
+    [['nc', '127.0.0.1:1', '--addr', '127.0.0.1:1'], /not both/],
+  ];
+  for (const [args, message] of cases) {
+    const result = await host.run(args);
+    t.equal(result.code, 2, args.join(' '));
+    t.match(result.stderr, message, args.join(' '));
+    t.match(result.stderr, /^cordwood: /, args.join(' '));
+    t.equal(result.stdout, '', args.join(' '));
+  }
+});
+
+t.test('help and version', async (t) => {
+  t.match(await run(['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ });
+  t.match(await host.run(['--help']), { code: 0, stdout: /Usage: cordwood[^]*push[^]*Exit status/ });
+  t.match(await host.run([]), { code: 0, stdout: /Usage: cordwood/ });
+  t.match(await host.run(['push', '--help']), { code: 0, stdout: /Usage: cordwood push/ });
+  t.match(await host.run(['help', 'pop']), { code: 0, stdout: /Usage: cordwood pop/ });
+  t.match(await host.run(['start', '--help']), { code: 0, stdout: /--election-timeout-ms/ });
+});
+
+t.test('nobody is there', async (t) => {
+  const result = await host.run(['pop', 'a', '--addr', '127.0.0.1:1', '--timeout', '300']);
+  t.equal(result.code, 3);
+  t.match(result.stderr, /^cordwood: CONNECTION_LOST .*\(not_applied\)\n$/);
+  t.match(await host.run(['members', '--addr', '127.0.0.1:1', '--timeout', '300']), {
+    code: 3,
+    stderr: /no node answers/,
+  });
+});
+
+t.test('outcomes have exit statuses of their own', async (t) => {
+  const silent = new FakeNode();
+  const other = await startServer({ node: silent, listen: { port: 0 } });
+  t.teardown(() => other.close());
+  silent.leader = { id: 1, address: other.address };
+  const args = ['--addr', other.address, '--timeout', '400'];
+  silent.setLeader(null);
+  t.match(await host.run(['push', 'a', '1', ...args]), { code: 3, stderr: /\(not_applied\)\n$/ });
+  silent.setLeader({ id: 1, address: other.address });
+  t.equal((await host.run(['push', 'a', '1', ...args])).code, 0);
+  let losing = false;
+  const submit = silent.submit.bind(silent);
+  silent.submit = (bytes, start, end, sink) => {
+    // Sessions open; what is pushed under them is taken and never answered.
+    if (!losing || bytes[start + 4] !== Kind.command) submit(bytes, start, end, sink);
+  };
+  losing = true;
+  t.match(await host.run(['push', 'a', '2', ...args]), { code: 4, stderr: /\(unknown\)\n$/ });
+});
+
+t.test('status and members', async (t) => {
+  t.match(await cordwood('status'), { code: 0, stdout: /leader/ });
+  const status = JSON.parse((await cordwood('status', '--json')).stdout) as {
+    nodes: { status: { id: number } }[];
+  };
+  t.equal(status.nodes[0]!.status.id, 1);
+  t.match(await cordwood('members'), {
+    code: 0,
+    stdout: /^1\tvoter\t127\.0\.0\.1:2\t127\.0\.0\.1:1\tleader\n$/,
+  });
+});
