@@ -1,0 +1,234 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import type { Test } from 'tap';
+import {
+  controlSocketPath,
+  readControlFile,
+  sendControl,
+  serveControl,
+  writeControlFile,
+} from '../../bin/local/control.ts';
+import { localLayout } from '../../bin/local/layout.ts';
+import { LocalCluster } from '../../bin/local/local-cluster.ts';
+import { checkPorts } from '../../bin/local/ports.ts';
+import { nodeTable } from '../../bin/local/table.ts';
+import type { ControlReply } from '../../bin/local/messages.ts';
+
+const program = [process.execPath, fileURLToPath(new URL('./support/fake-program.js', import.meta.url))];
+
+interface Bench {
+  readonly cluster: LocalCluster;
+  readonly dataDir: string;
+  readonly said: string[];
+  /** Resolves when a line that matches has been said. */
+  hear(pattern: RegExp): Promise<string>;
+  log(id: number): string;
+}
+
+function bench(t: Test, nodes = 3): Bench {
+  const dataDir = t.testdir();
+  const said: string[] = [];
+  let wake = (): void => {};
+  const cluster = new LocalCluster({
+    nodes: localLayout(nodes),
+    dataDir,
+    program,
+    nodeArgs: ['--log-level', 'info'],
+    say: (line) => {
+      said.push(line);
+      wake();
+    },
+  });
+  t.teardown(() => cluster.down());
+  return {
+    cluster,
+    dataDir,
+    said,
+    hear: async (pattern) => {
+      for (;;) {
+        const line = said.find((line) => pattern.test(line));
+        if (line !== undefined) return line;
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+    },
+    log: (id) => readFileSync(path.join(dataDir, `${id}.log`), 'utf8'),
+  };
+}
+
+t.test('the standard layout is that of the original stack server', async (t) => {
+  t.same(
+    localLayout(5).map((node) => [node.clientAddress, node.peerAddress]),
+    [1, 2, 3, 4, 5].map((i) => [`127.0.0.1:${i}2380`, `127.0.0.1:${i}2379`]),
+  );
+  t.same(
+    localLayout(2, 7_380).map((node) => [node.clientPort, node.peerPort]),
+    [
+      [7_380, 7_379],
+      [7_390, 7_389],
+    ],
+  );
+  for (let nodes = 1; nodes <= 9; nodes++) {
+    const ports = localLayout(nodes).flatMap((node) => [node.clientPort, node.peerPort]);
+    t.equal(new Set(ports).size, 2 * nodes);
+    t.ok(Math.max(...ports) <= 65_535);
+  }
+  t.throws(() => localLayout(3, 65_530), /leaves no room/);
+});
+
+t.test('up, status, down', async (t) => {
+  const { cluster, dataDir, said, log } = bench(t);
+  await cluster.up();
+  t.equal(await cluster.leaderKnown(10_000), true);
+  t.same(said, ['node 1 leads (term 7)']);
+  const reports = await cluster.reports();
+  t.same(
+    reports.map(({ id, state, status }) => [id, state, status?.role]),
+    [
+      [1, 'up', 'leader'],
+      [2, 'up', 'follower'],
+      [3, 'up', 'follower'],
+    ],
+  );
+  const table = nodeTable(reports);
+  for (const { pid, clientAddress, peerAddress } of reports) {
+    for (const text of [String(pid), clientAddress, peerAddress]) t.ok(table.includes(text), text);
+  }
+  const peers = 'http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379';
+  const data = path.join(dataDir, '2');
+  t.match(log(2), `--id 2 --cluster ${peers} --port 22380 --data ${data} --log-level info`);
+  await cluster.down();
+  for (const id of [1, 2, 3]) t.match(log(id), /stop transfer=false/);
+  t.same(
+    (await cluster.reports()).map((report) => report.state),
+    ['down', 'down', 'down'],
+  );
+});
+
+t.test('nodes are stopped and started one by one', async (t) => {
+  const { cluster, log } = bench(t);
+  await cluster.up();
+  const [before] = await cluster.reports();
+  t.match(await cluster.handle({ command: 'stop', id: 1 }), { ok: true, message: 'node 1 is stopped' });
+  t.match(log(1), /stop transfer=true/, 'leadership is handed over first');
+  t.match(await cluster.handle({ command: 'stop', id: 1 }), { ok: false, message: /down already/ });
+  t.match((await cluster.handle({ command: 'status' })).nodes?.[0], { state: 'down', pid: null });
+  t.match(await cluster.handle({ command: 'start', id: 1 }), {
+    ok: true,
+    message: /node 1 is up \(pid \d+\)/,
+  });
+  t.match(await cluster.handle({ command: 'start', id: 1 }), { ok: false, message: /runs already/ });
+  t.match(await cluster.handle({ command: 'restart', id: 1 }), { ok: true });
+  const [after] = await cluster.reports();
+  t.not(after!.pid, before!.pid);
+  t.match(await cluster.handle({ command: 'stop', id: 9 }), { ok: false, message: /no node 9/ });
+  t.match(await cluster.handle({ command: 'dance' as 'stop' }), { ok: false });
+  const ended = cluster.ended;
+  t.match(await cluster.handle({ command: 'down' }), { ok: true });
+  await ended;
+  t.match(await cluster.handle({ command: 'start', id: 1 }), { ok: false, message: /going down/ });
+});
+
+t.test('a node that is killed from outside is reported and stays down', async (t) => {
+  const { cluster, hear } = bench(t);
+  await cluster.up();
+  const pid = (await cluster.reports())[1]!.pid!;
+  process.kill(pid, 'SIGKILL');
+  t.equal(
+    await hear(/^node 2/),
+    'node 2 is down: killed by SIGKILL. Start it again with: cordwood local start 2',
+  );
+  t.match((await cluster.reports())[1], { state: 'down', pid: null, note: 'killed by SIGKILL' });
+  t.match(await cluster.handle({ command: 'restart', id: 2 }), { ok: true });
+  t.match((await cluster.reports())[1], { state: 'up' });
+});
+
+t.test('a frozen node is silent, not up', async (t) => {
+  const { cluster } = bench(t, 1);
+  await cluster.up();
+  const pid = (await cluster.reports())[0]!.pid!;
+  process.kill(pid, 'SIGSTOP');
+  t.match((await cluster.reports())[0], { state: 'silent', status: null });
+  process.kill(pid, 'SIGCONT');
+  t.match((await cluster.reports())[0], { state: 'up' });
+});
+
+t.test('a node that cannot start takes the others with it, and says why', async (t) => {
+  for (const [mode, reason] of [
+    ['fail', /^node 2: cordwood: DIRECTORY_LOCKED somebody is here \(not_applied\) \(log: .*2\.log\)$/],
+    ['crash', /^node 2: exited with status 9/],
+  ] as const) {
+    process.env['FAKE_NODE'] = '2';
+    process.env['FAKE_MODE'] = mode;
+    t.teardown(() => delete process.env['FAKE_MODE']);
+    const { cluster } = bench(t);
+    await t.rejects(cluster.up(), { message: reason });
+    t.same(
+      (await cluster.reports()).map((report) => report.pid),
+      [null, null, null],
+    );
+    delete process.env['FAKE_MODE'];
+  }
+});
+
+t.test('commands come over a socket in the data directory', async (t) => {
+  const dataDir = t.testdir();
+  const socketPath = controlSocketPath(dataDir);
+  t.equal(await sendControl(socketPath, { command: 'status' }), null, 'nobody is there');
+  const seen: unknown[] = [];
+  const handle = async (request: unknown): Promise<ControlReply> => {
+    seen.push(request);
+    if (seen.length === 2) throw new Error('went wrong');
+    return { ok: true, message: 'héllo' };
+  };
+  const server = await serveControl(socketPath, handle);
+  t.ok(server);
+  t.same(await sendControl(socketPath, { command: 'stop', id: 3 }), { ok: true, message: 'héllo' });
+  t.same(await sendControl(socketPath, { command: 'down' }), { ok: false, message: 'went wrong' });
+  t.same(seen, [{ command: 'stop', id: 3 }, { command: 'down' }]);
+  t.equal(await serveControl(socketPath, handle), null, 'one supervisor at a time');
+  await new Promise((resolve) => server!.close(resolve));
+});
+
+t.test('what a killed supervisor left behind is taken over', async (t) => {
+  const dataDir = t.testdir();
+  const socketPath = controlSocketPath(dataDir);
+  writeFileSync(socketPath, '');
+  const server = await serveControl(socketPath, async () => ({ ok: true, message: 'new' }));
+  t.match(await sendControl(socketPath, { command: 'status' }), { message: 'new' });
+  await new Promise((resolve) => server!.close(resolve));
+});
+
+t.test('a directory with a long name has its socket elsewhere', async (t) => {
+  const dataDir = path.join(t.testdir({ ['x'.repeat(120)]: {} }), 'x'.repeat(120));
+  const socketPath = controlSocketPath(dataDir);
+  t.ok(Buffer.byteLength(socketPath) < 104);
+  t.equal(controlSocketPath(dataDir), socketPath);
+});
+
+t.test('the directory remembers its cluster', async (t) => {
+  const dataDir = t.testdir();
+  t.equal(readControlFile(dataDir), null);
+  const content = { version: 1, nodes: 3, basePort: null, pid: 1 } as const;
+  writeControlFile(dataDir, content);
+  t.same(readControlFile(dataDir), content);
+  t.notOk(existsSync(path.join(dataDir, 'cluster.json.new')));
+  writeFileSync(path.join(dataDir, 'cluster.json'), '{"nodes":');
+  t.equal(readControlFile(dataDir), null, 'half a file is none');
+});
+
+t.test('taken ports are named', async (t) => {
+  const blocker = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => blocker.once('listening', resolve));
+  t.teardown(() => blocker.close());
+  const { port } = blocker.address() as AddressInfo;
+  const [node] = localLayout(1);
+  await t.rejects(checkPorts([{ ...node!, clientPort: port, peerPort: 0 }]), {
+    code: 'ADDRESS_IN_USE',
+    message: new RegExp(`^port ${port} is in use`),
+  });
+  await t.resolves(checkPorts([{ ...node!, clientPort: 0, peerPort: 0 }]));
+});
