@@ -10,7 +10,7 @@ export const Verdict = {
   unknown: 2,
   /** This copy did not run, and another would fare no better. */
   rejected: 3,
-  /** Neither this copy nor any other of this sequence number has run or will run. */
+  /** Neither this copy nor any other of this sequence number has run or will run; under a new number it may. */
   never: 4,
   /** The session is gone. */
   sessionExpired: 5,

@@ -49,6 +49,7 @@ export class CallRegistry {
   #closed = false;
 
   /** Of the call that is being made. */
+  #making = false;
   #lane: Lane | null = null;
   #kind = 0;
   #chunk: Chunk | null = null;
@@ -78,6 +79,8 @@ export class CallRegistry {
 
   /** Begins the frame of a call; the caller writes the body to what comes back, at once, and then commits. */
   begin(lane: Lane, kind: Kind, flags: number, bodyBytes: number): ByteWriter {
+    if (this.#making) throw new Error('a call was made while the body of another was being written');
+    this.#making = true;
     const chunk = lane.frames.chunkFor(bodyBytes + 64);
     const out = chunk.writer;
     this.#lane = lane;
@@ -89,11 +92,13 @@ export class CallRegistry {
 
   /** Takes back what was begun, because the body cannot be written. */
   cancel(): void {
+    this.#making = false;
     this.#chunk!.writer.position = this.#start;
   }
 
   /** Completes the frame and queues the call. */
   commit<T>(retry: Retry, decode: Decode<T>, options: CallOptions | undefined): Promise<T> {
+    this.#making = false;
     const lane = this.#lane!;
     const chunk = this.#chunk!;
     const start = this.#start;

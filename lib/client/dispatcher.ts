@@ -5,16 +5,13 @@ import type { Runtime } from '../node/runtime.ts';
 import { Verdict, verdictOf } from './answer-policy.ts';
 import { type Call, Retry } from './call.ts';
 import { type CallHost, CallRegistry } from './call-registry.ts';
-import { HIGH_WATER_BYTES, type Channel } from './channel.ts';
+import type { Channel } from './channel.ts';
 import { ClusterLink, type LinkEvents } from './cluster-link.ts';
 import type { Connection } from './connection.ts';
-import { Lane } from './lane.ts';
 import type { ClientSettings } from './options.ts';
+import { type SendHost, Sender } from './sender.ts';
 import { type CommandQueue, SessionKeeper } from './session-keeper.ts';
 import type { Session } from './session.ts';
-
-/** In the last moments of its time a refused command is not sent again. */
-const LAST_TRY_MS = 40;
 
 export interface DispatcherEvents {
   onConnect(connection: Connection): void;
@@ -28,35 +25,14 @@ export interface DispatcherEvents {
  * made in the same turn of the event loop, and comes back to its lane if its answer is lost or says "try again";
  * in the end it is settled with its result or with an error that says truly whether it may have run.
  */
-export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
+export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost {
   readonly settings: ClientSettings;
   readonly runtime: Runtime;
   readonly link: ClusterLink;
   readonly calls: CallRegistry;
-  /** Sessions are opened and kept here, ahead of the commands that wait for one. */
-  readonly control: Lane = new Lane(true);
-  readonly writes: Lane = new Lane();
-  /** Reads that need a leader, and those that any node answers. */
-  readonly reads: Lane = new Lane();
-  readonly localReads: Lane = new Lane();
-  readonly #lanes: readonly Lane[] = [this.writes, this.reads, this.localReads];
-  #firstLane = 0;
-
-  /** Calls on the wire, and the bytes of their frames. */
-  inFlight = 0;
-  inFlightBytes = 0;
-
+  readonly sender: Sender;
   readonly #events: DispatcherEvents;
   readonly #sessions: SessionKeeper;
-  #maxWindow: number = Limits.maxSessionWindow;
-  #now: number;
-  #flushScheduled = false;
-  #wakeAt = Infinity;
-  #cancelWake: (() => void) | null = null;
-  readonly #flushNow = (): void => {
-    this.#flush();
-  };
-
   constructor(
     settings: ClientSettings,
     openChannel: (address: string) => Channel,
@@ -66,32 +42,21 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
     this.settings = settings;
     this.runtime = runtime;
     this.#events = events;
-    this.#now = runtime.now();
     this.link = new ClusterLink(settings, openChannel, runtime, this);
+    this.sender = new Sender(settings, runtime, this);
     this.calls = new CallRegistry(settings, runtime, this);
     this.#sessions = new SessionKeeper(this);
-  }
-
-  /**
-   * Sends soon: a lone request at the end of the current callback, otherwise with everything that the events of this
-   * turn bring, since a write costs more than a hundred requests in it.
-   */
-  scheduleFlush(): void {
-    if (this.#flushScheduled || this.calls.closed) return;
-    this.#flushScheduled = true;
-    if (this.inFlight === 0) queueMicrotask(this.#flushNow);
-    else this.runtime.defer(this.#flushNow);
   }
 
   close(): void {
     if (this.calls.closed) return;
     this.calls.close();
-    this.#cancelWake?.();
+    this.sender.close();
     this.#sessions.close();
     for (const connection of this.link.connections()) {
       for (const call of connection.requests.calls()) this.#endClosed(call);
     }
-    for (const lane of [this.control, ...this.#lanes]) {
+    for (const lane of this.sender.lanes) {
       while (lane.head !== null) this.#endClosed(lane.head);
     }
     this.link.close();
@@ -104,16 +69,15 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
   }
 
   turnNow(): number {
-    if (!this.#flushScheduled) this.#now = this.runtime.now();
-    return this.#now;
+    return this.sender.turnNow();
   }
 
   onQueued(): void {
-    this.scheduleFlush();
+    this.sender.flushSoon();
   }
 
   onExpired(call: Call): void {
-    const waitedFor = call.wantsSession && call.session === null ? this.control.lastRefusal : null;
+    const waitedFor = call.wantsSession && call.session === null ? this.sender.control.lastRefusal : null;
     const refusal = call.refusal ?? call.lane.lastRefusal ?? waitedFor;
     const unknown = call.isWrite && (call.uncertain || call.connection !== null);
     // "There is no leader" says more than "it took too long", as long as it is the whole truth.
@@ -129,25 +93,39 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
     this.link.watch(nowMs);
   }
 
+  // What the sender asks for.
+
+  get connection(): Connection | null {
+    return this.link.active;
+  }
+
+  session(): Session | null {
+    return this.#sessions.session();
+  }
+
+  onWrite(nowMs: number): void {
+    this.#sessions.used(nowMs);
+  }
+
   // Events of the link.
 
   onReady(connection: Connection): void {
     const { maxFrameBytes, maxWindow } = connection.welcome!;
     this.calls.maxFrameBytes = maxFrameBytes;
-    this.#maxWindow = Math.min(maxWindow, Limits.maxSessionWindow);
-    this.#clearHolds();
+    this.sender.maxWindow = Math.min(maxWindow, Limits.maxSessionWindow);
+    this.sender.clearHolds();
     this.#events.onConnect(connection);
-    this.#flush();
+    this.sender.flush();
   }
 
   onLost(connection: Connection, error: CordwoodError): void {
     for (const call of connection.requests.calls()) {
-      this.#offWire(call);
+      this.sender.offWire(call);
       connection.forget(call);
       this.#answerLost(call, error);
     }
     if (!connection.retiring) this.#events.onDisconnect(connection, error);
-    this.scheduleFlush();
+    this.sender.flushSoon();
   }
 
   onAbandoned(connection: Connection): void {
@@ -160,24 +138,24 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
     for (const call of connection.requests.calls()) {
       // A command that must not be sent twice waits on: the node may answer yet.
       if (call.isWrite && call.retry === Retry.never) continue;
-      this.#offWire(call);
+      this.sender.offWire(call);
       connection.forget(call);
       this.#answerLost(call, error);
     }
     this.link.settle(connection);
-    this.scheduleFlush();
+    this.sender.flushSoon();
   }
 
   onLeader(leader: LeaderHint | null): void {
     if (leader !== null) {
-      this.#clearHolds();
-      this.scheduleFlush();
+      this.sender.clearHolds();
+      this.sender.flushSoon();
     }
     this.#events.onLeader(leader);
   }
 
   onDrain(): void {
-    this.scheduleFlush();
+    this.sender.flushSoon();
   }
 
   onUnreachable(error: CordwoodError): void {
@@ -185,7 +163,7 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
   }
 
   onAnswer(call: Call, status: number, bytes: Uint8Array, start: number, end: number): void {
-    this.#offWire(call);
+    this.sender.offWire(call);
     const verdict = verdictOf(status);
     if (verdict === Verdict.result) {
       call.lane.accepted();
@@ -194,18 +172,18 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
       this.#answerOtherwise(call, verdict, status, bytes, start, end);
     }
     // More may be sent now; the answers of this chunk make room together.
-    if (call.lane.head !== null) this.scheduleFlush();
+    if (call.lane.head !== null) this.sender.flushSoon();
   }
 
   // What the keeper of sessions tells.
 
   sessionReady(): void {
-    this.scheduleFlush();
+    this.sender.flushSoon();
   }
 
   /** No session can be had: commands that wait for one fail. */
   sessionRefused(error: CordwoodError): void {
-    for (let call = this.writes.head; call !== null;) {
+    for (let call = this.sender.writes.head; call !== null;) {
       const next: Call | null = call.queueNext;
       if (call.wantsSession && call.session === null) {
         this.#end(call, call.failure(error.code, `no session: ${error.message}`, error));
@@ -219,12 +197,12 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
     if (session.ended) return;
     session.ended = true;
     this.#sessions.ended(session);
-    for (let call = this.writes.head; call !== null;) {
+    for (let call = this.sender.writes.head; call !== null;) {
       const next: Call | null = call.queueNext;
       if (call.session === session) this.#leaveSession(call);
       call = next;
     }
-    this.scheduleFlush();
+    this.sender.flushSoon();
   }
 
   #leaveSession(call: Call): void {
@@ -240,64 +218,6 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
     }
     call.session = null;
     call.seq = 0;
-  }
-
-  // Ways out of here.
-
-  #flush(): void {
-    this.#flushScheduled = false;
-    const connection = this.link.active;
-    if (this.calls.closed || connection === null || connection.bufferedBytes > HIGH_WATER_BYTES) return;
-    this.#now = this.runtime.now();
-    const lanes = this.#lanes;
-    let complete = this.#sendLane(this.control, connection);
-    for (let i = 0; i < lanes.length; i++) {
-      const lane = lanes[(this.#firstLane + i) % lanes.length]!;
-      complete = this.#sendLane(lane, connection) && complete;
-    }
-    // With more to send than fits, no kind of call may keep the others from being sent.
-    if (!complete) this.#firstLane = (this.#firstLane + 1) % lanes.length;
-    connection.flush();
-  }
-
-  /** Sends what may be sent of a lane; false if something is left for want of room. */
-  #sendLane(lane: Lane, connection: Connection): boolean {
-    const { maxOutstanding, maxOutstandingBytes } = this.settings;
-    for (let call = lane.head; call !== null; call = lane.head) {
-      if (lane.holdUntil > this.#now) {
-        this.#wake(lane.holdUntil);
-        return true;
-      }
-      if (lane.probing && (lane.probe !== null || this.#isTooLate(call))) return true;
-      const bytes = this.inFlightBytes + call.bytes;
-      const full = this.inFlight >= maxOutstanding || (bytes > maxOutstandingBytes && this.inFlight > 0);
-      if (full && !lane.urgent) return false;
-      if (call.wantsSession && call.session === null && !this.#giveNumber(call)) return true;
-      lane.remove(call);
-      if (lane.probing) lane.probe = call;
-      if (call.isWrite) this.#sessions.used(this.#now);
-      this.inFlight++;
-      this.inFlightBytes = bytes;
-      connection.send(call);
-    }
-    return true;
-  }
-
-  /**
-   * Whether a call that was refused had better end with that refusal: were it sent once more and its time ended before
-   * the answer came, nobody could say whether it had run.
-   */
-  #isTooLate(call: Call): boolean {
-    return call.refusal !== null && call.isWrite && call.deadline - this.#now < LAST_TRY_MS;
-  }
-
-  /** Numbers a command in the open session; false if there is none, or no number free. */
-  #giveNumber(call: Call): boolean {
-    const session = this.#sessions.session();
-    if (session === null || session.full(this.#maxWindow)) return false;
-    call.session = session;
-    call.seq = session.take();
-    return true;
   }
 
   #answerOtherwise(
@@ -335,8 +255,13 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
         this.#end(call, call.failure(code, told));
         return;
       case Verdict.never:
+        // Room comes with the next command, which tells the cluster what has been answered. The number is spent.
+        call.session?.release(call.seq);
+        call.session = null;
+        call.seq = 0;
         call.uncertain = false;
-        this.#end(call, call.failure(code, told));
+        call.refusal = code;
+        this.#tryAgain(call, status);
         return;
       case Verdict.rejected:
       case Verdict.result:
@@ -348,7 +273,7 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
     const { runtime } = this;
     call.lane.refused(status, call.refusal, runtime.now(), runtime.random() / 4294967296);
     call.lane.return(call);
-    this.scheduleFlush();
+    this.sender.flushSoon();
   }
 
   /** The connection ended before the answer came. */
@@ -376,39 +301,17 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue {
   #end(call: Call, error: CordwoodError): void {
     const connection = call.connection;
     if (connection !== null) {
-      this.#offWire(call);
+      this.sender.offWire(call);
       connection.forget(call);
     }
     call.lane.remove(call);
     this.calls.fail(call, error);
     if (connection !== null) this.link.settle(connection);
     // There is room now, or the call stood in front of others.
-    if (call.lane.head !== null) this.scheduleFlush();
+    if (call.lane.head !== null) this.sender.flushSoon();
   }
 
   #endClosed(call: Call): void {
     this.#end(call, call.failure('CLOSED', 'the client was closed'));
-  }
-
-  #offWire(call: Call): void {
-    this.inFlight--;
-    this.inFlightBytes -= call.bytes;
-    if (call.lane.probe === call) call.lane.probe = null;
-  }
-
-  #clearHolds(): void {
-    this.control.clearHold();
-    for (const lane of this.#lanes) lane.clearHold();
-  }
-
-  #wake(at: number): void {
-    if (at >= this.#wakeAt) return;
-    this.#cancelWake?.();
-    this.#wakeAt = at;
-    this.#cancelWake = this.runtime.timer(Math.max(1, Math.ceil(at - this.#now)), () => {
-      this.#wakeAt = Infinity;
-      this.#cancelWake = null;
-      this.#flush();
-    });
   }
 }

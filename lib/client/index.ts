@@ -2,16 +2,16 @@ export { ReadLevel, Status } from '../../protocol/constants.ts';
 export { CordwoodError, type ErrorCode, type Outcome } from '../../protocol/errors.ts';
 export type { LeaderHint } from '../../protocol/client-codec.ts';
 export { type Channel, type ChannelEvents } from './channel.ts';
-export {
-  type Answer,
-  Client,
-  type ClientEvents,
-  type CommandOptions,
-  type ConnectedNode,
-  type ListOptions,
-  type QueryOptions,
-  type ReadLevelName,
-} from './client.ts';
+export { Client, type ListOptions } from './client.ts';
+export type {
+  Answer,
+  ClientCore,
+  ClientEvents,
+  CommandOptions,
+  ConnectedNode,
+  QueryOptions,
+  ReadLevelName,
+} from './client-core.ts';
 export type { CallOptions, ClientOptions } from './options.ts';
 export type { StackInfo } from './stack-operations.ts';
 export { Stack } from './stack.ts';

@@ -30,8 +30,8 @@ export interface CommandQueue {
   readonly runtime: Runtime;
   readonly calls: CallRegistry;
   readonly link: ClusterLink;
-  /** Lane of the keeper's own calls. */
-  readonly control: Lane;
+  /** Its lane `control` is for the keeper's own calls. */
+  readonly sender: { readonly control: Lane };
   /** A session is open, or another try to open one is due: commands that wait are looked at again. */
   sessionReady(): void;
   /** No session can be had: commands that wait for one fail. */
@@ -88,9 +88,9 @@ export class SessionKeeper {
     if (this.#opening) return;
     this.#opening = true;
     const queue = this.#queue;
-    const { runtime, control, calls } = queue;
+    const { runtime, sender, calls } = queue;
     if (this.#nonce === 0) this.#nonce = 1 + runtime.random() * 0x100000 + (runtime.random() >>> 12);
-    writeValue(calls.begin(control, Kind.openSession, 0, 64), {
+    writeValue(calls.begin(sender.control, Kind.openSession, 0, 64), {
       ttlMs: this.#ttlMs,
       nonce: this.#nonce,
     });
@@ -129,7 +129,7 @@ export class SessionKeeper {
   #keepAlive(session: Session, timeoutMs: number): void {
     const queue = this.#queue;
     this.#lastUsedMs = queue.runtime.now();
-    const out = queue.calls.begin(queue.control, Kind.keepAlive, 0, 0);
+    const out = queue.calls.begin(queue.sender.control, Kind.keepAlive, 0, 0);
     out.position -= 16;
     out.u64(session.id).u64(0);
     queue.calls.commit(Retry.always, decodeNothing, { timeoutMs: Math.ceil(timeoutMs) }).then(

@@ -1,4 +1,5 @@
-import type { Client, CommandOptions, QueryOptions } from './client.ts';
+import type { CommandOptions, QueryOptions } from './client-core.ts';
+import type { Client } from './client.ts';
 
 /**
  * One stack of a cluster. A handle costs nothing and says nothing about whether the stack exists.

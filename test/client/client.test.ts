@@ -70,6 +70,12 @@ t.test('values that have no encoding, and wrong arguments, reject and disturb no
   await t.rejects(client.push(undefined as never, 1), TypeError);
   await t.rejects(client.popMany('a', -1), RangeError);
   await t.rejects(client.push('a', 1, { idempotencyKey: 'k'.repeat(256) }), RangeError);
+  const reentrant = {
+    get now(): Promise<number> {
+      return client.push('a', 2);
+    },
+  };
+  await t.rejects(client.push('a', reentrant), /while the body of another/);
   t.equal(await client.push('a', 1), 1);
   t.equal(client.outstanding, 0);
 });

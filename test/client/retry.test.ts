@@ -48,7 +48,6 @@ for (const [name, code] of [
   ['diskFull', 'DISK_FULL'],
   ['unauthorized', 'UNAUTHORIZED'],
   ['unsupported', 'UNSUPPORTED'],
-  ['sessionFull', 'SESSION_FULL'],
 ] as const) {
   t.test(`a command answered with ${name} fails at once and was not applied`, async (t) => {
     const cluster = await FakeCluster.start();
@@ -59,6 +58,27 @@ for (const [name, code] of [
     t.equal(await client.push('a', 1), 1, 'the next one works');
   });
 }
+
+t.test('a full session: the command goes again under a new number, until its time is up', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  const node = cluster.node(1);
+  node.onFrame = firstCommands(2, (frame, link) => link.respond(frame.requestId, Status.sessionFull));
+  await using client = await open(cluster);
+  t.equal(await client.push('a', 1), 1);
+  const commands = node.seen(Kind.command);
+  t.strictSame(
+    commands.map(({ seq, window }) => [seq, window]),
+    [
+      [1, 0],
+      [2, 0],
+      [3, 0],
+    ],
+    'and tells the cluster that nobody waits for the old one',
+  );
+  node.onFrame = firstCommands(1000, (frame, link) => link.respond(frame.requestId, Status.sessionFull));
+  await t.rejects(client.push('a', 2, { timeoutMs: 100 }), { code: 'SESSION_FULL', outcome: 'not_applied' });
+});
 
 t.test('after a lost connection unanswered commands are sent again, in order, and run once', async (t) => {
   const cluster = await FakeCluster.start();

@@ -1,0 +1,271 @@
+import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import type { LeaderHint } from '../../protocol/client-codec.ts';
+import { Kind, Limits, ReadLevel } from '../../protocol/constants.ts';
+import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
+import { writeValue } from '../../protocol/msgpack.ts';
+import { type Runtime, systemRuntime } from '../node/runtime.ts';
+import type { NodeStatus } from '../node/types.ts';
+import { type Decode, Retry } from './call.ts';
+import type { Channel } from './channel.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { Emitter } from './emitter.ts';
+import { type CallOptions, type ClientOptions, clientSettings } from './options.ts';
+import { copyOf, decodeAnswerValue } from './stack-operations.ts';
+
+export interface CommandOptions extends CallOptions {
+  /**
+   * The command runs once for all calls that carry this key, whichever client they come from, as long as the cluster
+   * remembers the key. At most 255 bytes.
+   */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** How fresh the answer of a query must be: see `ReadLevel` in PROTOCOL.md. */
+export type ReadLevelName = keyof typeof ReadLevel;
+
+export interface QueryOptions extends CallOptions {
+  /** Default `linearizable`: the answer reflects every command that was done before the query began. */
+  readonly level?: ReadLevelName | undefined;
+}
+
+/** What a machine answered. */
+export interface Answer {
+  /** Below 64; `Status.ok` is 0. */
+  readonly status: number;
+  /** The caller's own. */
+  readonly body: Uint8Array;
+}
+
+export interface ConnectedNode {
+  readonly nodeId: number;
+  readonly address: string;
+}
+
+export interface ClientEvents {
+  /** Requests go to this node from now on. */
+  connect: ConnectedNode;
+  /** The connection requests went to is lost; the client looks for another. */
+  disconnect: { readonly address: string; readonly error: CordwoodError };
+  /** As the connected node knows it; null: none. */
+  leader: LeaderHint | null;
+}
+
+/** Errors of a first connection that further tries would only repeat. */
+const lasting: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'INCOMPATIBLE_VERSION',
+  'UNAUTHORIZED',
+  'PROTOCOL_ERROR',
+  'TOO_LARGE',
+]);
+
+/** What a client does for any machine: connect, carry commands and queries, tell what happens, end. */
+export class ClientCore implements AsyncDisposable {
+  readonly #events = new Emitter<ClientEvents>();
+  readonly #dispatcher: Dispatcher;
+  #onFirst: { resolve: () => void; reject: (error: CordwoodError) => void } | null = null;
+
+  /** `openChannel` makes the way to an address. Nothing is done before the client is told to connect. */
+  constructor(
+    options: ClientOptions,
+    openChannel: (address: string) => Channel,
+    runtime: Runtime = systemRuntime,
+  ) {
+    this.#dispatcher = new Dispatcher(clientSettings(options), openChannel, runtime, {
+      onConnect: ({ address, welcome }) => {
+        this.#onFirst?.resolve();
+        this.#events.emit('connect', { nodeId: welcome!.nodeId, address });
+      },
+      onDisconnect: ({ address }, error) => {
+        this.#events.emit('disconnect', { address, error });
+      },
+      onLeader: (leader) => {
+        this.#events.emit('leader', leader);
+      },
+      onUnreachable: (error) => {
+        if (lasting.has(error.code)) this.#onFirst?.reject(error);
+      },
+    });
+  }
+
+  /** Cluster the client belongs to; null before the first connection. */
+  get clusterId(): string | null {
+    return this.#dispatcher.link.clusterId;
+  }
+
+  /** The leader, as the connected node knows it. */
+  get leader(): LeaderHint | null {
+    return this.#dispatcher.link.leader;
+  }
+
+  /** Where requests go; null while the client is looking. */
+  get node(): ConnectedNode | null {
+    const { active } = this.#dispatcher.link;
+    return active === null ? null : { nodeId: active.welcome!.nodeId, address: active.address };
+  }
+
+  /** Calls that have not ended. */
+  get outstanding(): number {
+    return this.#dispatcher.calls.outstanding;
+  }
+
+  /** Whether calls made now would wait in the client because the wire is full. */
+  get saturated(): boolean {
+    return this.#dispatcher.calls.saturated;
+  }
+
+  /** Calls `listener` at each event; the returned function ends that. */
+  on<Name extends keyof ClientEvents>(name: Name, listener: (event: ClientEvents[Name]) => void): () => void {
+    return this.#events.on(name, listener);
+  }
+
+  /** Resolves when the client is not `saturated`. Rejects only with the reason of the signal. */
+  ready(signal?: AbortSignal): Promise<void> {
+    return this.#dispatcher.calls.ready(signal);
+  }
+
+  /** Resolves when all calls made so far have ended, one way or another. */
+  drain(): Promise<void> {
+    return this.#dispatcher.calls.drained();
+  }
+
+  /** Ends the client at once: calls that have not ended reject with `CLOSED`. Use `drain` before to let them end. */
+  async close(): Promise<void> {
+    this.#onFirst?.reject(new CordwoodError('CLOSED', 'the client was closed'));
+    this.#dispatcher.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Has the machine apply a command given as bytes. */
+  command(body: Uint8Array, options?: CommandOptions): Promise<Answer> {
+    return this.write(options, body.length, decodeAnswer, (out) => out.bytes(body));
+  }
+
+  /** Asks the machine a question given as bytes. */
+  query(body: Uint8Array, options?: QueryOptions): Promise<Answer> {
+    return this.read(options, body.length, decodeAnswer, (out) => out.bytes(body));
+  }
+
+  /** As `command`, for machines that take and give msgpack values. Any status but `ok` is an error. */
+  send(command: unknown, options?: CommandOptions): Promise<unknown> {
+    return this.write(options, 64, decodeAnswerValue, (out) => {
+      writeValue(out, command);
+    });
+  }
+
+  /** As `query`, for machines that take and give msgpack values. Any status but `ok` is an error. */
+  ask(query: unknown, options?: QueryOptions): Promise<unknown> {
+    return this.read(options, 64, decodeAnswerValue, (out) => {
+      writeValue(out, query);
+    });
+  }
+
+  /** What the connected node says of itself and its cluster. */
+  status(options?: CallOptions): Promise<NodeStatus> {
+    const dispatcher = this.#dispatcher;
+    dispatcher.calls.begin(dispatcher.sender.localReads, Kind.status, 0, 0);
+    return dispatcher.calls.commit(Retry.always, decodeAnswerValue as Decode<NodeStatus>, options);
+  }
+
+  /** @internal The body is written by `writeBody`, at once. */
+  protected write<T>(
+    options: CommandOptions | undefined,
+    bodyBytes: number,
+    decode: Decode<T>,
+    writeBody: (out: ByteWriter) => void,
+  ): Promise<T> {
+    const dispatcher = this.#dispatcher;
+    const key = options?.idempotencyKey;
+    const out = dispatcher.calls.begin(
+      dispatcher.sender.writes,
+      key === undefined ? Kind.command : Kind.keyedCommand,
+      0,
+      bodyBytes,
+    );
+    try {
+      if (key !== undefined) writeKey(out, key);
+      writeBody(out);
+    } catch (error) {
+      dispatcher.calls.cancel();
+      return rejected(error);
+    }
+    const retry = key !== undefined || dispatcher.settings.session ? Retry.always : Retry.never;
+    return dispatcher.calls.commit(retry, decode, options);
+  }
+
+  /** @internal As `write`. */
+  protected read<T>(
+    options: QueryOptions | undefined,
+    bodyBytes: number,
+    decode: Decode<T>,
+    writeBody: (out: ByteWriter) => void,
+  ): Promise<T> {
+    const dispatcher = this.#dispatcher;
+    const level = ReadLevel[options?.level ?? 'linearizable'];
+    const lane = level >= ReadLevel.bounded ? dispatcher.sender.localReads : dispatcher.sender.reads;
+    const out = dispatcher.calls.begin(lane, Kind.query, level, bodyBytes);
+    try {
+      writeBody(out);
+    } catch (error) {
+      dispatcher.calls.cancel();
+      return rejected(error);
+    }
+    return dispatcher.calls.commit(Retry.always, decode, options);
+  }
+
+  /** @internal Begins to connect and does not wait for it. */
+  protected start(): void {
+    this.#dispatcher.link.pump();
+  }
+
+  /** @internal */
+  protected async firstConnection(signal: AbortSignal | undefined): Promise<void> {
+    const { link, runtime, settings } = this.#dispatcher;
+    let cancelTimer: (() => void) | undefined;
+    let onAbort: (() => void) | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#onFirst = { resolve, reject };
+        onAbort = () => {
+          reject(new CordwoodError('ABORTED', 'connecting was aborted', { cause: signal?.reason }));
+        };
+        if (signal?.aborted === true) {
+          onAbort();
+          return;
+        }
+        signal?.addEventListener('abort', onAbort);
+        cancelTimer = runtime.timer(settings.connectTimeoutMs, () => {
+          reject(new CordwoodError('CONNECTION_LOST', `no node could be reached: ${link.book.describe()}`));
+        });
+        link.pump();
+      });
+    } catch (error) {
+      this.#dispatcher.close();
+      throw error;
+    } finally {
+      this.#onFirst = null;
+      cancelTimer?.();
+      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+    }
+  }
+}
+
+function rejected(error: unknown): Promise<never> {
+  return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+}
+
+function writeKey(out: ByteWriter, key: string): void {
+  const bytes = Buffer.from(key);
+  if (bytes.length === 0 || bytes.length > Limits.maxIdempotencyKeyBytes) {
+    throw new RangeError(
+      `an idempotency key has 1 to ${Limits.maxIdempotencyKeyBytes} bytes, not ${bytes.length}`,
+    );
+  }
+  out.u16(bytes.length).bytes(bytes);
+}
+
+function decodeAnswer(status: number, bytes: Uint8Array, start: number, end: number): Answer {
+  return { status, body: copyOf(bytes, start, end) };
+}

@@ -1,0 +1,170 @@
+import { Limits } from '../../protocol/constants.ts';
+import type { Runtime } from '../node/runtime.ts';
+import type { Call } from './call.ts';
+import { HIGH_WATER_BYTES } from './channel.ts';
+import type { Connection } from './connection.ts';
+import { Lane } from './lane.ts';
+import type { ClientSettings } from './options.ts';
+import type { Session } from './session.ts';
+
+/** In the last moments of its time a refused command is not sent again. */
+const LAST_TRY_MS = 40;
+
+/** Whom the sender asks when it is about to send. */
+export interface SendHost {
+  /** Where requests go; null: nowhere now. */
+  readonly connection: Connection | null;
+  /** The session for commands; null: none yet. */
+  session(): Session | null;
+  /** A write leaves. */
+  onWrite(nowMs: number): void;
+}
+
+/**
+ * Decides when waiting calls leave: all that were made in a turn of the event loop together, those of each lane in
+ * order, no more than fits on the wire, and after a refusal not before it makes sense.
+ */
+export class Sender {
+  /** Sessions are opened and kept here, ahead of the commands that wait for one. */
+  readonly control: Lane = new Lane(true);
+  readonly writes: Lane = new Lane();
+  /** Reads that need a leader, and those that any node answers. */
+  readonly reads: Lane = new Lane();
+  readonly localReads: Lane = new Lane();
+  readonly #lanes: readonly Lane[] = [this.writes, this.reads, this.localReads];
+  #firstLane = 0;
+
+  /** Calls on the wire, and the bytes of their frames. */
+  inFlight = 0;
+  inFlightBytes = 0;
+
+  /** Largest window the node takes. */
+  maxWindow: number = Limits.maxSessionWindow;
+
+  readonly #settings: ClientSettings;
+  readonly #runtime: Runtime;
+  readonly #host: SendHost;
+  #now: number;
+  #flushScheduled = false;
+  #wakeAt = Infinity;
+  #cancelWake: (() => void) | null = null;
+  #closed = false;
+  readonly #flushNow = (): void => {
+    this.flush();
+  };
+
+  constructor(settings: ClientSettings, runtime: Runtime, host: SendHost) {
+    this.#settings = settings;
+    this.#runtime = runtime;
+    this.#host = host;
+    this.#now = runtime.now();
+  }
+
+  /** The clock, read once for all calls of a turn. */
+  turnNow(): number {
+    if (!this.#flushScheduled) this.#now = this.#runtime.now();
+    return this.#now;
+  }
+
+  /**
+   * Sends soon: a lone request at the end of the current callback, otherwise with everything that the events of this
+   * turn bring, since a write costs more than a hundred requests in it.
+   */
+  flushSoon(): void {
+    if (this.#flushScheduled || this.#closed) return;
+    this.#flushScheduled = true;
+    this.#now = this.#runtime.now();
+    if (this.inFlight === 0) queueMicrotask(this.#flushNow);
+    else this.#runtime.defer(this.#flushNow);
+  }
+
+  /** Every lane, for going through what waits. */
+  get lanes(): readonly Lane[] {
+    return [this.control, ...this.#lanes];
+  }
+
+  /** A call is not on the wire any more. */
+  offWire(call: Call): void {
+    this.inFlight--;
+    this.inFlightBytes -= call.bytes;
+    if (call.lane.probe === call) call.lane.probe = null;
+  }
+
+  /** Something has changed that makes refusals unlikely: what waits is sent at once. */
+  clearHolds(): void {
+    this.control.clearHold();
+    for (const lane of this.#lanes) lane.clearHold();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelWake?.();
+  }
+
+  flush(): void {
+    this.#flushScheduled = false;
+    const { connection } = this.#host;
+    if (this.#closed || connection === null || connection.bufferedBytes > HIGH_WATER_BYTES) return;
+    this.#now = this.#runtime.now();
+    const lanes = this.#lanes;
+    let complete = this.#sendLane(this.control, connection);
+    for (let i = 0; i < lanes.length; i++) {
+      const lane = lanes[(this.#firstLane + i) % lanes.length]!;
+      complete = this.#sendLane(lane, connection) && complete;
+    }
+    // With more to send than fits, no kind of call may keep the others from being sent.
+    if (!complete) this.#firstLane = (this.#firstLane + 1) % lanes.length;
+    connection.flush();
+  }
+
+  /** Sends what may be sent of a lane; false if something is left for want of room. */
+  #sendLane(lane: Lane, connection: Connection): boolean {
+    const { maxOutstanding, maxOutstandingBytes } = this.#settings;
+    for (let call = lane.head; call !== null; call = lane.head) {
+      if (lane.holdUntil > this.#now) {
+        this.#wake(lane.holdUntil);
+        return true;
+      }
+      if (lane.probing && (lane.probe !== null || this.#isTooLate(call))) return true;
+      const bytes = this.inFlightBytes + call.bytes;
+      const full = this.inFlight >= maxOutstanding || (bytes > maxOutstandingBytes && this.inFlight > 0);
+      if (full && !lane.urgent) return false;
+      if (call.wantsSession && call.session === null && !this.#giveNumber(call)) return true;
+      lane.remove(call);
+      if (lane.probing) lane.probe = call;
+      if (call.isWrite) this.#host.onWrite(this.#now);
+      this.inFlight++;
+      this.inFlightBytes = bytes;
+      connection.send(call);
+    }
+    return true;
+  }
+
+  /**
+   * Whether a call that was refused had better end with that refusal: were it sent once more and its time ended before
+   * the answer came, nobody could say whether it had run.
+   */
+  #isTooLate(call: Call): boolean {
+    return call.refusal !== null && call.isWrite && call.deadline - this.#now < LAST_TRY_MS;
+  }
+
+  /** Numbers a command in the open session; false if there is none, or no number free. */
+  #giveNumber(call: Call): boolean {
+    const session = this.#host.session();
+    if (session === null || session.full(this.maxWindow)) return false;
+    call.session = session;
+    call.seq = session.take();
+    return true;
+  }
+
+  #wake(at: number): void {
+    if (at >= this.#wakeAt) return;
+    this.#cancelWake?.();
+    this.#wakeAt = at;
+    this.#cancelWake = this.#runtime.timer(Math.max(1, Math.ceil(at - this.#now)), () => {
+      this.#wakeAt = Infinity;
+      this.#cancelWake = null;
+      this.flush();
+    });
+  }
+}
