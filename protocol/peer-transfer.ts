@@ -25,30 +25,35 @@ export function encodeForward(
   start = 0,
   end: number = run.length,
 ): void {
-  encodeRun(out, PeerKind.forward, token, run, start, end);
+  encodeRun(out, PeerKind.forward, token, false, run, start, end);
 }
 
-/** A run of response frames for the node that forwarded under `token`. */
+/**
+ * A run of response frames for the node that forwarded under `token`. Answers can be far larger than what they answer:
+ * with `more` set, further frames with the rest of them follow.
+ */
 export function encodeForwardReply(
   out: ByteWriter,
   token: number,
   run: Uint8Array,
   start = 0,
   end: number = run.length,
+  more = false,
 ): void {
-  encodeRun(out, PeerKind.forwardReply, token, run, start, end);
+  encodeRun(out, PeerKind.forwardReply, token, more, run, start, end);
 }
 
 function encodeRun(
   out: ByteWriter,
   kind: PeerKind,
   token: number,
+  more: boolean,
   run: Uint8Array,
   start: number,
   end: number,
 ): void {
   const frame = beginPeerFrame(out, kind);
-  out.u32(token).u32(0).bytes(run, start, end);
+  out.u32(token).u32(more ? 1 : 0).bytes(run, start, end);
   sealPeerFrame(out, frame);
 }
 
@@ -61,10 +66,16 @@ function encodeRun(
 export function decodeForward(bytes: Uint8Array, start: number, end: number): number {
   if (end - start < FORWARD_HEADER_BYTES) throw peerError('forward is cut short');
   checkPlain(bytes, start, end);
-  if (bytes[start + 5] !== 0 || readU32(bytes, start + PEER_HEADER_BYTES + 4) !== 0) {
+  const mostMore = bytes[start + 4] === PeerKind.forwardReply ? 1 : 0;
+  if (bytes[start + 5] !== 0 || readU32(bytes, start + PEER_HEADER_BYTES + 4) > mostMore) {
     throw peerError('forward: reserved bytes are not zero');
   }
   return readU32(bytes, start + PEER_HEADER_BYTES);
+}
+
+/** Whether the forwardReply at `start`, which `decodeForward` has verified, is not the last one of its token. */
+export function moreReplies(bytes: Uint8Array, start: number): boolean {
+  return readU32(bytes, start + PEER_HEADER_BYTES + 4) === 1;
 }
 
 /** What a leader announces before it sends a snapshot. */

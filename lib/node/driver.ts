@@ -16,7 +16,7 @@ import { Batcher } from './batcher.ts';
 import { EntryCache } from './entry-cache.ts';
 import { Forwarder } from './forwarder.ts';
 import type { ResolvedOptions } from './options.ts';
-import { PendingReads } from './pending-reads.ts';
+import { PendingReads, type Unserved } from './pending-reads.ts';
 import { Proposals } from './proposals.ts';
 import { Replies } from './replies.ts';
 import type { Sink } from './sink.ts';
@@ -29,6 +29,8 @@ const CACHE_BYTES = 16 << 20;
 /** Batches in flight at most; a second one starts only when the first is late, see `#pipelineHasRoom`. */
 const MAX_PIPELINE = 8;
 const LATE_MS = 1;
+/** Between two looks at clients that did not take their answers. */
+const STALLED_READS_MS = 5;
 
 export interface DriverParts {
   readonly core: RaftCore;
@@ -228,9 +230,10 @@ export class Driver {
     for (const peer of effects.snapshots) this.snapshots.send(peer, now);
 
     this.proposals.committed(core.commitIndex);
+    let unserved: Unserved = 'nothing';
     if (!core.installing) {
       this.applier.advance(core.commitIndex);
-      this.reads.serve(this.state, this.applier.applied);
+      unserved = this.reads.serve(this.state, this.applier.applied);
     }
     this.#followRole();
     if (now >= this.#sweepDueMs) this.#sweep(now);
@@ -243,7 +246,9 @@ export class Driver {
     this.snapshots.maybeTake();
     // Commitment has made room in the pipeline after this turn's sealing.
     if (core.role === 'leader' && this.batcher.queuedBytes > 0 && this.#pipelineHasRoom(now)) this.wake();
-    this.#armTimer(Math.min(effects.nextDeadlineMs, this.#sweepDueMs));
+    if (unserved === 'more') this.wake();
+    const readsDueMs = unserved === 'stalled' ? now + STALLED_READS_MS : Infinity;
+    this.#armTimer(Math.min(effects.nextDeadlineMs, this.#sweepDueMs, readsDueMs));
   }
 
   /**

@@ -1,4 +1,4 @@
-import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { ByteWriter, readU32 } from '../../protocol/byte-writer.ts';
 import { Lane, Status } from '../../protocol/constants.ts';
 import { FORWARD_HEADER_BYTES, encodeForward, encodeForwardReply } from '../../protocol/peer-transfer.ts';
 import type { NodeId } from '../core/types.ts';
@@ -6,10 +6,14 @@ import type { Transport } from '../transport/transport.ts';
 import type { Replies } from './replies.ts';
 import type { Sink } from './sink.ts';
 
+/** Answers in one frame at most, unless a single one is larger: the other lane users wait for each. */
+const MAX_REPLY_BYTES = 1 << 20;
+
 interface ForwardedRun {
   readonly leader: NodeId;
-  /** The forward frame as it was sent; the run's own frames are its tail. */
+  /** The forward frame as it was sent; the run's own frames are its tail, those without an answer from `at` on. */
   readonly frame: Uint8Array;
+  at: number;
   readonly sinceMs: number;
   sink: Sink | null;
 }
@@ -46,15 +50,26 @@ export class Forwarder {
       this.#replies.refuseRun(bytes, start, end, sink, Status.noLeader, 'the leader cannot be reached');
       return;
     }
-    this.#runs.set(token, { leader, frame, sinceMs: nowMs, sink });
+    this.#runs.set(token, { leader, frame, at: FORWARD_HEADER_BYTES, sinceMs: nowMs, sink });
     this.#bytes += frame.length;
   }
 
-  /** Answers to the run `token`. */
-  replied(leader: NodeId, token: number, bytes: Uint8Array, start: number, end: number): void {
+  /** Answers to the run `token`; all that it still waits for, unless there are `more`. */
+  replied(
+    leader: NodeId,
+    token: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    more: boolean,
+  ): void {
     const run = this.#runs.get(token);
     if (run?.leader !== leader) return;
-    this.#drop(token, run);
+    if (more) {
+      // In the order of the requests: should the rest be lost, that is what is unknown.
+      for (let at = start; at < end && run.at < run.frame.length; at += readU32(bytes, at) + 4)
+        run.at += readU32(run.frame, run.at) + 4;
+    } else this.#drop(token, run);
     if (run.sink === null) return;
     run.sink.out.bytes(bytes, start, end);
     this.#replies.touch(run.sink);
@@ -82,8 +97,8 @@ export class Forwarder {
   #giveUp(token: number, run: ForwardedRun, message: string): void {
     this.#drop(token, run);
     if (run.sink === null) return;
-    const { frame } = run;
-    this.#replies.refuseRun(frame, FORWARD_HEADER_BYTES, frame.length, run.sink, Status.unknown, message);
+    const { frame, at } = run;
+    this.#replies.refuseRun(frame, at, frame.length, run.sink, Status.unknown, message);
   }
 
   #drop(token: number, run: ForwardedRun): void {
@@ -106,10 +121,17 @@ export class RemoteSink implements Sink {
   }
 
   flush(): void {
-    const frame = new ByteWriter(FORWARD_HEADER_BYTES + this.out.position);
-    encodeForwardReply(frame, this.#token, this.out.buffer, 0, this.out.position);
+    const { buffer, position } = this.out;
+    for (let start = 0; start < position;) {
+      let end = start;
+      do end += readU32(buffer, end) + 4;
+      while (end < position && end + readU32(buffer, end) + 4 - start <= MAX_REPLY_BYTES);
+      const frame = new ByteWriter(FORWARD_HEADER_BYTES + end - start);
+      encodeForwardReply(frame, this.#token, buffer, start, end, end < position);
+      // Should it be lost, the other side finds out by its own clock; what follows would be taken for it.
+      if (!this.#transport.send(this.#peer, Lane.data, [frame.buffer.subarray(0, frame.position)])) break;
+      start = end;
+    }
     this.out.clear();
-    // Should it be lost, the other side finds out by its own clock.
-    this.#transport.send(this.#peer, Lane.data, [frame.buffer.subarray(0, frame.position)]);
   }
 }

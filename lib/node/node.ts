@@ -151,7 +151,11 @@ export class RaftNode implements Requests {
       default:
         if (this.#closing !== null) {
           driver.replies.refuseRun(bytes, start, end, sink, Status.shuttingDown, 'the node is stopping');
-        } else if (frameFlags(bytes, start) === ReadLevel.local && !driver.core.installing) {
+        } else if (
+          frameFlags(bytes, start) === ReadLevel.local &&
+          !driver.core.installing &&
+          sink.full !== true
+        ) {
           driver.state.query(bytes, start, end, sink.out);
           driver.replies.touch(sink);
         } else {

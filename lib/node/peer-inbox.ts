@@ -10,6 +10,7 @@ import {
   decodeSnapshotBegin,
   decodeSnapshotChunk,
   FORWARD_HEADER_BYTES,
+  moreReplies,
 } from '../../protocol/peer-transfer.ts';
 import type { NodeId } from '../core/types.ts';
 import type { Driver } from './driver.ts';
@@ -42,7 +43,8 @@ export function takePeerFrame(
       break;
     case PeerKind.forwardReply: {
       const token = decodeForward(bytes, start, end);
-      driver.forwarder.replied(from, token, bytes, start + FORWARD_HEADER_BYTES, end);
+      const more = moreReplies(bytes, start);
+      driver.forwarder.replied(from, token, bytes, start + FORWARD_HEADER_BYTES, end, more);
       driver.wake();
       break;
     }

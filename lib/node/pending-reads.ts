@@ -5,6 +5,11 @@ import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Replies } from './replies.ts';
 import type { Sink } from './sink.ts';
 
+/** Answered in one turn at most, so that heartbeats and requests are never far behind. */
+const MAX_TURN_BYTES = 8 << 20;
+/** Answers for one sink beyond this are passed on before there are more. */
+const SPILL_BYTES = 1 << 20;
+
 interface ReadGroup {
   readonly token: number;
   readonly frames: ByteWriter;
@@ -13,17 +18,33 @@ interface ReadGroup {
   readonly sinks: (Sink | null)[];
   readonly sinceMs: number;
   index: Index;
+  /** The first query that has no answer yet. */
+  next: number;
 }
+
+/** What is left after a round of answers. */
+export type Unserved =
+  /** Nothing that could be answered now. */
+  | 'nothing'
+  /** Another turn can go on at once. */
+  | 'more'
+  /** Queries whose sinks are full. */
+  | 'stalled';
 
 /**
  * Queries that wait for a read index. All queries of one turn share one question to the core, so their number hardly
  * matters.
+ *
+ * A query is small and its answer is not: 64 KiB from one client can ask for gigabytes. So answers are made only as
+ * fast as they leave; a query may always be answered later than it could have been.
  */
 export class PendingReads {
   readonly #replies: Replies;
   #open: ReadGroup | null = null;
   readonly #asked = new Map<number, ReadGroup>();
   #confirmed: ReadGroup[] = [];
+  /** Queries that could be answered if their sinks were not full. */
+  readonly #stalled = new Map<Sink, ReadGroup>();
   #nextToken = 1;
   #bytes = 0;
 
@@ -36,18 +57,8 @@ export class PendingReads {
   }
 
   add(bytes: Uint8Array, start: number, end: number, sink: Sink, nowMs: number): void {
-    this.#open ??= {
-      token: this.#nextToken++,
-      frames: new ByteWriter(256),
-      ends: [],
-      sinks: [],
-      sinceMs: nowMs,
-      index: 0,
-    };
-    this.#open.frames.bytes(bytes, start, end);
-    this.#open.ends.push(this.#open.frames.position);
-    this.#open.sinks.push(sink);
-    this.#bytes += end - start;
+    this.#open ??= newGroup(this.#nextToken++, nowMs);
+    this.#append(this.#open, bytes, start, end, sink);
   }
 
   /** Closes the group of this turn. Its token for the core, 0 if nobody asks. */
@@ -75,15 +86,27 @@ export class PendingReads {
     this.#refuse(group, Status.noLeader, 'no leader confirmed the read');
   }
 
-  /** Answers what `state`, applied up to `applied`, can answer. */
-  serve(state: ReplicatedState, applied: Index): void {
-    if (this.#confirmed.length === 0) return;
-    const later: ReadGroup[] = [];
-    for (const group of this.#confirmed) {
-      if (group.index > applied) later.push(group);
-      else this.#answer(group, state);
+  /** Answers what `state`, applied up to `applied`, can answer, as far as one turn allows. */
+  serve(state: ReplicatedState, applied: Index): Unserved {
+    if (this.#confirmed.length === 0 && this.#stalled.size === 0) return 'nothing';
+    let room = MAX_TURN_BYTES;
+    for (const [sink, group] of this.#stalled) {
+      if (room <= 0) break;
+      if (isFull(sink)) continue;
+      this.#stalled.delete(sink);
+      room -= this.#answer(group, state, room);
+      if (group.next < group.ends.length) this.#confirmed.unshift(group);
     }
-    this.#confirmed = later;
+    const groups = this.#confirmed;
+    this.#confirmed = [];
+    let more = false;
+    for (const group of groups) {
+      if (group.index <= applied && room > 0) room -= this.#answer(group, state, room);
+      if (group.next === group.ends.length) continue;
+      this.#confirmed.push(group);
+      more ||= group.index <= applied;
+    }
+    return more ? 'more' : this.#stalled.size > 0 ? 'stalled' : 'nothing';
   }
 
   /** Refuses reads asked before `beforeMs`: their answer was lost on the way. */
@@ -94,40 +117,88 @@ export class PendingReads {
   /** The node stops: every read is settled. */
   refuseAll(status: Status, message: string): void {
     this.ask();
-    for (const group of [...this.#asked.values(), ...this.#confirmed]) this.#refuse(group, status, message);
+    for (const group of this.#groups()) this.#refuse(group, status, message);
     this.#asked.clear();
     this.#confirmed = [];
+    this.#stalled.clear();
   }
 
   detach(sink: Sink): void {
-    const groups = [...this.#asked.values(), ...this.#confirmed];
+    const stalled = this.#stalled.get(sink);
+    if (stalled !== undefined) {
+      this.#stalled.delete(sink);
+      this.#bytes -= stalled.frames.position;
+    }
+    const groups = this.#groups();
     if (this.#open) groups.push(this.#open);
     for (const { sinks } of groups) {
       for (let i = 0; i < sinks.length; i++) if (sinks[i] === sink) sinks[i] = null;
     }
   }
 
-  #answer(group: ReadGroup, state: ReplicatedState): void {
-    let start = 0;
-    for (let i = 0; i < group.ends.length; i++) {
-      const end = group.ends[i]!;
-      const sink = group.sinks[i];
-      if (sink) {
-        state.query(group.frames.buffer, start, end, sink.out);
-        this.#replies.touch(sink);
+  #groups(): ReadGroup[] {
+    return [...this.#asked.values(), ...this.#confirmed, ...this.#stalled.values()];
+  }
+
+  #append(group: ReadGroup, bytes: Uint8Array, start: number, end: number, sink: Sink): void {
+    group.frames.bytes(bytes, start, end);
+    group.ends.push(group.frames.position);
+    group.sinks.push(sink);
+    this.#bytes += end - start;
+  }
+
+  /** Answers queries of a group until their answers are `room` bytes, or all have one. Returns how many bytes. */
+  #answer(group: ReadGroup, state: ReplicatedState, room: number): number {
+    const { frames, ends, sinks } = group;
+    let answered = 0;
+    while (group.next < ends.length && answered < room) {
+      const i = group.next++;
+      const start = i === 0 ? 0 : ends[i - 1]!;
+      // To be passed on may be the end of a sink.
+      const full = sinks[i] !== null && isFull(sinks[i]!);
+      const sink = sinks[i]!;
+      if (sink === null) continue;
+      if (full) {
+        this.#setAside(frames.buffer, start, ends[i]!, sink, group);
+        continue;
       }
-      start = end;
+      const before = sink.out.position;
+      state.query(frames.buffer, start, ends[i]!, sink.out);
+      answered += sink.out.position - before;
+      this.#replies.touch(sink);
     }
-    this.#bytes -= group.frames.position;
+    if (group.next === ends.length) this.#bytes -= frames.position;
+    return answered;
+  }
+
+  /** One full sink must not keep the answers of others waiting. */
+  #setAside(bytes: Uint8Array, start: number, end: number, sink: Sink, from: ReadGroup): void {
+    let group = this.#stalled.get(sink);
+    if (group === undefined) {
+      group = newGroup(0, from.sinceMs);
+      this.#stalled.set(sink, group);
+    }
+    group.index = Math.max(group.index, from.index);
+    this.#append(group, bytes, start, end, sink);
   }
 
   #refuse(group: ReadGroup, status: Status, message: string): void {
-    let start = 0;
-    for (let i = 0; i < group.ends.length; i++) {
-      const sink = group.sinks[i];
-      if (sink) this.#replies.refuseRun(group.frames.buffer, start, group.ends[i]!, sink, status, message);
-      start = group.ends[i]!;
+    const { frames, ends, sinks } = group;
+    for (let i = group.next; i < ends.length; i++) {
+      const start = i === 0 ? 0 : ends[i - 1]!;
+      const sink = sinks[i];
+      if (sink) this.#replies.refuseRun(frames.buffer, start, ends[i]!, sink, status, message);
     }
-    this.#bytes -= group.frames.position;
+    this.#bytes -= frames.position;
   }
+}
+
+function newGroup(token: number, sinceMs: number): ReadGroup {
+  return { token, frames: new ByteWriter(256), ends: [], sinks: [], sinceMs, index: 0, next: 0 };
+}
+
+function isFull(sink: Sink): boolean {
+  if (sink.out.position >= SPILL_BYTES) sink.flush();
+  // A sink in this process passes on what it has between two turns.
+  return sink.full === true || sink.out.position >= SPILL_BYTES;
 }

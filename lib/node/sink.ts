@@ -7,4 +7,6 @@ import type { ByteWriter } from '../../protocol/byte-writer.ts';
 export interface Sink {
   readonly out: ByteWriter;
   flush(): void;
+  /** More answers wait to leave than should: whoever can give an answer later as well does so. */
+  readonly full?: boolean;
 }
