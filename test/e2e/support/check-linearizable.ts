@@ -32,8 +32,11 @@ interface Step {
 /**
  * Whether the operations on one stack can be put in an order that explains all answers and in which whatever ended
  * before another began comes first: a depth-first search that never visits the same set of done operations with the
- * same stack twice (Wing and Gong, with Lowe's memory). Operations of unknown outcome may be placed anywhere after
- * their call, or nowhere. The sizes that pushes return keep the search narrow.
+ * same stack twice (Wing and Gong, with Lowe's memory). The sizes that pushes return keep the search narrow.
+ *
+ * Operations of unknown outcome may be placed anywhere after their call, or nowhere. As each value is pushed once and
+ * the stack is popped empty at the end, much is known about them all the same: a push whose value was seen took place
+ * before that was; a pop without an answer can only have taken a value that no other pop returned.
  */
 export function checkLinearizable(ops: readonly Op[]): Verdict {
   return new Search(ops).run();
@@ -43,6 +46,8 @@ class Search {
   readonly #sure: readonly Op[];
   readonly #maybe: readonly Op[];
   readonly #ops: readonly Op[];
+  /** Values that pops returned. */
+  readonly #popped = new Set<string>();
   readonly #done: Uint8Array;
   readonly #random1: Uint32Array;
   readonly #random2: Uint32Array;
@@ -53,11 +58,24 @@ class Search {
   #stack: Level | null = null;
 
   constructor(ops: readonly Op[]) {
+    const seenMs = new Map<string, number>();
+    for (const { kind, outcome, result, endMs } of ops) {
+      if (outcome !== 'ok' || (kind !== 'pop' && kind !== 'top') || typeof result !== 'string') continue;
+      seenMs.set(result, Math.min(endMs, seenMs.get(result) ?? Infinity));
+      if (kind === 'pop') this.#popped.add(result);
+    }
+    const sure = ops.filter((op) => op.outcome === 'ok');
+    const lostPops = ops.filter((op) => op.outcome === 'unknown' && op.kind === 'pop');
+    const maybe = [...lostPops];
+    for (const op of ops) {
+      if (op.outcome !== 'unknown' || op.kind !== 'push') continue;
+      const endMs = seenMs.get(op.value!);
+      if (endMs !== undefined) sure.push({ ...op, endMs });
+      else if (lostPops.length > 0) maybe.push(op);
+    }
     const byCall = (a: Op, b: Op): number => a.callMs - b.callMs;
-    this.#sure = ops.filter((op) => op.outcome === 'ok').sort(byCall);
-    this.#maybe = ops
-      .filter((op) => op.outcome === 'unknown' && (op.kind === 'push' || op.kind === 'pop'))
-      .sort(byCall);
+    this.#sure = sure.sort(byCall);
+    this.#maybe = maybe.sort(byCall);
     this.#ops = [...this.#sure, ...this.#maybe];
     this.#done = new Uint8Array(this.#ops.length);
     this.#random1 = randoms(this.#ops.length, 0x9e3779b9);
@@ -132,7 +150,7 @@ class Search {
         break;
       case 'pop':
         // One that took nothing changed nothing: it need not be placed.
-        if (!sure && top === null) return false;
+        if (!sure && (top === null || this.#popped.has(top.value))) return false;
         if (sure && op.result !== (top === null ? EMPTY : top.value)) return false;
         after = top === null ? null : top.below;
         break;

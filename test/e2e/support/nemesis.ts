@@ -78,10 +78,14 @@ export class Nemesis {
 
   async #down(nodes: readonly TestNode[], signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     for (const node of nodes) this.#expected.add(node.id);
-    const exits = await Promise.all(nodes.map((node) => node.signal(signal)));
-    exits.forEach((exit, i) => {
-      if (signal === 'SIGTERM' && exit.code !== 0) this.#report(nodes[i]!, JSON.stringify(exit));
-    });
+    await Promise.all(
+      nodes.map(async (node) => {
+        // One that has not come as far as taking signals dies of this one, which is its right.
+        const { ready } = node;
+        const exit = await node.signal(signal);
+        if (signal === 'SIGTERM' && ready && exit.code !== 0) this.#report(node, JSON.stringify(exit));
+      }),
+    );
     await pause(this.#random.below(600));
     for (const node of nodes) {
       node.start();

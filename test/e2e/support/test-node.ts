@@ -42,6 +42,8 @@ export class TestNode {
   readonly dataDir: string;
   readonly logFile: string;
   frozen = false;
+  /** It serves, and takes signals in an orderly way. */
+  ready = false;
   readonly #spec: NodeSpec;
   #child: ChildProcess | null = null;
   #exited: Promise<Exit> = Promise.resolve({ code: null, signal: null });
@@ -84,7 +86,10 @@ export class TestNode {
     });
     closeSync(log);
     running.add(child);
-    child.on('message', () => {});
+    this.ready = false;
+    child.on('message', (message: { readonly type: string }) => {
+      if (message.type === 'ready') this.ready = true;
+    });
     this.#child = child;
     this.frozen = false;
     this.#exited = new Promise((resolve) => {
