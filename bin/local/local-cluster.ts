@@ -10,6 +10,9 @@ export interface LocalClusterOptions {
   readonly program: readonly string[];
   /** Arguments every node gets besides its own. */
   readonly nodeArgs: readonly string[];
+  /** How commands to this cluster are given, for the news: `SELF start 3 OPTIONS`. */
+  readonly self: string;
+  readonly selfOptions: string;
   /** News for whoever watches: one line each. */
   readonly say: (line: string) => void;
 }
@@ -18,6 +21,8 @@ export interface LocalClusterOptions {
 export class LocalCluster {
   readonly #nodes: Map<number, ChildNode>;
   readonly #say: (line: string) => void;
+  readonly #self: string;
+  readonly #selfOptions: string;
   #leader: number | null = null;
   #term = 0;
   #ending = false;
@@ -29,6 +34,8 @@ export class LocalCluster {
 
   constructor(options: LocalClusterOptions) {
     this.#say = options.say;
+    this.#self = options.self;
+    this.#selfOptions = options.selfOptions;
     this.ended = new Promise((resolve) => (this.#onDown = resolve));
     const peers = options.nodes.map((node) => `http://${node.peerAddress}`).join(',');
     const events = {
@@ -147,7 +154,9 @@ export class LocalCluster {
   #onDeath(node: ChildNode): void {
     if (this.#ending) return;
     const { id } = node.place;
-    this.#say(`node ${id} is down: ${node.note}. Start it again with: cordwood local start ${id}`);
+    this.#say(
+      `node ${id} is down: ${node.note}. Start it again with: ${this.#self} start ${id}${this.#selfOptions}`,
+    );
   }
 }
 

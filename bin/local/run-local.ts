@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ExitCode, oneLine, UsageError } from '../support/exit-codes.ts';
+import { ownCommand } from '../support/own-command.ts';
 import {
   controlSocketPath,
   readControlFile,
@@ -47,11 +48,13 @@ export async function runLocal(options: UpOptions): Promise<number> {
     dataDir,
     program: options.program ?? [process.execPath, thisProgram(), 'start'],
     nodeArgs: ['--log-level', options.logLevel],
+    self: `${ownCommand()} local`,
+    selfOptions: options.data === DEFAULT_LOCAL_DATA ? '' : ` --data ${options.data}`,
     say: (line) => print(`${new Date().toTimeString().slice(0, 8)}  ${line}`),
   });
   const control = await serveControl(socketPath, (request) => cluster.handle(request));
   if (control === null)
-    throw new UsageError(`the cluster in ${options.data} runs already; see: cordwood local status`);
+    throw new UsageError(`the cluster in ${options.data} runs already; see: ${ownCommand()} local status`);
   try {
     await checkPorts(nodes);
     writeControlFile(dataDir, { version: 1, nodes: count, basePort, pid: process.pid });
@@ -59,7 +62,7 @@ export async function runLocal(options: UpOptions): Promise<number> {
     print(`starting ${count} nodes, data in ${path.relative(process.cwd(), dataDir) || '.'}`);
     await cluster.up();
     const lead = await Promise.race([cluster.leaderKnown(LEADER_WAIT_MS), stopped.then(() => null)]);
-    if (lead !== null) print(await introduction(cluster, lead, options));
+    if (lead !== null) print(await introduction(cluster, lead, options, basePort === null && count <= 5));
     await Promise.race([stopped, cluster.ended]);
     print('stopped');
     return ExitCode.ok;
@@ -75,7 +78,7 @@ export async function controlLocal(data: string, request: ControlRequest, json: 
   if (reply === null) {
     const where = data === DEFAULT_LOCAL_DATA ? `${data} (below this directory)` : data;
     throw new UsageError(
-      `no local cluster runs with its data in ${where}; start one with: cordwood local up`,
+      `no local cluster runs with its data in ${where}; start one with: ${ownCommand()} local up`,
     );
   }
   return show(reply, json);
@@ -89,12 +92,17 @@ function show(reply: ControlReply, json: boolean): number {
   return reply.ok ? ExitCode.ok : ExitCode.notApplied;
 }
 
-async function introduction(cluster: LocalCluster, lead: boolean, options: UpOptions): Promise<string> {
+/** What there is, and what to try. `standard`: the client commands find these addresses by themselves. */
+async function introduction(
+  cluster: LocalCluster,
+  lead: boolean,
+  options: UpOptions,
+  standard: boolean,
+): Promise<string> {
   const reports = await cluster.reports();
   const addresses = reports.map((report) => report.clientAddress);
   const [first, second = first, third = second] = addresses;
   const self = ownCommand();
-  const standard = options.basePort === undefined;
   const data = options.data === DEFAULT_LOCAL_DATA ? '' : ` --data ${options.data}`;
   const examples: [string, string][] = [
     [`curl http://${first}/sPush -d jobs,hello`, 'push "hello" onto the stack "jobs"'],
@@ -115,14 +123,6 @@ async function introduction(cluster: LocalCluster, lead: boolean, options: UpOpt
     'Ctrl-C stops all nodes.',
     '',
   ].join('\n');
-}
-
-/** How this command was called, so that what is printed can be pasted. */
-function ownCommand(): string {
-  const script = process.argv[1] ?? 'cordwood';
-  if (path.basename(script) === 'cordwood') return 'cordwood';
-  const near = path.relative(process.cwd(), script);
-  return `node ${near.startsWith('..') ? script : near}`;
 }
 
 /** Resolves when a signal has stopped the cluster; a second one ends the nodes where they stand. */

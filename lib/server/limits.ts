@@ -12,7 +12,7 @@ export interface ServerLimits {
 
   /** Unsent answers at which a connection's requests are no longer read. Default 8 MiB. */
   readonly pauseOutputBytes: number;
-  /** A connection above `pauseOutputBytes` that takes nothing for so long is closed. Default 10,000. */
+  /** A connection above `pauseOutputBytes` that takes nothing for so long is closed, within twice this time. Default 10,000. */
   readonly stallTimeoutMs: number;
   /**
    * Unsent answers at which a connection is closed at once: reads are small and their answers are not, so requests

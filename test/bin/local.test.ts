@@ -38,6 +38,8 @@ function bench(t: Test, nodes = 3): Bench {
     dataDir,
     program,
     nodeArgs: ['--log-level', 'info'],
+    self: 'cordwood local',
+    selfOptions: ' --data d',
     say: (line) => {
       said.push(line);
       wake();
@@ -139,7 +141,7 @@ t.test('a node that is killed from outside is reported and stays down', async (t
   process.kill(pid, 'SIGKILL');
   t.equal(
     await hear(/^node 2/),
-    'node 2 is down: killed by SIGKILL. Start it again with: cordwood local start 2',
+    'node 2 is down: killed by SIGKILL. Start it again with: cordwood local start 2 --data d',
   );
   t.match((await cluster.reports())[1], { state: 'down', pid: null, note: 'killed by SIGKILL' });
   t.match(await cluster.handle({ command: 'restart', id: 2 }), { ok: true });

@@ -7,14 +7,14 @@ import { main } from '../../../bin/main.ts';
 
 let stdout = '';
 let stderr = '';
-process.stdout.write = ((text: string | Uint8Array) => {
+process.stdout.write = (text: string | Uint8Array) => {
   stdout += Buffer.from(text as string).toString();
   return true;
-}) as typeof process.stdout.write;
-process.stderr.write = ((text: string | Uint8Array) => {
+};
+process.stderr.write = (text: string | Uint8Array) => {
   stderr += Buffer.from(text as string).toString();
   return true;
-}) as typeof process.stderr.write;
+};
 
 let last: Promise<void> = Promise.resolve();
 
