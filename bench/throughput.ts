@@ -4,14 +4,18 @@
  * Real node processes on this machine's disk, real load processes with the client library, values that are all
  * distinct, and afterwards a check that every acknowledged one is there, once.
  */
+import { writeFileSync } from 'node:fs';
+import { measureBare } from './bare-pipeline.ts';
 import { Arguments } from './support/arguments.ts';
 import { Cluster } from './support/cluster.ts';
+import { throughputChart } from './support/chart.ts';
 import { DiskCounters } from './support/disk-counters.ts';
 import { type Operation, Operations } from './support/load.ts';
 import { Loaders } from './support/loaders.ts';
 import { measure, type Point, type PointSpec } from './support/measure.ts';
+import { medians } from './support/medians.ts';
 import { Progress } from './support/progress.ts';
-import { hardware, throughputTable } from './support/report.ts';
+import { hardware, ratioTable, throughputTable } from './support/report.ts';
 import { scratchDirectory } from './support/scratch-directory.ts';
 
 const USAGE = `
@@ -25,6 +29,9 @@ npm run bench -- [options]
   --secs=3 --warm=1      seconds measured, and before that
   --nodes=3              nodes of the cluster
   --procs=1              processes that make the load
+  --rounds=1             passes over all of it; the table shows medians
+  --ceiling              beside it, interleaved, a bare pipeline without elections, sessions or names
+  --chart=FILE           an SVG chart of throughput and latency
   --data=DIR             where the nodes' data goes; it must lie on a real disk (default: temporary files)
   --slow-disk=0          milliseconds added to each fsync
   --node-flags=          flags for the nodes' Node, as in --node-flags=--trace-gc
@@ -42,6 +49,9 @@ const args = new Arguments(USAGE, {
   warm: '1',
   nodes: '3',
   procs: '1',
+  rounds: '1',
+  ceiling: '',
+  chart: '',
   data: '',
   'slow-disk': '0',
   'node-flags': '',
@@ -53,16 +63,33 @@ const args = new Arguments(USAGE, {
 const peer = args.text('peer-name') || 'cordwood';
 const asJson = args.flag('json') || args.text('peer-name') !== '';
 const profile = args.text('profile');
+const nodes = args.number('nodes', 1);
+const rounds = args.number('rounds', 1);
 const specs = matrix();
-const seconds = specs.reduce((sum, { warmS, measureS }) => sum + warmS + measureS, 0);
 
-const progress = new Progress(seconds);
 const directory = scratchDirectory(args.text('data'));
 const disk = new DiskCounters(directory);
-const points: Point[] = [];
-{
+const points = await run();
+const shown = medians(points);
+if (!asJson) {
+  const ratios = ratioTable(shown, peer);
+  process.stdout.write(`${throughputTable(shown)}\n${ratios === '' ? '' : `\n${ratios}\n`}\n${hardware()}\n`);
+  if (disk.device === null) process.stdout.write(`No disk figures: ${disk.problem}.\n`);
+}
+if (args.text('chart') !== '') writeFileSync(args.text('chart'), throughputChart(shown));
+if (points.some(({ faults }) => faults.length > 0)) process.exitCode = 1;
+
+async function run(): Promise<Point[]> {
+  const points: Point[] = [];
+  const seconds = specs.reduce((sum, spec) => sum + secondsOf(spec) * (hasCeiling(spec) ? 2 : 1), 0);
+  const progress = new Progress(seconds * rounds);
+  const add = (point: Point): void => {
+    points.push(point);
+    if (asJson) process.stdout.write(`${JSON.stringify(point)}\n`);
+    for (const fault of point.faults) progress.say(`${point.op}, ${point.concurrency} outstanding: ${fault}`);
+  };
   await using cluster = await Cluster.start({
-    nodes: args.number('nodes', 1),
+    nodes,
     directory,
     profileDirectory: profile === '' ? undefined : profile,
     nodeFlags: args.list('node-flags'),
@@ -72,21 +99,27 @@ const points: Point[] = [];
     args.number('procs', 1),
     profile === '' ? [] : ['--cpu-prof', '--cpu-prof-dir', `${profile}/load`],
   );
-  for (const [i, spec] of specs.entries()) {
-    progress.step(`${spec.operation}, ${spec.outstanding} outstanding`, spec.warmS + spec.measureS);
-    const point = { ...(await measure(cluster, loaders, disk, `bench-${i}`, spec)), peer };
-    points.push(point);
-    if (asJson) process.stdout.write(`${JSON.stringify(point)}\n`);
-    for (const fault of point.faults) progress.say(`${spec.operation} ${spec.outstanding}: ${fault}`);
+  for (let i = 0; i < rounds * specs.length; i++) {
+    const spec = specs[i % specs.length]!;
+    if (hasCeiling(spec)) {
+      progress.step(`bare pipeline, ${spec.outstanding} outstanding`, secondsOf(spec));
+      add(await measureBare(directory, disk, spec));
+    }
+    progress.step(`${spec.operation}, ${spec.outstanding} outstanding`, secondsOf(spec));
+    add({ ...(await measure(cluster, loaders, disk, `bench-${i}`, spec)), peer });
   }
   if (profile !== '') progress.say(`the leader is node ${(await cluster.leader()).id}`);
+  progress.end();
+  return points;
 }
-progress.end();
-if (!asJson) {
-  process.stdout.write(`${throughputTable(points)}\n\n${hardware()}\n`);
-  if (disk.device === null) process.stdout.write(`No disk figures: ${disk.problem}.\n`);
+
+function secondsOf({ warmS, measureS }: PointSpec): number {
+  return warmS + measureS;
 }
-if (points.some(({ faults }) => faults.length > 0)) process.exitCode = 1;
+
+function hasCeiling({ operation, ratePerS }: PointSpec): boolean {
+  return args.flag('ceiling') && operation === 'push' && ratePerS === 0;
+}
 
 function matrix(): PointSpec[] {
   const specs: PointSpec[] = [];
