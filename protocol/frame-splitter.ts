@@ -29,12 +29,21 @@ export type ConsumeRun = (bytes: Uint8Array, start: number, end: number) => numb
 
 /** Bytes kept for reuse between frames that span chunks. */
 const KEPT_BUFFER_BYTES = 64 << 10;
+const KEPT_TRUSTED_BYTES = 4 << 20;
 const FIRST_BUFFER_BYTES = 512;
+
+export interface SplitterOptions {
+  /**
+   * Makes room for a whole frame as soon as its length is known, and keeps that room. Only for senders that have
+   * introduced themselves as members of the cluster: it saves copying large frames again and again.
+   */
+  readonly trusted?: boolean;
+}
 
 /**
  * Cuts length-prefixed frames out of a stream that arrives in chunks. Frames that are whole in a chunk are seen in
  * place, never copied; only the frame at the seam of two chunks is put together in a buffer, which grows with what
- * has arrived (at most twice that), never to what a length field announces.
+ * has arrived (at most twice that), never to what a length field announces (unless the sender is `trusted`).
  *
  * An instance belongs to one connection. After an error it must not be used again.
  *
@@ -44,12 +53,16 @@ const FIRST_BUFFER_BYTES = 512;
  */
 export class FrameSplitter {
   readonly maxFrameBytes: number;
+  readonly #trusted: boolean;
+  readonly #keptBytes: number;
   #pending: Buffer | null = null;
   #pendingBytes = 0;
 
   /** `maxFrameBytes` counts whole frames, length field included. */
-  constructor(maxFrameBytes: number) {
+  constructor(maxFrameBytes: number, options: SplitterOptions = {}) {
     this.maxFrameBytes = maxFrameBytes;
+    this.#trusted = options.trusted ?? false;
+    this.#keptBytes = this.#trusted ? KEPT_TRUSTED_BYTES : KEPT_BUFFER_BYTES;
   }
 
   /** Bytes held of a frame that is not whole yet. */
@@ -113,7 +126,7 @@ export class FrameSplitter {
     const buffer = this.#pending!;
     // `consume` may push again only after this call; forgetting first keeps the splitter sound if it throws.
     this.#pendingBytes = 0;
-    if (buffer.length > KEPT_BUFFER_BYTES) this.#pending = null;
+    if (buffer.length > this.#keptBytes) this.#pending = null;
     consume(buffer, 0, frameBytes);
     return next;
   }
@@ -122,13 +135,23 @@ export class FrameSplitter {
     const needed = this.#pendingBytes + end - start;
     let buffer = this.#pending;
     if (buffer === null || buffer.length < needed) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(FIRST_BUFFER_BYTES, needed, 2 * this.#pendingBytes));
+      let size = Math.max(FIRST_BUFFER_BYTES, needed, 2 * this.#pendingBytes);
+      // The length has been judged already, by whoever found that the frame is not whole.
+      if (this.#trusted && this.#pendingBytes === 0 && needed >= 4) {
+        size = Math.max(size, roundUp(readU32(chunk, start) + 4));
+      }
+      const grown = Buffer.allocUnsafeSlow(size);
       if (buffer !== null) copyBytes(buffer, 0, this.#pendingBytes, grown, 0);
       this.#pending = buffer = grown;
     }
     copyBytes(chunk, start, end, buffer, this.#pendingBytes);
     this.#pendingBytes = needed;
   }
+}
+
+/** The next power of two: frames of about the same size share one buffer. */
+function roundUp(bytes: number): number {
+  return 2 ** Math.ceil(Math.log2(bytes));
 }
 
 function badLength(frameBytes: number, maxFrameBytes: number): CordwoodError {

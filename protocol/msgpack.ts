@@ -42,7 +42,7 @@ const bigintDecoder = new Decoder({ useBigInt64: true });
  *   RangeError for a bigint outside −2^63 … 2^64 − 1 or nesting deeper than `Limits.maxValueDepth`.
  */
 export function writeValue(out: ByteWriter, value: unknown): void {
-  out.bytes(encodeShared(value));
+  if (!writeSimple(out, value)) out.bytes(encodeShared(value));
 }
 
 /** As `writeValue`; the caller owns the bytes. */
@@ -159,6 +159,78 @@ function encodeShared(value: unknown): Uint8Array {
     if (error instanceof Error && error.message.startsWith('Too deep')) throw tooDeep(error);
     throw error;
   }
+}
+
+/** Shorter strings are written by a loop, longer ones by the runtime: measured, the lines cross about here. */
+const NATIVE_STRING = 32;
+/** So many characters take 255 bytes at most. */
+const MAX_STR8 = 85;
+const MAX_SIMPLE_STRING = 20_000;
+
+/** The values most people push, straight into `out`. False: it must go through the library. */
+function writeSimple(out: ByteWriter, value: unknown): boolean {
+  if (typeof value === 'string') {
+    if (value.length < NATIVE_STRING) return writeAscii(out, value);
+    return value.length <= MAX_SIMPLE_STRING && writeText(out, value);
+  }
+  if (typeof value === 'number') {
+    if (!Number.isInteger(value) || value < 0 || value > 0xffff || Object.is(value, -0)) return false;
+    if (value < 0x80) out.u8(value);
+    else if (value < 0x100) out.u8(0xcc).u8(value);
+    else
+      out
+        .u8(0xcd)
+        .u8(value >>> 8)
+        .u8(value);
+    return true;
+  }
+  if (typeof value === 'boolean') {
+    out.u8(value ? 0xc3 : 0xc2);
+    return true;
+  }
+  if (value === null || value === undefined) {
+    out.u8(0xc0);
+    return true;
+  }
+  return false;
+}
+
+/** A short string. False, with nothing written, if a character is not ASCII. */
+function writeAscii(out: ByteWriter, text: string): boolean {
+  const { length } = text;
+  out.ensure(length + 1);
+  const buffer = out.buffer;
+  let at = out.position;
+  buffer[at++] = 0xa0 | length;
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return false;
+    buffer[at++] = code;
+  }
+  out.position = at;
+  return true;
+}
+
+/** A string of at least 32 characters, hence bytes. */
+function writeText(out: ByteWriter, text: string): boolean {
+  out.ensure(3 * text.length + 3);
+  const { buffer, position } = out;
+  if (text.length <= MAX_STR8) {
+    const bytes = buffer.write(text, position + 2, 'utf8');
+    buffer[position] = 0xd9;
+    buffer[position + 1] = bytes;
+    out.position = position + 2 + bytes;
+    return true;
+  }
+  const bytes = Buffer.byteLength(text);
+  if (bytes < 0x100) out.u8(0xd9).u8(bytes);
+  else
+    out
+      .u8(0xda)
+      .u8(bytes >>> 8)
+      .u8(bytes);
+  out.position += buffer.write(text, out.position, 'utf8');
+  return true;
 }
 
 function throwBigint(): never {
