@@ -30,8 +30,8 @@ export async function main(args: readonly string[]): Promise<number> {
   const given = first?.startsWith('-') === true && !TOP_LEVEL.has(first) ? ['start', ...args] : [...args];
   const program = newProgram();
   const named = COMMANDS[given[0] ?? ''];
-  for (const load of named === undefined ? Object.values(COMMANDS) : [named])
-    (await load()).register(program);
+  const wanted = named !== undefined ? [named] : VERSION.has(given[0] ?? '') ? [] : Object.values(COMMANDS);
+  for (const load of wanted) (await load()).register(program);
   try {
     if (given.length === 0) program.help();
     await program.parseAsync(given, { from: 'user' });
@@ -46,7 +46,8 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-const TOP_LEVEL: ReadonlySet<string> = new Set(['-h', '--help', '-V', '--version']);
+const VERSION: ReadonlySet<string> = new Set(['-V', '--version']);
+const TOP_LEVEL: ReadonlySet<string> = new Set(['-h', '--help', ...VERSION]);
 
 function newProgram(): Command {
   const program = new Command('cordwood')
