@@ -23,6 +23,9 @@ async function outage(cluster: TestCluster, client: Client, deed: 'kill' | 'free
   await pause(1);
   await client.push('failover', 'first after');
   const took = performance.now() - start;
+  if (process.env['SHOW'] !== undefined && took > 150) {
+    process.stdout.write(`${deed} of node ${leader.id} took ${took.toFixed(0)} ms\n${cluster.logs()}\n`);
+  }
   if (deed === 'kill') {
     await leader.exited;
     leader.start();
@@ -31,7 +34,7 @@ async function outage(cluster: TestCluster, client: Client, deed: 'kill' | 'free
   return took;
 }
 
-const cluster = await TestCluster.open({ nodes: Number(values.nodes) });
+const cluster = await TestCluster.open({ nodes: Number(values.nodes), args: ['--log-level', process.env['SHOW'] ?? 'info'] });
 try {
   const client = await cluster.client({ timeoutMs: 30_000 });
   for (const deed of ['kill', 'freeze'] as const) {

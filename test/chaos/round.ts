@@ -1,3 +1,6 @@
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { checkFacts, tell } from '../e2e/support/check-facts.ts';
 import { checkLinearizable } from '../e2e/support/check-linearizable.ts';
 import { TestCluster } from '../e2e/support/cluster.ts';
@@ -63,7 +66,11 @@ export async function runRound(options: RoundOptions): Promise<Round> {
       else if (!verdict.linearizable)
         wrong.push(`${stack}: not linearizable; nothing of this fits: ${verdict.stuckAt.map(tell).join('; ')}`);
     }
-    if (wrong.length > 0) wrong.push(cluster.logs());
+    if (wrong.length > 0) {
+      const file = path.join(tmpdir(), `cordwood-history-${seed}.json`);
+      writeFileSync(file, JSON.stringify(history.ops));
+      wrong.push(`the history is in ${file}`, cluster.logs());
+    }
     const done = [...nemesis.done].map(([deed, count]) => `${deed} ${count}`).join(', ');
     const summary =
       `seed ${seed}: ${nodes} nodes, ${history.ops.length} ops (${history.count('unknown')} unknown, ` +
