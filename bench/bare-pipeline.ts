@@ -33,11 +33,11 @@ export async function measureBare(directory: string, disk: DiskCounters, spec: P
       followers.map((child, i) => ask(child, { type: 'follow', path: files[i + 1]! }, 'port')),
     );
     const { port } = await ask(
-      leader!,
+      leader,
       { type: 'lead', path: files[0]!, followers: ports.map((answer) => answer.port) },
       'port',
     );
-    const pids = [leader!, ...followers].map((child) => child.pid!);
+    const pids = [leader, ...followers].map((child) => child.pid!);
     let usages = usageOf(pids);
     let counts = disk.read();
     const cost = { cpuMs: 0, leaderCpuMs: 0, writtenBytes: 0, flushes: 0 };
