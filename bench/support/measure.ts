@@ -1,10 +1,10 @@
 import { Client } from '../../lib/client/index.ts';
 import type { Cluster } from './cluster.ts';
 import type { DiskCounters } from './disk-counters.ts';
+import { fill } from './fill.ts';
 import type { Ledger, Operation } from './load.ts';
 import type { CombinedResult, Loaders } from './loaders.ts';
 import { resetPeak, sumCpuMs, usageOf } from './process-usage.ts';
-import { ValueMaker } from './values.ts';
 import { verifyStack } from './verify.ts';
 
 export interface PointSpec {
@@ -51,7 +51,6 @@ export interface Point {
 
 /** Prefilled values carry this in place of a load's number. */
 const PREFILL_WORKER = 0xffff_fff0;
-const PREFILL_BATCH_BYTES = 256 << 10;
 /** No more pops than this are expected. */
 const MAX_POPS_PER_S = 600_000;
 const POPS_PER_S_AND_SLOT = 15_000;
@@ -170,16 +169,7 @@ async function prefill(client: Client, stack: string, spec: PointSpec): Promise<
   const pops = Math.min(MAX_POPS_PER_S, POPS_PER_S_AND_SLOT * outstanding) * (spec.warmS + spec.measureS);
   const count = operation === 'pop' ? Math.ceil(pops) : operation === 'push' ? 0 : outstanding;
   if (count === 0) return null;
-  const values = new ValueMaker(PREFILL_WORKER, valueBytes);
-  const batch = Math.max(1, Math.floor(PREFILL_BATCH_BYTES / (valueBytes + 8)));
-  for (let left = count; left > 0; left -= batch) {
-    const many = Array.from({ length: Math.min(batch, left) }, () => {
-      values.next();
-      return values.bytes.slice();
-    });
-    if (client.outstanding > 8) await client.ready();
-    await client.pushMany(stack, many);
-  }
+  await fill(client, stack, PREFILL_WORKER, count, valueBytes, 'many');
   const bits = new Uint32Array(Math.ceil(count / 32)).fill(0xffff_ffff);
   return {
     worker: PREFILL_WORKER,
