@@ -5,14 +5,21 @@ import { decodeValue, encodeValue } from './msgpack.ts';
 /** More members than this are taken for damage. */
 const MAX_MEMBERS = 1024;
 const MAX_ADDRESS_LENGTH = 1024;
+const MAX_INCARNATION_LENGTH = 128;
+/** Ids that were members once; removing more than this takes somebody who means harm. */
+const MAX_RETIRED = 65_536;
 
 /**
  * A configuration as it lies in config entries and snapshots: a msgpack array
- * `[voters, outgoing, learners, learnersNext, [[id, peerAddress], …]]`.
+ * `[voters, outgoing, learners, learnersNext, [[id, peerAddress, incarnation?], …], retired?]`.
  */
 export function encodeConfig(config: Config): Uint8Array {
-  const members = config.members.map((member) => [member.id, member.peerAddress]);
-  return encodeValue([config.voters, config.outgoing, config.learners, config.learnersNext, members]);
+  const members = config.members.map(({ id, peerAddress, incarnation }) =>
+    incarnation === undefined ? [id, peerAddress] : [id, peerAddress, incarnation],
+  );
+  const parts: unknown[] = [config.voters, config.outgoing, config.learners, config.learnersNext, members];
+  if (config.retired !== undefined) parts.push(config.retired);
+  return encodeValue(parts);
 }
 
 /**
@@ -22,19 +29,20 @@ export function encodeConfig(config: Config): Uint8Array {
  */
 export function decodeConfig(bytes: Uint8Array, start = 0, end: number = bytes.length): Config {
   const parts = decodeValue(bytes, start, end);
-  if (!Array.isArray(parts) || parts.length !== 5) throw bad('not an array of five');
-  const [voters, outgoing, learners, learnersNext, members] = parts as unknown[];
+  if (!Array.isArray(parts) || parts.length < 5 || parts.length > 6) throw bad('not an array of five or six');
+  const [voters, outgoing, learners, learnersNext, members, retired] = parts as unknown[];
   return {
     voters: idsOf(voters, 'voters'),
     outgoing: idsOf(outgoing, 'outgoing'),
     learners: idsOf(learners, 'learners'),
     learnersNext: idsOf(learnersNext, 'learnersNext'),
     members: membersOf(members),
+    ...(parts.length === 5 ? {} : { retired: idsOf(retired, 'retired', MAX_RETIRED) }),
   };
 }
 
-function idsOf(value: unknown, what: string): NodeId[] {
-  if (!Array.isArray(value) || value.length > MAX_MEMBERS) throw bad(`${what} is no list`);
+function idsOf(value: unknown, what: string, max: number = MAX_MEMBERS): NodeId[] {
+  if (!Array.isArray(value) || value.length > max) throw bad(`${what} is no list`);
   const ids = value.map((id) => idOf(id, what));
   if (new Set(ids).size !== ids.length) throw bad(`${what} names a node twice`);
   return ids;
@@ -43,11 +51,16 @@ function idsOf(value: unknown, what: string): NodeId[] {
 function membersOf(value: unknown): Member[] {
   if (!Array.isArray(value) || value.length > MAX_MEMBERS) throw bad('members is no list');
   const members = (value as unknown[]).map((pair): Member => {
-    if (!Array.isArray(pair) || pair.length !== 2) throw bad('a member is no pair');
+    if (!Array.isArray(pair) || pair.length < 2 || pair.length > 3) throw bad('a member is no pair or triple');
     const address: unknown = pair[1];
     if (typeof address !== 'string' || address.length > MAX_ADDRESS_LENGTH)
       throw bad('a member has no address');
-    return { id: idOf(pair[0], 'members'), peerAddress: address };
+    const id = idOf(pair[0], 'members');
+    if (pair.length === 2) return { id, peerAddress: address };
+    const incarnation: unknown = pair[2];
+    if (typeof incarnation !== 'string' || incarnation.length > MAX_INCARNATION_LENGTH)
+      throw bad('a member has no incarnation');
+    return { id, peerAddress: address, incarnation };
   });
   if (new Set(members.map((member) => member.id)).size !== members.length)
     throw bad('members names a node twice');

@@ -50,6 +50,8 @@ export const Kind = {
   ping: 0x21,
   /** Status of the node and its view of the cluster, as a msgpack map. */
   status: 0x22,
+  /** Members, changes of membership, leadership, explanations; body: msgpack map {op, …}. */
+  admin: 0x23,
   /** Server to client. */
   welcome: 0x80,
   response: 0x90,
@@ -108,6 +110,8 @@ export const Status = {
   unauthorized: 135,
   /** Not applied: a kind or level this node does not know. */
   unsupported: 136,
+  /** Admin: the leader refused; the body's code says why. Nothing was changed. */
+  refused: 137,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
 
@@ -143,6 +147,9 @@ export const PeerKind = {
   hello: 0x01,
   welcome: 0x02,
   refused: 0x03,
+  /** Instead of a hello: who are you? Answered with an introduction; then the connection closes. */
+  introduce: 0x04,
+  introduction: 0x05,
   append: 0x10,
   appendAck: 0x11,
   heartbeat: 0x12,
@@ -152,6 +159,9 @@ export const PeerKind = {
   timeoutNow: 0x16,
   readRequest: 0x17,
   readResponse: 0x18,
+  /** A follower's log is not what it acknowledged; the leader says what it must fetch. */
+  lostLog: 0x19,
+  refetch: 0x1a,
   /** A run of client write frames for the leader. */
   forward: 0x20,
   /** A run of response frames for the node that forwarded. */

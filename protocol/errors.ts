@@ -28,6 +28,14 @@ export const ErrorCodes = [
   'BAD_COMMAND',
   'LIMIT',
   'NOT_FOUND',
+  // changing members
+  'NOT_LEADER',
+  'CHANGE_PENDING',
+  'CONFIG_MISMATCH',
+  'WOULD_LOSE_QUORUM',
+  'ID_RETIRED',
+  'NOT_EMPTY',
+  'UNREACHABLE',
   // calls that ended on this side
   'TIMEOUT',
   'ABORTED',
@@ -40,6 +48,9 @@ export const ErrorCodes = [
   'DIRECTORY_LOCKED',
   'WRONG_CLUSTER',
   'WRONG_NODE',
+  'INCARNATION_CHANGED',
+  'NODE_REMOVED',
+  'UNKNOWN_PEER',
   'INCOMPATIBLE_VERSION',
   'LOG_DAMAGED',
   'LOG_FAILED',
@@ -99,6 +110,8 @@ const codeOfStatus = new Map<number, ErrorCode>([
   [Status.shuttingDown, 'SHUTTING_DOWN'],
   [Status.unauthorized, 'UNAUTHORIZED'],
   [Status.unsupported, 'UNSUPPORTED'],
+  // Only for want of a better one: the body of such an answer has the code.
+  [Status.refused, 'CHANGE_PENDING'],
 ]);
 
 /** The error code a response status stands for; undefined for statuses that are results. */

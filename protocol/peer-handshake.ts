@@ -16,6 +16,10 @@ import { writeValue } from './msgpack.ts';
 /** Largest frame of a handshake: nothing larger is kept of a connection that has not said who it is. */
 export const MAX_HANDSHAKE_BYTES = 4096;
 
+/** No promise of a vote is longer than this. */
+const MAX_LEASE_MS = 3_600_000;
+export const MAX_PRIORITY = 1_000_000;
+
 /** What each side of a connection between nodes says of itself. */
 export interface PeerIntroduction {
   readonly clusterId: string;
@@ -30,6 +34,17 @@ export interface PeerIntroduction {
   readonly maxFrameBytes: number;
   /** Names of what the speaker can beyond its version; unknown ones are ignored. */
   readonly features: readonly string[];
+  /** Where peers reach the speaker: one that does not know it (yet) can answer. */
+  readonly peerAddress?: string;
+  /** Index of the configuration in force at the speaker. */
+  readonly configIndex?: number;
+  /**
+   * The speaker's promise: having acknowledged a heartbeat it votes for nobody else for so long, not even after a
+   * restart. 0 or absent: no promise.
+   */
+  readonly leaseMs?: number;
+  /** Among caught-up voters the one with the highest should lead. Absent: 0. */
+  readonly priority?: number;
 }
 
 /** First frame of a connection, from the side that dialled. */
@@ -115,5 +130,9 @@ function introductionOf(fields: Fields): PeerIntroduction {
     clientAddress: fields.string('clientAddress', 512),
     maxFrameBytes: fields.integer('maxFrameBytes'),
     features: fields.strings('features'),
+    ...(fields.has('peerAddress') ? { peerAddress: fields.string('peerAddress', 512) } : {}),
+    ...(fields.has('configIndex') ? { configIndex: fields.integer('configIndex') } : {}),
+    ...(fields.has('leaseMs') ? { leaseMs: fields.integer('leaseMs', MAX_LEASE_MS) } : {}),
+    ...(fields.has('priority') ? { priority: fields.integer('priority', MAX_PRIORITY) } : {}),
   };
 }

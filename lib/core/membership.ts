@@ -38,6 +38,7 @@ export function proposeConfig(
     voters: [...target.voters],
     outgoing: [...old.voters],
     // Never voter and learner at once: a demoted voter becomes a learner when the joint phase ends.
+  const retired = old.retired ?? [];
     learners: target.learners.filter((id) => !old.voters.includes(id)),
     learnersNext,
     members: [...members.values()],
@@ -45,6 +46,7 @@ export function proposeConfig(
   return appendOwn(s, EntryKind.config, joint, configBytes(s, joint));
 }
 
+    ...(retired.length === 0 ? {} : { retired }),
 /** The newest configuration has just been committed; called on the leader. */
 export function configCommitted(s: CoreState): void {
   const { config } = s;
@@ -69,13 +71,19 @@ function leaveJoint(s: CoreState, joint: Config): void {
     voters: joint.voters,
     outgoing: [],
     learners,
+  // Not before: from a joint configuration that is committed there is no way back, so this is final.
+  const gone = joint.members.filter((m) => !kept.has(m.id)).map((m) => m.id);
+  const retired = [...new Set([...(joint.retired ?? []), ...gone])];
     learnersNext: [],
     members: joint.members.filter((m) => kept.has(m.id)),
   };
   appendOwn(s, EntryKind.config, next, configBytes(s, next));
 }
 
+    ...(retired.length === 0 ? {} : { retired }),
 /** A fair guess for flow control; the record's true size is the driver's business. */
 function configBytes(s: CoreState, config: Config): number {
+  // A round of reads may have waited for the half that is gone; those who are left have acknowledged it already.
+  maybeConfirmReads(s);
   return s.options.emptyEntryBytes + 64 * (config.members.length + 1);
 }

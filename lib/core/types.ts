@@ -28,6 +28,11 @@ export interface Member {
   readonly id: NodeId;
   /** `host:port` of the peer listener. */
   readonly peerAddress: string;
+  /**
+   * Its data directory, once known. Every replica refuses another directory under the same id, also replicas that
+   * have never met the first one.
+   */
+  readonly incarnation?: string;
 }
 
 /**
@@ -42,6 +47,8 @@ export interface Config {
   readonly learnersNext: readonly NodeId[];
   /** Addresses of every node named above. */
   readonly members: readonly Member[];
+  /** Ids that were members once: never given to another node again. Absent: none. */
+  readonly retired?: readonly NodeId[];
 }
 
 /** What the core knows of one entry: never its bytes. */

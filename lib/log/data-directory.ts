@@ -8,6 +8,7 @@ import type { DirectoryLock } from './directory-lock.ts';
 import type { Disk } from './disk.ts';
 import { IDENTITY_FILE, readIdentity, writeIdentity } from './identity.ts';
 import type { Identity } from './identity.ts';
+import { PeerFile } from './peer-file.ts';
 import { LogEngine } from './log-engine.ts';
 import { defaultLogSizes } from './log-options.ts';
 import type { LogSizes } from './log-options.ts';
@@ -16,6 +17,7 @@ import { NodeDisk } from './node-disk.ts';
 import { LOG_DIRECTORY, SNAPSHOT_DIRECTORY, ownerOf } from './open-log-files.ts';
 import { segmentSequence } from './segment-format.ts';
 import { SegmentReader } from './segment-reader.ts';
+import { VoteFile } from './vote-file.ts';
 
 export interface DataDirectoryOptions {
   /** Made if it is missing, readable by its owner only. */
@@ -24,6 +26,13 @@ export interface DataDirectoryOptions {
   readonly nodeId: NodeId;
   /** Members to start with; kept in the identity of a new directory, ignored for one that exists. */
   readonly members: readonly Member[];
+  /**
+   * Asked, instead of `clusterId` and `members`, for a directory that is new: which cluster the node is going to join.
+   * Fails as this fails, and leaves nothing behind.
+   */
+  readonly join?: () => Promise<Pick<Identity, 'clusterId' | 'members'>>;
+  /** What an existing directory says of its cluster counts, not `clusterId`. */
+  readonly trustIdentity?: boolean;
   readonly sizes?: Partial<LogSizes>;
 }
 
@@ -43,6 +52,8 @@ export class DataDirectory {
   readonly identity: Identity;
   /** Stands in every segment and snapshot. */
   readonly owner: number;
+  /** Which data directories the node has met under the other ids. */
+  readonly peers: PeerFile;
   /** The directory was made by this call. */
   readonly isNew: boolean;
   readonly #lock: DirectoryLock;
@@ -58,16 +69,25 @@ export class DataDirectory {
     try {
       const disk = new NodeDisk();
       const isNew = !disk.exists(`${directory}/${IDENTITY_FILE}`);
-      const identity = isNew ? create(disk, directory, options) : readIdentity(disk, directory);
+      const identity = isNew
+        ? create(disk, directory, options, await options.join?.())
+        : readIdentity(disk, directory);
       check(identity, options, directory);
-      return new DataDirectory(directory, identity, isNew, lock);
+      return new DataDirectory(directory, identity, new PeerFile(disk, directory), isNew, lock);
     } catch (error) {
       await lock.release();
       throw error;
     }
   }
 
-  private constructor(directory: string, identity: Identity, isNew: boolean, lock: DirectoryLock) {
+  private constructor(
+    directory: string,
+    identity: Identity,
+    peers: PeerFile,
+    isNew: boolean,
+    lock: DirectoryLock,
+  ) {
+    this.peers = peers;
     this.path = directory;
     this.identity = identity;
     this.owner = ownerOf(identity.clusterId, identity.nodeId, identity.incarnation);
@@ -85,14 +105,21 @@ export class DataDirectory {
  * The identity is written last: a directory that has one had a log, and a log that is missing later is damage, not
  * a new node that might vote a second time.
  */
-function create(disk: Disk, directory: string, options: DataDirectoryOptions): Identity {
+function create(
+  disk: Disk,
+  directory: string,
+  options: DataDirectoryOptions,
+  joined: Pick<Identity, 'clusterId' | 'members'> | undefined,
+): Identity {
   refuseForeign(disk, directory);
+  const { clusterId, members } = joined ?? options;
   const identity: Identity = {
-    clusterId: options.clusterId,
+    clusterId,
     nodeId: options.nodeId,
     incarnation: randomUUID(),
-    members: options.members,
+    members,
     createdMs: Date.now(),
+    ...(joined === undefined ? {} : { joined: true }),
   };
   disk.mkdir(`${directory}/${SNAPSHOT_DIRECTORY}`);
   LogEngine.format(disk, `${directory}/${LOG_DIRECTORY}`, {
@@ -102,6 +129,11 @@ function create(disk: Disk, directory: string, options: DataDirectoryOptions): I
       randomFillSync(bytes);
     },
   });
+  VoteFile.create(disk, directory, ownerOf(identity.clusterId, identity.nodeId, identity.incarnation), {
+    hardState: { term: 0, vote: 0 },
+    lastBlock: 0,
+    quarantine: null,
+  }).close();
   disk.syncDirectory(directory);
   writeIdentity(disk, directory, identity);
   disk.syncDirectory(path.dirname(directory));
@@ -141,7 +173,8 @@ function ownerOfFirstSegment(disk: Disk, logDirectory: string): number | undefin
 }
 
 function check(identity: Identity, options: DataDirectoryOptions, directory: string): void {
-  if (identity.clusterId !== options.clusterId) {
+  const known = options.trustIdentity === true || options.join !== undefined;
+  if (!known && identity.clusterId !== options.clusterId) {
     const message = `${directory} belongs to cluster ${identity.clusterId}, not to ${options.clusterId}`;
     throw new CordwoodError('WRONG_CLUSTER', message);
   }

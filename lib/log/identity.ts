@@ -13,6 +13,8 @@ export interface Identity {
   /** The members the node was first started with; the log's configuration counts once there is one. */
   readonly members: readonly Member[];
   readonly createdMs: number;
+  /** The node joined a running cluster: it belongs to no configuration but those that come with the log. */
+  readonly joined?: boolean;
 }
 
 export const IDENTITY_FILE = 'identity';
@@ -38,8 +40,15 @@ export function decodeIdentity(bytes: Uint8Array, file: string): Identity {
       `${file} has format ${String(value.format)}, not known here`,
     );
   }
-  const { clusterId, nodeId, incarnation, members, createdMs } = value;
-  return { clusterId, nodeId, incarnation, members, createdMs };
+  const { clusterId, nodeId, incarnation, members, createdMs, joined } = value;
+  return {
+    clusterId,
+    nodeId,
+    incarnation,
+    members,
+    createdMs,
+    ...(joined === true ? { joined } : {}),
+  };
 }
 
 export function readIdentity(disk: Disk, path: string): Identity {

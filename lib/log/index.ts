@@ -10,6 +10,7 @@ export type { LogSizes } from './log-options.ts';
 export { MemoryDisk } from './memory-disk.ts';
 export type { DiskCall } from './memory-disk.ts';
 export { NodeDisk } from './node-disk.ts';
+export { PeerFile } from './peer-file.ts';
 export { openLogStore } from './open-log-store.ts';
 export type { LogStoreOptions } from './open-log-store.ts';
 export { encodeRecord, verifyRecord } from './record.ts';

@@ -3,8 +3,11 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import { RaftCore } from '../core/raft-core.ts';
 import type { LogEvents, LogStore } from '../log/log-store.ts';
 import { ReplicatedState } from '../machine/replicated-state.ts';
-import type { Transport, TransportEvents } from '../transport/transport.ts';
+import type { Introduction } from '../../protocol/introduction.ts';
+import type { Config } from '../core/types.ts';
+import type { PeerPolicy, Transport, TransportEvents } from '../transport/transport.ts';
 import type { ResolvedOptions } from './options.ts';
+import { PeerRegistry, type PeerMemory } from './peer-registry.ts';
 import { readAll } from './snapshots.ts';
 import type { NodeOptions } from './types.ts';
 
@@ -12,8 +15,16 @@ import type { NodeOptions } from './types.ts';
 export interface Environment {
   readonly clusterId: string;
   readonly log: LogStore;
+  /** This node's data directory. */
+  readonly incarnation: string;
+  /** In force where neither snapshot nor log has a configuration. Absent: as the options say. */
+  readonly bootstrap?: Config;
+  /** Which data directories this node has met. */
+  readonly memory: PeerMemory;
+  /** Asks a node at a peer address who it is; fails with `UNREACHABLE`. */
+  introduce(address: string, timeoutMs: number, signal?: AbortSignal): Promise<Introduction>;
   /** Starts listening and dialling. Called once, when the state is recovered. */
-  connect(events: TransportEvents): Promise<Transport>;
+  connect(events: TransportEvents, policy: PeerPolicy): Promise<Transport>;
   /** Gives the directory back. Called last. */
   release(): Promise<void>;
 }
@@ -27,6 +38,8 @@ export type OpenEnvironment = (
 
 export interface NodeParts {
   readonly clusterId: string;
+  readonly environment: Environment;
+  readonly registry: PeerRegistry;
   readonly core: RaftCore;
   readonly log: LogStore;
   readonly transport: Transport;
@@ -55,9 +68,37 @@ export async function openParts(
     }
     const state = new ReplicatedState(options.machine);
     await restore(state, log);
-    const core = openCore(resolved, log);
-    const transport = await environment.connect(transportEvents);
-    return { clusterId, core, log, transport, state, release: () => environment.release() };
+    const core = openCore(resolved, log, environment.bootstrap ?? resolved.bootstrap);
+    const { id, logger, runtime } = resolved;
+    const registry = new PeerRegistry(
+      {
+        id,
+        memory: environment.memory,
+        logger,
+        runtime,
+        fresh: log.recovery.lastIndex === 0,
+        graceMs: 2 * resolved.electionTimeoutMs,
+      },
+      core.config,
+      core.configIndex,
+    );
+    const transport = await environment.connect(transportEvents, {
+      judge: (other) => registry.judge(other),
+      get configIndex() {
+        return registry.configIndex;
+      },
+      introduction: () => introductionOf(resolved, environment, core),
+    });
+    return {
+      clusterId,
+      environment,
+      registry,
+      core,
+      log,
+      transport,
+      state,
+      release: () => environment.release(),
+    };
   } catch (error) {
     await log.close();
     await environment.release();
@@ -80,7 +121,21 @@ async function restore(state: ReplicatedState, log: LogStore): Promise<void> {
   }
 }
 
-function openCore(options: ResolvedOptions, log: LogStore): RaftCore {
+function introductionOf(options: ResolvedOptions, environment: Environment, core: RaftCore): Introduction {
+  return {
+    clusterId: environment.clusterId,
+    nodeId: options.id,
+    incarnation: environment.incarnation,
+    peerAddress: options.peerAddress,
+    clientAddress: options.clientAddress,
+    // A log without entries is not enough: a voter of a new cluster has none either.
+    empty: core.lastIndex === 0 && core.config.members.length === 0,
+    config: core.config,
+    configIndex: core.configIndex,
+  };
+}
+
+function openCore(options: ResolvedOptions, log: LogStore, bootstrap: Config): RaftCore {
   const { recovery } = log;
   return new RaftCore(
     {
@@ -103,7 +158,7 @@ function openCore(options: ResolvedOptions, log: LogStore): RaftCore {
       lastIndex: recovery.lastIndex,
       sizes: recovery.sizes,
       configs: recovery.configs,
-      bootstrap: options.bootstrap,
+      bootstrap,
       nowMs: options.runtime.now(),
     },
   );

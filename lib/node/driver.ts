@@ -5,7 +5,7 @@ import { encodeMessage } from '../../protocol/peer-codec.ts';
 import { crcOf, readRecordHeader, recordBytes, writeRecordHeader } from '../../protocol/record.ts';
 import type { CreatedEntry, Persist } from '../core/effects.ts';
 import type { RaftCore } from '../core/raft-core.ts';
-import type { Append, Index, Message, NodeId, Role, Term } from '../core/types.ts';
+import type { Append, Config, Index, Message, NodeId, Role, Term } from '../core/types.ts';
 import { EntryKind } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
 import type { ReplicatedState } from '../machine/replicated-state.ts';
@@ -21,6 +21,7 @@ import { Proposals } from './proposals.ts';
 import { Replies } from './replies.ts';
 import type { Sink } from './sink.ts';
 import { SlabArena } from './slab-arena.ts';
+import { Quarantine } from './quarantine.ts';
 import { Snapshots } from './snapshots.ts';
 
 const SLAB_BYTES = 4 << 20;
@@ -30,6 +31,8 @@ const CACHE_BYTES = 16 << 20;
 const MAX_PIPELINE = 8;
 const LATE_MS = 1;
 /** Between two looks at clients that did not take their answers. */
+/** What clients of a node in quarantine are told; they ask another. */
+export const IN_QUARANTINE = 'this node is in quarantine until it has fetched its data again';
 const STALLED_READS_MS = 5;
 
 export interface DriverParts {
@@ -39,11 +42,15 @@ export interface DriverParts {
   readonly state: ReplicatedState;
   readonly options: ResolvedOptions;
 }
+  /** Why the node starts in quarantine; null or absent: it does not. */
+  readonly quarantine?: string | null;
 
 export interface DriverEvents {
   /** Role, term or leader changed. */
   changed(): void;
   /** The node cannot go on: its disk or its machine failed. */
+  /** Another configuration is in force. */
+  reconfigured(): void;
   failed(error: Error): void;
 }
 
@@ -66,6 +73,7 @@ export class Driver {
   readonly forwarder: Forwarder;
   readonly snapshots: Snapshots;
   readonly batcher: Batcher;
+  readonly quarantine: Quarantine;
   /** Peers whose control lane is up. */
   readonly connected: Set<NodeId> = new Set();
 
@@ -83,6 +91,7 @@ export class Driver {
   #lastTerm: Term = 0;
   #lastLeader: NodeId = 0;
   #sweepDueMs = 0;
+  #lastConfig: Config;
   #roomWaiters: (() => void)[] = [];
   #stopped = false;
 
@@ -96,6 +105,7 @@ export class Driver {
     } = parts);
     this.#events = events;
     this.#lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
+    this.#lastConfig = this.core.config;
     this.cache = new EntryCache(this.core.lastIndex + 1);
     this.batcher = new Batcher(this.#batchArena, this.options.maxBatchBytes);
     this.reads = new PendingReads(this.replies);
@@ -120,6 +130,14 @@ export class Driver {
       events.failed(error);
     });
   }
+    this.quarantine = new Quarantine(this.core, this.log, this.options, parts.quarantine ?? null, {
+      wake: () => {
+        this.wake();
+      },
+      failed: (error) => {
+        events.failed(error);
+      },
+    });
 
   get now(): number {
     return this.options.runtime.now();
@@ -152,6 +170,7 @@ export class Driver {
     const { core } = this;
     if (this.#stopped) this.#refuse(bytes, start, end, sink, Status.shuttingDown, 'the node is stopping');
     else if (core.role === 'leader') this.batcher.add(bytes, start, end, sink);
+    else if (core.quarantined) this.#refuse(bytes, start, end, sink, Status.noLeader, IN_QUARANTINE);
     else if (core.leader !== 0) this.forwarder.forward(core.leader, bytes, start, end, sink, this.now);
     else this.#refuse(bytes, start, end, sink, Status.noLeader, 'no leader is known');
     this.wake();
@@ -220,6 +239,7 @@ export class Driver {
 
     const effects = core.drain();
     this.#layCreated(effects.created);
+    this.#followConfig();
     // The followers' disks and ours work at the same time (dissertation 10.2.1).
     for (const { to, message } of effects.messages) this.#send(to, message);
     if (effects.persist !== null) this.#persist(effects.persist);
@@ -237,6 +257,7 @@ export class Driver {
     }
     this.#followRole();
     if (now >= this.#sweepDueMs) this.#sweep(now);
+    this.quarantine.turn(now);
     this.#releaseMemory();
     this.replies.flush();
     this.transport.flush();
@@ -344,7 +365,8 @@ export class Driver {
     }
     const out = new ByteWriter(64);
     encodeMessage(message, out);
-    const lane = message.kind === 'appendAck' ? Lane.data : Lane.control;
+    // Behind every ack of an earlier life: what the leader forgets must not be told to it again (quarantine.ts).
+    const lane = message.kind === 'appendAck' || message.kind === 'lostLog' ? Lane.data : Lane.control;
     this.transport.send(to, lane, [out.buffer.subarray(0, out.position)]);
   }
 
@@ -362,6 +384,13 @@ export class Driver {
   }
 
   // --- consequences -------------------------------------------------------------------------------------------------
+  #followConfig(): void {
+    const { config } = this.core;
+    if (config === this.#lastConfig) return;
+    this.#lastConfig = config;
+    this.#events.reconfigured();
+  }
+
 
   #followRole(): void {
     const { core } = this;

@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
 import { parseAddress } from '../../protocol/address.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import type { Recovery } from '../log/log-store.ts';
 import type { LogEvents } from '../log/log-store.ts';
 import { DataDirectory, openLogStore } from '../log/index.ts';
+import { askIntroduction } from '../transport/ask-introduction.ts';
 import { createTcpTransport } from '../transport/tcp-transport.ts';
 import type { Environment } from './bootstrap.ts';
-import type { ResolvedOptions } from './options.ts';
+import { joinCluster } from './join-cluster.ts';
+import { bootstrapOf, nobody, type ResolvedOptions } from './options.ts';
 import type { NodeOptions } from './types.ts';
 
 /** Files in `options.dataDir`, peers over TCP. */
@@ -13,29 +17,41 @@ export async function openSystemEnvironment(
   resolved: ResolvedOptions,
   events: LogEvents,
 ): Promise<Environment> {
-  const clusterId = clusterIdOf(resolved);
+  const introduce: Environment['introduce'] = (address, timeoutMs, signal) =>
+    askIntroduction(address, { timeoutMs, signal });
   const directory = await DataDirectory.open({
     path: options.dataDir,
-    clusterId,
+    clusterId: clusterIdOf(resolved),
     nodeId: resolved.id,
     members: resolved.members,
+    trustIdentity: true,
+    ...(resolved.join === null ? {} : { join: () => joinCluster(resolved, introduce) }),
   });
+  const { identity } = directory;
   try {
     const log = await openLogStore({ directory, events });
-    const listen = parseAddress(options.peerListen ?? resolved.members[resolved.id - 1]!.peerAddress);
+    if (!hasConfig(log.recovery)) checkCluster(directory, resolved);
     return {
-      clusterId,
+      clusterId: identity.clusterId,
+      incarnation: identity.incarnation,
+      bootstrap: identity.joined === true ? nobody : bootstrapOf(identity.members),
+      memory: directory.peers,
       log,
-      connect: (transportEvents) =>
+      introduce,
+      connect: (transportEvents, policy) =>
         createTcpTransport({
           identity: {
-            clusterId,
+            clusterId: identity.clusterId,
             nodeId: resolved.id,
-            incarnation: directory.identity.incarnation,
+            incarnation: identity.incarnation,
             clientAddress: resolved.clientAddress,
+            peerAddress: resolved.peerAddress,
+            priority: resolved.priority,
+            leaseMs: resolved.leaseReads ? Math.floor(resolved.electionTimeoutMs) : 0,
           },
-          listen,
+          listen: parseAddress(options.peerListen ?? resolved.peerAddress),
           events: transportEvents,
+          policy,
         }),
       release: () => directory.close(),
     };
@@ -46,8 +62,27 @@ export async function openSystemEnvironment(
 }
 
 /**
+ * As long as the members are those the cluster began with, a start with other ones is a mistake: of the directory, or
+ * of the list. Once they have changed, the list of the command line is of the past, and what is on disk counts.
+ */
+function checkCluster(directory: DataDirectory, options: ResolvedOptions): void {
+  const { identity } = directory;
+  if (directory.isNew || identity.joined === true || options.join !== null) return;
+  const given = clusterIdOf(options);
+  if (identity.clusterId === given) return;
+  throw new CordwoodError(
+    'WRONG_CLUSTER',
+    `${directory.path} belongs to cluster ${identity.clusterId}, not to ${given}`,
+  );
+}
+
+function hasConfig(recovery: Recovery): boolean {
+  return recovery.configs.length > 0 || (recovery.snapshot?.configIndex ?? 0) > 0;
+}
+
+/**
  * Nodes that are started with the same list agree on the cluster's id without having met. Two clusters on the same
- * addresses are told apart by their names.
+ * addresses are told apart by their names. A node that joins later learns the id from a member.
  */
 function clusterIdOf(options: ResolvedOptions): string {
   const text = [options.clusterName, ...options.members.map((m) => m.peerAddress)].join('\n');

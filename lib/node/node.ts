@@ -7,7 +7,7 @@ import type { NodeId } from '../core/types.ts';
 import type { LogEvents } from '../log/log-store.ts';
 import type { TransportEvents } from '../transport/transport.ts';
 import { openParts, type NodeParts, type OpenEnvironment } from './bootstrap.ts';
-import { Driver } from './driver.ts';
+import { Driver, IN_QUARANTINE } from './driver.ts';
 import { openSystemEnvironment } from './environment.ts';
 import { resolveOptions, type ResolvedOptions } from './options.ts';
 import { takePeerFrame } from './peer-inbox.ts';
@@ -67,6 +67,9 @@ export class RaftNode implements Requests {
         changed: () => {
           this.#followLeader();
         },
+        reconfigured: () => {
+          parts.registry.follow(parts.core.config, parts.core.configIndex);
+        },
         failed: (error) => {
           this.#fail(error);
         },
@@ -111,10 +114,16 @@ export class RaftNode implements Requests {
       onRejected: (peer, code, message) => {
         resolved.logger.warn({ peer, code }, message);
       },
+      onTurnedAway: (peer, code, message) => {
+        if (node !== null) node.#parts.registry.turnedAway(peer, code, message);
+      },
     };
     const parts = await openParts(options, resolved, logEvents, transportEvents, open);
     node = new RaftNode(resolved, parts);
-    parts.transport.setPeers(parts.core.config.members.filter((m) => m.id !== resolved.id));
+    parts.registry.open((members) => {
+      parts.transport.setPeers(members);
+    });
+    parts.core.campaignSoon();
     node.#driver.wake();
     return node;
   }
@@ -151,6 +160,8 @@ export class RaftNode implements Requests {
       default:
         if (this.#closing !== null) {
           driver.replies.refuseRun(bytes, start, end, sink, Status.shuttingDown, 'the node is stopping');
+        } else if (driver.core.quarantined) {
+          driver.replies.refuseRun(bytes, start, end, sink, Status.noLeader, IN_QUARANTINE);
         } else if (
           frameFlags(bytes, start) === ReadLevel.local &&
           !driver.core.installing &&
@@ -192,7 +203,8 @@ export class RaftNode implements Requests {
   }
 
   status(): NodeStatus {
-    return statusOf(this.#driver, this.clusterId, this.#leader, this.#driver.now - this.#startedMs);
+    const uptimeMs = this.#driver.now - this.#startedMs;
+    return statusOf(this.#driver, this.clusterId, this.#leader, uptimeMs, this.#parts.registry.barred);
   }
 
   /** Starts a snapshot now, whether or not one is due. */
@@ -251,6 +263,8 @@ export class RaftNode implements Requests {
     const driver = this.#driver;
     if (lane === Lane.control) driver.connected.add(peer);
     if (lane === Lane.bulk) driver.snapshots.laneUp(peer);
+    // What was sent before is lost for sure: no need to wait for the next heartbeat's answer to find out.
+    if (lane === Lane.data && driver.core.role === 'leader') driver.core.peerLost(peer);
     // The handshake may have told where the leader's clients connect.
     this.#followLeader();
     driver.wake();

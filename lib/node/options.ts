@@ -1,6 +1,7 @@
 import { parseAddress, formatAddress } from '../../protocol/address.ts';
 import { Limits } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
+import { MAX_PRIORITY } from '../../protocol/peer-handshake.ts';
 import type { Config, Member } from '../core/types.ts';
 import { systemRuntime, type Runtime } from './runtime.ts';
 import type { Logger, NodeOptions } from './types.ts';
@@ -8,7 +9,14 @@ import type { Logger, NodeOptions } from './types.ts';
 /** `NodeOptions` with every default in place, checked. */
 export interface ResolvedOptions {
   readonly id: number;
+  /** Members of a new cluster; of a joining node only itself. */
   readonly members: readonly Member[];
+  /** Where peers reach this node. */
+  readonly peerAddress: string;
+  /** Set for a node that joins: peer addresses to ask. */
+  readonly join: { readonly addresses: readonly string[]; readonly timeoutMs: number } | null;
+  readonly priority: number;
+  readonly leaseReads: boolean;
   readonly bootstrap: Config;
   readonly clusterName: string;
   readonly clientAddress: string;
@@ -32,13 +40,17 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
   if (cluster.length === 0 || cluster.length > MAX_NODES) {
     throw bad('cluster', `needs 1 to ${MAX_NODES} peer addresses`);
   }
-  const members = cluster.map((text, i): Member => ({ id: i + 1, peerAddress: address('cluster', text) }));
-  if (new Set(members.map((m) => m.peerAddress)).size !== members.length) {
-    throw bad('cluster', 'names an address twice');
-  }
-  if (!Number.isInteger(id) || id < 1 || id > members.length) {
-    throw bad('id', `must be a place in cluster, 1 to ${members.length}`);
-  }
+  const addresses = cluster.map((text) => address('cluster', text));
+  if (new Set(addresses).size !== addresses.length) throw bad('cluster', 'names an address twice');
+  const joins = options.join === true;
+  if (!Number.isSafeInteger(id) || id < 1) throw bad('id', 'must be a positive integer');
+  if (!joins && id > addresses.length) throw bad('id', `must be a place in cluster, 1 to ${addresses.length}`);
+  const peerAddress = addresses[id <= addresses.length ? id - 1 : addresses.length - 1]!;
+  const members = joins
+    ? [{ id, peerAddress }]
+    : addresses.map((own, i): Member => ({ id: i + 1, peerAddress: own }));
+  const others = addresses.filter((other) => other !== peerAddress);
+  if (joins && others.length === 0) throw bad('cluster', 'must name a member to join beside this node itself');
   const heartbeatMs = positive('heartbeatMs', options.heartbeatMs, 100);
   const electionTimeoutMs = positive('electionTimeoutMs', options.electionTimeoutMs, 1000);
   if (electionTimeoutMs < 2 * heartbeatMs) {
@@ -51,7 +63,13 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
   return {
     id,
     members,
-    bootstrap: { voters: members.map((m) => m.id), outgoing: [], learners: [], learnersNext: [], members },
+    peerAddress,
+    join: joins
+      ? { addresses: others, timeoutMs: positive('joinTimeoutMs', options.joinTimeoutMs, 60_000) }
+      : null,
+    priority: priorityOf(options.priority),
+    leaseReads: options.leaseReads ?? false,
+    bootstrap: joins ? nobody : bootstrapOf(members),
     clusterName: options.clusterName ?? '',
     clientAddress: options.clientAddress === undefined ? '' : address('clientAddress', options.clientAddress),
     heartbeatMs,
@@ -63,6 +81,19 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     logger: options.logger ?? silent,
     runtime: options.runtime ?? systemRuntime,
   };
+}
+
+/** The configuration that a new cluster of these members starts with. */
+export function bootstrapOf(members: readonly Member[]): Config {
+  return { voters: members.map((m) => m.id), outgoing: [], learners: [], learnersNext: [], members };
+}
+
+/** Of a node that waits to be added: it belongs to no configuration, so it cannot vote for itself. */
+export const nobody: Config = { voters: [], outgoing: [], learners: [], learnersNext: [], members: [] };
+
+function priorityOf(value = 0): number {
+  if (Number.isInteger(value) && value >= 0 && value <= MAX_PRIORITY) return value;
+  throw bad('priority', `must be a whole number from 0 to ${MAX_PRIORITY}`);
 }
 
 function positive(name: string, value: number | undefined, fallback: number): number {

@@ -1,5 +1,6 @@
 import { isVoter } from '../core/quorum.ts';
 import type { Driver } from './driver.ts';
+import type { Barred } from './peer-registry.ts';
 import type { LeaderInfo, NodeStatus } from './types.ts';
 import { VERSION } from './version.ts';
 
@@ -9,6 +10,7 @@ export function statusOf(
   clusterId: string,
   leader: LeaderInfo | null,
   uptimeMs: number,
+  barred: Barred | null,
 ): NodeStatus {
   const { core, options, transport, state, applier, log } = driver;
   return {
@@ -41,6 +43,6 @@ export function statusOf(
     machine: state.machine.name,
     version: VERSION,
     uptimeMs,
-    quarantine: null,
+    quarantine: barred?.message ?? null,
   };
 }

@@ -29,6 +29,26 @@ export interface NodeOptions {
   readonly peerListen?: string;
   /** Separates clusters that happen to use the same addresses. */
   readonly clusterName?: string;
+  /**
+   * Join a running cluster: with a new directory the node asks the other addresses in `cluster` which cluster it is,
+   * starts empty, without a vote, and waits to be added (`cordwood member add`). No effect on a directory that exists.
+   * `cluster` then names some members and this node's own address: the Nth if `id` is a place in it, otherwise the
+   * last.
+   */
+  readonly join?: boolean;
+  /** How long a joining node waits for a member to answer. Default 60,000. */
+  readonly joinTimeoutMs?: number;
+  /**
+   * Among voters that are caught up, the one with the highest priority should lead: others hand leadership over to it.
+   * Default 0.
+   */
+  readonly priority?: number;
+  /**
+   * Serve `lease` reads without asking a quorum. Set it on all nodes or on none: followers that acknowledge a
+   * heartbeat then vote for nobody else for an election timeout, not even after a restart or if the leader's process
+   * is gone, so a failed leader is replaced after a timeout and not within milliseconds. Default false.
+   */
+  readonly leaseReads?: boolean;
   /** Default 100. */
   readonly heartbeatMs?: number;
   /** Base of the randomised election timeout [t, 2t). Default 1000. */
@@ -76,7 +96,7 @@ export interface NodeStatus {
   readonly machine: string;
   readonly version: string;
   readonly uptimeMs: number;
-  /** Set while the node may neither vote nor serve: what is wrong with its disk. */
+  /** Set while the node may neither vote nor serve: its place was taken, or it was removed. */
   readonly quarantine: string | null;
 }
 

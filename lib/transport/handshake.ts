@@ -70,15 +70,13 @@ export function answerForStranger(bytes: Uint8Array, clientAddress: string): Uin
   );
 }
 
-/** Why the side that accepted will not talk to the sender of `hello`; null if it will. */
-export function judgeHello(
-  hello: Hello,
-  identity: PeerIdentity,
-  isMember: (id: number) => boolean,
-): Refusal | null {
-  const refusal = judge(hello, identity);
-  if (refusal !== null) return refusal;
-  if (isMember(hello.from)) return null;
+/** Why the side that accepted will not talk to the sender of `hello`; null if it will, membership apart. */
+export function judgeHello(hello: Hello, identity: PeerIdentity): Refusal | null {
+  return judge(hello, identity);
+}
+
+/** What a node is told that is no member. */
+export function unknownPeer(hello: Hello, identity: PeerIdentity): Refusal {
   return {
     code: 'UNKNOWN_PEER',
     message: `node ${hello.from} is not a member of this cluster as node ${identity.nodeId} knows it`,

@@ -4,6 +4,7 @@ import { type Lane, PEER_MAGIC, PREAMBLE_BYTES, PROTOCOL_VERSION } from '../../p
 import { CordwoodError } from '../../protocol/errors.ts';
 import { negotiateVersion } from '../../protocol/client-codec.ts';
 import { FrameSplitter } from '../../protocol/frame-splitter.ts';
+import { encodeIntroduction, isIntroduce } from '../../protocol/introduction.ts';
 import {
   decodeHello,
   encodePeerWelcome,
@@ -13,7 +14,7 @@ import {
   type Refusal,
 } from '../../protocol/peer-handshake.ts';
 import { answerForStranger, HandshakeBuffer, looksLikePeer } from './handshake.ts';
-import { maxFrameBytesOf, type TransportContext } from './transport-options.ts';
+import { introductionTo, maxFrameBytesOf, type TransportContext } from './transport-options.ts';
 
 /** What an accepted connection tells the transport. */
 export interface InboundHost {
@@ -87,6 +88,10 @@ export class InboundConnection {
       // The version is settled before anything is read whose form may depend on it.
       if (handshake.bytes.length >= PREAMBLE_BYTES) negotiateVersion(handshake.bytes, 0, PEER_MAGIC);
       if (!handshake.isWhole()) return;
+      if (this.#context.policy !== null && isIntroduce(handshake.bytes)) {
+        this.#sayLast(encodeIntroduction(this.#context.policy.introduction()));
+        return;
+      }
       hello = decodeHello(handshake.bytes, HELLO_OFFSET, handshake.bytes.length);
     } catch (error) {
       if (!CordwoodError.is(error)) throw error;
@@ -104,23 +109,14 @@ export class InboundConnection {
   }
 
   #welcome(hello: Hello): void {
-    const { identity, limits } = this.#context;
+    const { limits } = this.#context;
     this.#clearTimer();
     this.#handshake = null;
     this.#peer = hello.from;
     this.#lane = hello.lane;
-    this.#splitter = new FrameSplitter(maxFrameBytesOf(limits, hello.lane));
+    this.#splitter = new FrameSplitter(maxFrameBytesOf(limits, hello.lane), { trusted: true });
     this.#socket.write(
-      encodePeerWelcome({
-        version: PROTOCOL_VERSION,
-        clusterId: identity.clusterId,
-        from: identity.nodeId,
-        to: hello.from,
-        incarnation: identity.incarnation,
-        clientAddress: identity.clientAddress,
-        maxFrameBytes: limits.maxFrameBytes,
-        features: [],
-      }),
+      encodePeerWelcome({ version: PROTOCOL_VERSION, ...introductionTo(this.#context, hello.from) }),
     );
     this.#host.established(this, hello);
   }

@@ -13,7 +13,7 @@ import {
   type Refusal,
 } from '../../protocol/peer-handshake.ts';
 import { HandshakeBuffer, judgeWelcome } from './handshake.ts';
-import { maxFrameBytesOf, type TransportContext } from './transport-options.ts';
+import { introductionTo, maxFrameBytesOf, type TransportContext } from './transport-options.ts';
 
 /** What a lane tells the link it belongs to. */
 export interface LaneHost {
@@ -22,6 +22,8 @@ export interface LaneHost {
   /** The connection was lost and the port refuses a new one. */
   refused(): void;
   rejected(code: string, message: string): void;
+  /** The peer refused this node. */
+  turnedAway(code: string, message: string): void;
 }
 
 /** Parts shorter than this are copied together: one write of many small buffers costs more than the copy. */
@@ -166,7 +168,7 @@ export class OutgoingLane {
   }
 
   #dial(): void {
-    const { limits, identity } = this.#context;
+    const { limits } = this.#context;
     this.#clearTimer();
     this.#state = 'dialling';
     const socket = connect({
@@ -190,16 +192,7 @@ export class OutgoingLane {
       if (socket.writableLength > 0) socket.destroy();
     });
     socket.write(
-      encodeHello({
-        clusterId: identity.clusterId,
-        from: identity.nodeId,
-        to: this.#peer,
-        incarnation: identity.incarnation,
-        lane: this.#lane,
-        clientAddress: identity.clientAddress,
-        maxFrameBytes: limits.maxFrameBytes,
-        features: [],
-      }),
+      encodeHello({ ...introductionTo(this.#context, this.#peer), lane: this.#lane }),
     );
     this.#cancelTimer = this.#context.setTimer(limits.dialTimeoutMs, () => socket.destroy());
   }
@@ -209,32 +202,39 @@ export class OutgoingLane {
       reply.append(chunk);
       if (!reply.isWhole()) return;
       if (peerFrameKind(reply.bytes, 0) === PeerKind.refused) {
-        this.#reject(socket, decodeRefused(reply.bytes, 0, reply.bytes.length));
+        this.#reject(socket, decodeRefused(reply.bytes, 0, reply.bytes.length), true);
         return;
       }
       const welcome = decodePeerWelcome(reply.bytes, 0, reply.bytes.length);
       const objection =
         welcome.version === PROTOCOL_VERSION
-          ? judgeWelcome(welcome, this.#context.identity, this.#peer)
+          ? this.#judge(welcome)
           : { code: 'INCOMPATIBLE_VERSION', message: `node ${this.#peer} chose version ${welcome.version}` };
+      // The node may have let go of this peer while it judged it.
+      if (socket.destroyed) return;
       if (objection === null) this.#onUp(welcome);
-      else this.#reject(socket, objection);
+      else this.#reject(socket, objection, false);
     } catch (error) {
       if (!CordwoodError.is(error)) throw error;
-      this.#reject(socket, {
-        code: error.code,
-        message: `what answers at the address of node ${this.#peer} is no cluster peer: ${error.message}`,
-      });
+      const message = `what answers at the address of node ${this.#peer} is no cluster peer: ${error.message}`;
+      this.#reject(socket, { code: error.code, message }, false);
     }
   }
 
-  #reject(socket: Socket, refusal: Refusal): void {
+  #judge(welcome: PeerWelcome): Refusal | null {
+    const { identity, policy } = this.#context;
+    return judgeWelcome(welcome, identity, this.#peer) ?? policy?.judge(welcome) ?? null;
+  }
+
+  /** @param byPeer it was the peer that refused. */
+  #reject(socket: Socket, refusal: Refusal, byPeer: boolean): void {
     // Whatever is wrong is not put right within milliseconds.
     this.#quickRedials = 0;
     this.#lost = false;
     this.#backoffMs = this.#context.limits.maxRedialMs;
     socket.destroy();
-    this.#host.rejected(refusal.code, refusal.message);
+    if (byPeer) this.#host.turnedAway(refusal.code, refusal.message);
+    else this.#host.rejected(refusal.code, refusal.message);
   }
 
   #onUp(welcome: PeerWelcome): void {

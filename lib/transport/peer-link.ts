@@ -10,6 +10,7 @@ export interface LinkHost {
   down(peer: number, lane: Lane): void;
   refused(peer: number): void;
   rejected(peer: number, code: string, message: string): void;
+  turnedAway(peer: number, code: string, message: string): void;
 }
 
 /** The outgoing connections to one peer, one for each lane. */
@@ -66,5 +67,9 @@ export class PeerLink implements LaneHost {
 
   rejected(code: string, message: string): void {
     this.#host.rejected(this.peer, code, message);
+  }
+
+  turnedAway(code: string, message: string): void {
+    this.#host.turnedAway(this.peer, code, message);
   }
 }

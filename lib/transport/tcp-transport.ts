@@ -5,7 +5,7 @@ import type { Lane } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { Hello, PeerIntroduction, PeerWelcome, Refusal } from '../../protocol/peer-handshake.ts';
 import type { Member, NodeId } from '../core/types.ts';
-import { judgeHello } from './handshake.ts';
+import { judgeHello, unknownPeer } from './handshake.ts';
 import { InboundConnection, type InboundHost } from './inbound.ts';
 import { type LinkHost, PeerLink } from './peer-link.ts';
 import type { Transport } from './transport.ts';
@@ -163,8 +163,12 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   // — InboundHost —
 
   judge(hello: Hello): Refusal | null {
-    const refusal = judgeHello(hello, this.#context.identity, (id) => this.#links.has(id));
-    return refusal ?? this.#options.checkPeer?.(hello) ?? null;
+    const { identity, policy } = this.#context;
+    const refusal = judgeHello(hello, identity) ?? policy?.judge(hello) ?? null;
+    if (refusal !== null) return refusal;
+    return this.#links.has(hello.from)
+      ? (this.#options.checkPeer?.(hello) ?? null)
+      : unknownPeer(hello, identity);
   }
 
   established(connection: InboundConnection, hello: Hello): void {
@@ -189,11 +193,20 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   // — both —
 
   rejected(peer: NodeId, code: string, message: string): void {
-    const cause = `${peer} ${code} ${message}`;
-    if (this.#closing !== null || this.#toldCauses.has(cause)) return;
+    if (this.#isNews(`${peer} ${code} ${message}`)) this.#options.events.onRejected(peer, code, message);
+  }
+
+  turnedAway(peer: NodeId, code: string, message: string): void {
+    const { events } = this.#options;
+    if (events.onTurnedAway === undefined) this.rejected(peer, code, message);
+    else if (this.#isNews(`turned away by ${peer} ${code} ${message}`)) events.onTurnedAway(peer, code, message);
+  }
+
+  #isNews(cause: string): boolean {
+    if (this.#closing !== null || this.#toldCauses.has(cause)) return false;
     if (this.#toldCauses.size >= MAX_CAUSES) this.#toldCauses.clear();
     this.#toldCauses.add(cause);
-    this.#options.events.onRejected(peer, code, message);
+    return true;
   }
 
   #learn(other: PeerIntroduction): void {

@@ -1,14 +1,16 @@
 import { Lane } from '../../protocol/constants.ts';
-import type { Hello, Refusal } from '../../protocol/peer-handshake.ts';
-import type { PeerIdentity, TransportEvents } from './transport.ts';
+import type { Hello, PeerIntroduction, Refusal } from '../../protocol/peer-handshake.ts';
+import type { PeerIdentity, PeerPolicy, TransportEvents } from './transport.ts';
 
 export interface TcpTransportOptions {
   readonly identity: PeerIdentity;
   /** Where to listen for peers; port 0 takes a free one. */
   readonly listen: { readonly host: string; readonly port: number };
   readonly events: TransportEvents;
-  /** Asked about every peer that passed the transport's own checks; a refusal is sent to it. */
+  /** Asked about every dialler that passed the transport's own checks; a refusal is sent to it. */
   readonly checkPeer?: (hello: Hello) => Refusal | null;
+  /** The node's say about its peers. Without it exactly those named by `setPeers` are welcome. */
+  readonly policy?: PeerPolicy;
   readonly limits?: Partial<TransportLimits>;
   /** Default: `setTimeout`. Returns the way to cancel. */
   readonly setTimer?: SetTimer;
@@ -55,6 +57,7 @@ const defaults: TransportLimits = {
 /** Options with every default filled in: what the parts of the transport share. */
 export interface TransportContext {
   readonly identity: PeerIdentity;
+  readonly policy: PeerPolicy | null;
   readonly limits: TransportLimits;
   readonly setTimer: SetTimer;
   readonly random: () => number;
@@ -63,9 +66,28 @@ export interface TransportContext {
 export function transportContext(options: TcpTransportOptions): TransportContext {
   return {
     identity: options.identity,
+    policy: options.policy ?? null,
     limits: { ...defaults, ...options.limits },
     setTimer: options.setTimer ?? systemTimer,
     random: options.random ?? Math.random,
+  };
+}
+
+/** What this node says of itself to the node `to`. */
+export function introductionTo(context: TransportContext, to: number): PeerIntroduction {
+  const { identity, limits, policy } = context;
+  return {
+    clusterId: identity.clusterId,
+    from: identity.nodeId,
+    to,
+    incarnation: identity.incarnation,
+    clientAddress: identity.clientAddress,
+    maxFrameBytes: limits.maxFrameBytes,
+    features: [],
+    ...(identity.peerAddress === undefined ? {} : { peerAddress: identity.peerAddress }),
+    ...(policy === null ? {} : { configIndex: policy.configIndex }),
+    ...(identity.leaseMs === undefined ? {} : { leaseMs: identity.leaseMs }),
+    ...(identity.priority === undefined ? {} : { priority: identity.priority }),
   };
 }
 

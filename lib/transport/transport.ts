@@ -1,4 +1,6 @@
 import type { Lane } from '../../protocol/constants.ts';
+import type { Introduction } from '../../protocol/introduction.ts';
+import type { PeerIntroduction, Refusal } from '../../protocol/peer-handshake.ts';
 import type { Member, NodeId } from '../core/types.ts';
 
 /** Carries frames to peers, in order on each lane while a connection lasts; frames are lost with their connection. */
@@ -33,6 +35,21 @@ export interface TransportEvents {
   onRefused(peer: NodeId): void;
   /** Another cluster, another node id, another incarnation …: said once for each cause, for the operator. */
   onRejected(peer: NodeId, code: string, message: string): void;
+  /** As `onRejected`, where it was `peer` that refused this node. Without it `onRejected` is told. */
+  onTurnedAway?(peer: NodeId, code: string, message: string): void;
+}
+
+/** What a transport asks the node about its peers. */
+export interface PeerPolicy {
+  /**
+   * Asked about every peer that passed the transport's own checks, whoever dialled; a refusal is sent to it. Whom this
+   * lets pass must be known to `setPeers` when it returns.
+   */
+  judge(other: PeerIntroduction): Refusal | null;
+  /** Index of the configuration in force. */
+  readonly configIndex: number;
+  /** For whoever asks who this is. */
+  introduction(): Introduction;
 }
 
 /** Who this node is, as peers are told in the handshake. */
@@ -43,4 +60,8 @@ export interface PeerIdentity {
   readonly incarnation: string;
   /** `host:port` where clients reach this node. */
   readonly clientAddress: string;
+  /** `host:port` where peers reach it, and what else of `PeerIntroduction` it tells them. */
+  readonly peerAddress?: string;
+  readonly leaseMs?: number;
+  readonly priority?: number;
 }

@@ -18,6 +18,7 @@ import {
   encodeMessage,
   isMessageKind,
 } from '../../protocol/peer-codec.ts';
+import * as introductions from '../../protocol/introduction.ts';
 import * as handshake from '../../protocol/peer-handshake.ts';
 import * as transfer from '../../protocol/peer-transfer.ts';
 import { checkRecord, recordBytes, writeRecordHeader } from '../../protocol/record.ts';
@@ -102,6 +103,10 @@ export function encodePeerFrame(fields: Fields): Uint8Array {
       return handshake.encodePeerWelcome(rest as handshake.PeerWelcome);
     case 'refused':
       return handshake.encodeRefused(rest as handshake.Refusal);
+    case 'introduce':
+      return introductions.encodeIntroduce().subarray(PREAMBLE_BYTES);
+    case 'introduction':
+      return introductions.encodeIntroduction(rest as introductions.Introduction);
     case 'forward':
       return written((out) => transfer.encodeForward(out, rest['token'], unhex(rest['run'])));
     case 'forwardReply':
@@ -137,6 +142,10 @@ export function decodePeerFrame(bytes: Uint8Array): Fields {
       return { kind: 'hello', ...handshake.decodeHello(bytes, 0, end) };
     case PeerKind.welcome:
       return { kind: 'welcome', ...handshake.decodePeerWelcome(bytes, 0, end) };
+    case PeerKind.introduce:
+      return { kind: 'introduce' };
+    case PeerKind.introduction:
+      return { kind: 'introduction', ...introductions.decodeIntroduction(bytes, 0, end) };
     case PeerKind.refused:
       return { kind: 'refused', ...handshake.decodeRefused(bytes, 0, end) };
     case PeerKind.forward:

@@ -114,6 +114,11 @@ golden(
     query('list, a page', [StackOp.list, 'job', 'jobs-7', 100]),
     { name: 'ping', fields: read('ping') },
     { name: 'status', fields: read('status') },
+    { name: 'admin: who are the members?', fields: { ...read('admin'), body: { op: 'members' } } },
+    {
+      name: 'admin: add node 4',
+      fields: { ...read('admin'), body: { op: 'add', id: 4, address: '10.0.0.4:12379', dryRun: true } },
+    },
     {
       name: 'welcome',
       fields: {
@@ -288,6 +293,33 @@ golden(
     peer('hello', { ...introduction, lane: Lane.data }),
     peer('welcome', { ...introduction, from: 2, to: 1, version: 1 }),
     peer('refused', { code: 'WRONG_CLUSTER', message: 'node 1 belongs to another cluster' }),
+    peer(
+      'hello',
+      {
+        ...introduction,
+        peerAddress: '127.0.0.1:12379',
+        configIndex: 902,
+        leaseMs: 1000,
+        priority: 2,
+        lane: Lane.control,
+      },
+      ', with everything',
+    ),
+    peer('introduce', {}),
+    peer('introduction', {
+      clusterId: '0123456789abcdef',
+      nodeId: 2,
+      incarnation: '11ff11ff11ff11ff',
+      peerAddress: '127.0.0.1:22379',
+      clientAddress: '127.0.0.1:22380',
+      empty: false,
+      config: {
+        ...config,
+        members: [...config.members, { id: 9, peerAddress: '10.0.0.9:12379', incarnation: '99ff' }],
+        retired: [5, 6],
+      },
+      configIndex: 902,
+    }),
     peer('append', {
       term: 6,
       prevIndex: 899,
@@ -321,6 +353,8 @@ golden(
     peer('timeoutNow', { term: 6 }),
     peer('readRequest', { term: 6, token: 5 }),
     peer('readResponse', { term: 6, token: 5, index: 902, ok: true }),
+    peer('lostLog', { term: 6, nonce: 77 }),
+    peer('refetch', { term: 6, nonce: 77, index: 902 }),
     peer('forward', { token: 9, run: push }),
     peer('forwardReply', { token: 9, run: hex(codec.encodeClientFrame(read('response', { body: 1 }))) }),
     peer('snapshotBegin', {

@@ -1,9 +1,11 @@
-import { randomFillSync } from 'node:crypto';
+import { randomFillSync, randomUUID } from 'node:crypto';
 import { createServer, type AddressInfo } from 'node:net';
 import { parseAddress } from '../../../protocol/address.ts';
 import type { LogSizes } from '../../../lib/log/log-options.ts';
 import { DirectLogStore } from '../../../lib/log/direct-log-store.ts';
 import { MemoryDisk } from '../../../lib/log/memory-disk.ts';
+import { PeerFile } from '../../../lib/log/peer-file.ts';
+import { askIntroduction } from '../../../lib/transport/ask-introduction.ts';
 import type { OpenEnvironment } from '../../../lib/node/bootstrap.ts';
 import { createTcpTransport } from '../../../lib/transport/tcp-transport.ts';
 
@@ -22,24 +24,43 @@ export function memoryEnvironment(disk: MemoryDisk, sizes: Partial<LogSizes> = {
       },
       sizes: { minSegmentBytes: 256 << 10, maxSegmentBytes: 1 << 20, ...sizes },
     });
-    const self = resolved.members[resolved.id - 1]!;
+    const incarnation = incarnationOf(disk);
     return Promise.resolve({
       clusterId: 'test',
+      incarnation,
+      memory: new PeerFile(disk, 'node'),
       log,
-      connect: (transportEvents) =>
+      introduce: (address, timeoutMs, signal) => askIntroduction(address, { timeoutMs, signal }),
+      connect: (transportEvents, policy) =>
         createTcpTransport({
           identity: {
             clusterId: 'test',
             nodeId: resolved.id,
-            incarnation: `incarnation-${resolved.id}`,
+            incarnation,
             clientAddress: resolved.clientAddress,
+            peerAddress: resolved.peerAddress,
+            priority: resolved.priority,
+            leaseMs: resolved.leaseReads ? resolved.electionTimeoutMs : 0,
           },
-          listen: parseAddress(self.peerAddress),
+          listen: parseAddress(resolved.peerAddress),
           events: transportEvents,
+          policy,
         }),
       release: () => Promise.resolve(),
     });
   };
+}
+
+const incarnations = new WeakMap<MemoryDisk, string>();
+
+/** A disk is a data directory: another disk, another incarnation. */
+function incarnationOf(disk: MemoryDisk): string {
+  let incarnation = incarnations.get(disk);
+  if (incarnation === undefined) {
+    incarnation = randomUUID();
+    incarnations.set(disk, incarnation);
+  }
+  return incarnation;
 }
 
 /** Ports that were free a moment ago. */

@@ -1,0 +1,233 @@
+import { isMember } from '../core/quorum.ts';
+import type { Config, Index, Member, NodeId } from '../core/types.ts';
+import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
+import type { PeerIntroduction, Refusal } from '../../protocol/peer-handshake.ts';
+import type { Runtime } from './runtime.ts';
+import type { Logger } from './types.ts';
+
+/** Which data directory a node has met under each id; survives restarts. */
+export interface PeerMemory {
+  incarnationOf(id: NodeId): string | undefined;
+  /** Durable when it returns; throws if the disk does. */
+  remember(id: NodeId, incarnation: string): void;
+}
+
+/** What peers say of themselves and the node goes by. */
+export interface PeerFacts {
+  readonly leaseMs: number;
+  readonly priority: number;
+}
+
+export interface RegistryOptions {
+  readonly id: NodeId;
+  readonly memory: PeerMemory;
+  readonly logger: Logger;
+  readonly runtime: Runtime;
+  /** The node started with an empty log: if anyone knows its number, it has forgotten something. */
+  readonly fresh: boolean;
+  /** How long a member that was removed is still talked to, so that it learns of it. */
+  readonly graceMs: number;
+}
+
+/** A peer that is no member of the configuration here, but of a newer one, by its own word. */
+interface Guest {
+  readonly member: Member;
+  readonly configIndex: Index;
+}
+
+/** Why this node must not take part any more. */
+export interface Barred {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/**
+ * Who this node talks to: the members of the configuration in force, those just removed for a little longer, and
+ * members of configurations that have not arrived yet. And who it does not talk to: whoever comes with another data
+ * directory than the one it is known by.
+ *
+ * Why: a node that lost its directory has forgotten votes and entries that others counted. Two voters, one of which
+ * has forgotten, are a majority of three that may elect a leader without what was committed.
+ */
+export class PeerRegistry {
+  readonly #options: RegistryOptions;
+  readonly #facts = new Map<NodeId, PeerFacts>();
+  readonly #guests = new Map<NodeId, Guest>();
+  readonly #leaving = new Map<NodeId, Member>();
+  #config: Config;
+  #configIndex: Index;
+  #connect: (members: readonly Member[]) => void = () => undefined;
+  #barred: Barred | null = null;
+
+  constructor(options: RegistryOptions, config: Config, configIndex: Index) {
+    this.#options = options;
+    this.#config = config;
+    this.#configIndex = configIndex;
+  }
+
+  /** Begins to connect; `connect` is told whenever the peers change. */
+  open(connect: (members: readonly Member[]) => void): void {
+    this.#connect = connect;
+    this.#update();
+  }
+
+  get configIndex(): Index {
+    return this.#configIndex;
+  }
+
+  /** Set once peers have made clear that this node must not take part. */
+  get barred(): Barred | null {
+    return this.#barred;
+  }
+
+  factsOf(id: NodeId): PeerFacts | undefined {
+    return this.#facts.get(id);
+  }
+
+  /** The configuration in force has changed (also back, when its entry was replaced). */
+  follow(config: Config, configIndex: Index): void {
+    for (const member of this.#config.members) {
+      if (!config.members.some(({ id }) => id === member.id)) this.#letGo(member);
+    }
+    this.#config = config;
+    this.#configIndex = configIndex;
+    for (const [id, guest] of this.#guests) if (guest.configIndex <= configIndex) this.#guests.delete(id);
+    for (const { id } of config.members) this.#leaving.delete(id);
+    this.#update();
+  }
+
+  /** Whether to talk to a peer that introduced itself. Whom this lets pass is connected when it returns. */
+  judge(other: PeerIntroduction): Refusal | null {
+    if (this.#barred !== null) {
+      // Not with its own reason for a code: whoever hears that takes it for its own.
+      return { code: 'UNKNOWN_PEER', message: `node ${this.#options.id} takes no part any more` };
+    }
+    const refusal = this.#judgeIncarnation(other) ?? this.#judgeMembership(other);
+    if (refusal !== null) return refusal;
+    try {
+      if (this.#options.memory.incarnationOf(other.from) === undefined) {
+        this.#options.memory.remember(other.from, other.incarnation);
+      }
+    } catch (cause) {
+      // Whom it cannot remember it cannot recognise: not before the disk works.
+      this.#options.logger.error({ err: cause, peer: other.from }, 'cannot note down who a peer is');
+      return { code: 'DISK_FULL', message: `node ${this.#options.id} cannot note down who node ${other.from} is` };
+    }
+    this.#facts.set(other.from, { leaseMs: other.leaseMs ?? 0, priority: other.priority ?? 0 });
+    return null;
+  }
+
+  /** A peer has refused this node. Some reasons mean that it must keep quiet for good. */
+  turnedAway(peer: NodeId, code: string, message: string): void {
+    if (code === 'INCARNATION_CHANGED') {
+      const advice =
+        `node ${peer} knows node ${this.#options.id} by another data directory: this one has forgotten what the ` +
+        'other promised. Start the node with its old directory; if that is lost, remove the member ' +
+        '(cordwood member remove) and add this machine under a number never used before, with --join and an empty ' +
+        `directory. (${message})`;
+      // Others may not have met the old directory, and would take this one's vote. But one mistaken peer must not
+      // silence a node that the cluster has worked with.
+      if (this.#options.fresh) this.bar({ code, message: advice });
+      else this.#options.logger.error({ peer, code }, advice);
+    } else if (code === 'NODE_REMOVED') {
+      this.bar({ code, message: removedMessage(this.#options.id) });
+    } else {
+      this.#options.logger.warn({ peer, code }, `node ${peer} refuses this node: ${message}`);
+    }
+  }
+
+  /** Ends all connections: no votes, no appends, no campaigns reach anyone. Said once. */
+  bar(barred: Barred): void {
+    if (this.#barred !== null) return;
+    this.#barred = barred;
+    this.#options.logger.error({ code: barred.code }, barred.message);
+    this.#update();
+  }
+
+  /** Why a node must not be added under `id` with this incarnation; null if nothing is known against it. */
+  objectionTo(id: NodeId, incarnation: string): CordwoodError | null {
+    if (this.#config.retired?.includes(id) === true) {
+      return new CordwoodError('ID_RETIRED', `node ${id} was removed once: its number is not given out again`);
+    }
+    const known = this.#knownIncarnation(id);
+    if (known === undefined || known === incarnation) return null;
+    return new CordwoodError('INCARNATION_CHANGED', `node ${id} is known by another data directory (${known})`);
+  }
+
+  #judgeIncarnation(other: PeerIntroduction): Refusal | null {
+    const known = this.#knownIncarnation(other.from);
+    if (known === undefined || known === other.incarnation) return null;
+    return {
+      code: 'INCARNATION_CHANGED',
+      message:
+        `node ${other.from} comes with the data directory ${other.incarnation}, but is known by ${known}: it gets no ` +
+        'votes and no entries. Start it with its old directory, or remove it and add it under another number',
+    };
+  }
+
+  #judgeMembership(other: PeerIntroduction): Refusal | null {
+    const { from, peerAddress, configIndex = 0 } = other;
+    if (this.#config.members.some(({ id }) => id === from)) return null;
+    if (this.#config.retired?.includes(from) === true) {
+      return { code: 'NODE_REMOVED', message: `node ${from} was removed from the cluster` };
+    }
+    if (configIndex > this.#configIndex && peerAddress !== undefined) {
+      this.#guests.set(from, { member: { id: from, peerAddress }, configIndex });
+      this.#update();
+      return null;
+    }
+    return { code: 'UNKNOWN_PEER', message: `node ${from} is not a member of this cluster` };
+  }
+
+  /** The configuration's word counts more: a leader has looked before it wrote that down. */
+  #knownIncarnation(id: NodeId): string | undefined {
+    const member = this.#config.members.find((m) => m.id === id);
+    return member?.incarnation ?? this.#options.memory.incarnationOf(id);
+  }
+
+  /** Keeps the connection to a removed member for a moment. It is best effort: nobody depends on it. */
+  #letGo(member: Member): void {
+    this.#leaving.set(member.id, member);
+    this.#options.runtime.timer(this.#options.graceMs, () => {
+      if (this.#leaving.get(member.id) !== member) return;
+      this.#leaving.delete(member.id);
+      if (member.id === this.#options.id) this.#noticeRemoval();
+      this.#update();
+    });
+  }
+
+  #noticeRemoval(): void {
+    const { id } = this.#options;
+    if (isMember(this.#config, id) || this.#config.retired?.includes(id) !== true) return;
+    this.bar({ code: 'NODE_REMOVED', message: removedMessage(id) });
+  }
+
+  #update(): void {
+    const wanted = new Map<NodeId, Member>();
+    if (this.#barred === null) {
+      for (const [id, member] of this.#leaving) wanted.set(id, member);
+      for (const [id, { member }] of this.#guests) wanted.set(id, member);
+      for (const member of this.#config.members) wanted.set(member.id, member);
+      wanted.delete(this.#options.id);
+    }
+    this.#connect([...wanted.values()]);
+  }
+}
+
+function removedMessage(id: NodeId): string {
+  return (
+    `node ${id} was removed from the cluster and takes no part any more. Stop it; to use the machine again, start it ` +
+    'with an empty directory, a number never used before, and --join'
+  );
+}
+
+/** A memory that does not outlive the process: for tests and throw-away nodes. */
+export function volatileMemory(): PeerMemory {
+  const known = new Map<NodeId, string>();
+  return {
+    incarnationOf: (id) => known.get(id),
+    remember: (id, incarnation) => {
+      known.set(id, incarnation);
+    },
+  };
+}
