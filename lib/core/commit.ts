@@ -17,8 +17,12 @@ export function maybeCommit(s: CoreState): void {
   if (s.log.termAt(index) !== s.term) return;
   const before = s.commitIndex;
   advanceCommit(s, index);
-  if (before < s.termStartIndex && s.commitIndex >= s.termStartIndex) termCommitted(s);
-  if (s.configs.currentIndex > before && s.configs.currentIndex <= s.commitIndex) configCommitted(s);
+  const termNews = before < s.termStartIndex && s.commitIndex >= s.termStartIndex;
+  if (termNews) termCommitted(s);
+  // With the first commit of a term also what was committed before it: the last leader may have died between the
+  // commitment of a joint configuration and its end, and nobody else would ever finish it.
+  const configNews = termNews || s.configs.currentIndex > before;
+  if (configNews && s.configs.currentIndex <= s.commitIndex) configCommitted(s);
 }
 
 export function advanceCommit(s: CoreState, index: Index): void {

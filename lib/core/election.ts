@@ -45,17 +45,16 @@ export function becomeFollower(s: CoreState, term: Term, leader: NodeId): void {
     s.vote = 0;
     s.hardStateDirty = true;
     s.verifiedIndex = 0;
-    s.lastAckedMatch = -1;
+    s.lastAckedMatch = 0;
+    // Also where the same node leads again: it has forgotten what was asked of it in the term before.
+    failReads(s);
   } else {
     const same = leader === 0 || s.leader === 0 || s.leader === leader;
     invariant(same, 'TWO_LEADERS_IN_TERM', `${s.leader} and ${leader} in ${term}`);
   }
   if (s.role === 'leader' || s.leader !== leader) failReads(s);
   if (s.role !== 'follower' || s.leader !== leader) resetElectionTimer(s);
-  if (s.leader !== leader) {
-    s.verifiedIndex = 0;
-    s.lastAckedMatch = -1;
-  }
+  // What was verified stays so for the whole term: it has one leader, however often we lose sight of it.
   s.role = 'follower';
   s.leader = leader;
   s.leaderLost = false;
@@ -67,9 +66,16 @@ export function becomeFollower(s: CoreState, term: Term, leader: NodeId): void {
   s.ackDue = false;
 }
 
-/** Whether this node may ask for votes now. */
+/**
+ * Whether this node may ask for votes now. One that is no voter in its newest configuration still may while that is
+ * uncommitted (dissertation 4.2.2): it may be the only one that has the entry, and the voters need it to get it. Its
+ * own vote does not count then.
+ */
 export function mayCampaign(s: CoreState): boolean {
-  return s.role !== 'leader' && s.isVoter && s.installing === null;
+  if (s.role === 'leader' || s.installing !== null) return false;
+  if (s.isVoter) return true;
+  const { currentIndex } = s.configs;
+  return currentIndex > s.commitIndex && isVoter(s.configs.at(currentIndex - 1).config, s.id);
 }
 
 /** Asks whether an election could be won, without disturbing anyone. */
@@ -99,7 +105,7 @@ export function startElection(s: CoreState, byTransfer: boolean): void {
   s.vote = s.id;
   s.hardStateDirty = true;
   s.verifiedIndex = 0;
-  s.lastAckedMatch = -1;
+  s.lastAckedMatch = 0;
   s.votes.clear();
   s.campaignByTransfer = byTransfer;
   // These wait, as everything of this term does, until term and vote are durable; our own vote counts from then on.

@@ -1,6 +1,7 @@
 /** Membership by joint consensus (dissertation 4.3): any change, in force from the moment it is appended (4.1). */
 import { becomeFollower } from './election.ts';
-import { isVoter } from './quorum.ts';
+import { isMember, isVoter } from './quorum.ts';
+import { maybeConfirmReads } from './reads.ts';
 import { appendOwn } from './replication.ts';
 import { maybeHandOver, startTransfer } from './transfer.ts';
 import type { CoreState } from './state.ts';
@@ -31,22 +32,23 @@ export function proposeConfig(
   // that another leader's uncommitted one has already replaced elsewhere.
   if (s.commitIndex < s.termStartIndex) return 'termNotCommitted';
   const old = s.config;
-  const learnersNext = target.learners.filter((id) => old.voters.includes(id));
+  // Each once: a voter named twice would count as two, and a majority of them need not meet another majority.
+  const voters = [...new Set(target.voters)];
+  const others = [...new Set(target.learners)].filter((id) => !voters.includes(id));
+  const learnersNext = others.filter((id) => old.voters.includes(id));
   const members = new Map<NodeId, Member>();
   for (const m of [...old.members, ...target.members]) members.set(m.id, m);
   const joint: Config = {
-    voters: [...target.voters],
+    voters,
     outgoing: [...old.voters],
     // Never voter and learner at once: a demoted voter becomes a learner when the joint phase ends.
-  const retired = old.retired ?? [];
-    learners: target.learners.filter((id) => !old.voters.includes(id)),
+    learners: others.filter((id) => !old.voters.includes(id)),
     learnersNext,
     members: [...members.values()],
   };
   return appendOwn(s, EntryKind.config, joint, configBytes(s, joint));
 }
 
-    ...(retired.length === 0 ? {} : { retired }),
 /** The newest configuration has just been committed; called on the leader. */
 export function configCommitted(s: CoreState): void {
   const { config } = s;
@@ -55,7 +57,7 @@ export function configCommitted(s: CoreState): void {
     return;
   }
   for (const id of s.progress.keys()) {
-    if (!config.members.some((m) => m.id === id)) s.progress.delete(id);
+    if (!isMember(config, id)) s.progress.delete(id);
   }
   if (isVoter(config, s.id)) return;
   // A leader that is no voter any more has managed its own removal; it hands over rather than fall silent.
@@ -71,19 +73,15 @@ function leaveJoint(s: CoreState, joint: Config): void {
     voters: joint.voters,
     outgoing: [],
     learners,
-  // Not before: from a joint configuration that is committed there is no way back, so this is final.
-  const gone = joint.members.filter((m) => !kept.has(m.id)).map((m) => m.id);
-  const retired = [...new Set([...(joint.retired ?? []), ...gone])];
     learnersNext: [],
     members: joint.members.filter((m) => kept.has(m.id)),
   };
   appendOwn(s, EntryKind.config, next, configBytes(s, next));
-}
-
-    ...(retired.length === 0 ? {} : { retired }),
-/** A fair guess for flow control; the record's true size is the driver's business. */
-function configBytes(s: CoreState, config: Config): number {
   // A round of reads may have waited for the half that is gone; those who are left have acknowledged it already.
   maybeConfirmReads(s);
+}
+
+/** A fair guess for flow control; the record's true size is the driver's business. */
+function configBytes(s: CoreState, config: Config): number {
   return s.options.emptyEntryBytes + 64 * (config.members.length + 1);
 }

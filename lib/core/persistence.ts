@@ -24,6 +24,12 @@ export function markUnwritten(s: CoreState, index: Index): void {
 export function voidFrom(s: CoreState, index: Index): void {
   s.durableIndex = Math.min(s.durableIndex, index - 1);
   for (const p of s.pendingPersists) p.lastIndex = Math.min(p.lastIndex, index - 1);
+  dropCreated(s, index);
+}
+
+/** A leader elected and deposed within one turn has made entries that nobody was told of yet. */
+export function dropCreated(s: CoreState, index: Index): void {
+  while (s.created.length > 0 && s.created[s.created.length - 1]!.index >= index) s.created.pop();
 }
 
 export function takePersist(s: CoreState): Persist | null {

@@ -5,7 +5,7 @@ import { becomeFollower, heardFromLeader, syncProgress } from './election.ts';
 import { invariant } from './invariant.ts';
 import { markUnwritten, voidFrom } from './persistence.ts';
 import type { Progress } from './progress.ts';
-import { maybeConfirmReads } from './reads.ts';
+import { failReads, maybeConfirmReads } from './reads.ts';
 import type { CoreState } from './state.ts';
 import { maybeHandOver } from './transfer.ts';
 import type {
@@ -118,7 +118,10 @@ export function handleHeartbeatAck(s: CoreState, from: NodeId, m: HeartbeatAck):
   }
   pr.paused = false;
   // A lost append or ack shows in nothing else: prompt the follower to say where it stands.
-  if (pr.state === 'replicate' && pr.match < s.log.lastIndex) sendAppend(s, pr, pr.next - 1);
+  if (pr.state !== 'replicate' || pr.match >= s.log.lastIndex) return;
+  // What it should have is compacted away, and its term with it: nothing to ask by. The probe finds what it needs.
+  if (pr.next - 1 < s.log.prevIndex) pr.becomeProbe(pr.match + 1);
+  else sendAppend(s, pr, pr.next - 1);
 }
 
 // --- follower -------------------------------------------------------------------------------------------------------
@@ -137,7 +140,11 @@ export function handleAppend(s: CoreState, from: NodeId, m: Append): Index {
     s.ackDue = true;
     return 0;
   }
-  if (m.prevIndex > s.commitIndex && log.termAt(m.prevIndex) !== m.prevTerm) {
+  // Beyond the end of the log nothing agrees, whatever term the message names.
+  if (
+    m.prevIndex > log.lastIndex ||
+    (m.prevIndex > s.commitIndex && log.termAt(m.prevIndex) !== m.prevTerm)
+  ) {
     reject(s, from, m);
     return 0;
   }
@@ -223,11 +230,13 @@ function followLeader(s: CoreState, from: NodeId): void {
 
 // --- connections ----------------------------------------------------------------------------------------------------
 
-/** The connection that carries appends to `id` was lost: what was sent ahead may be lost with it. */
+/** A connection to `id` was lost: what was sent ahead, or asked, may be lost with it. */
 export function peerLost(s: CoreState, id: NodeId): void {
+  if (s.leader === id) failReads(s);
   const pr = s.progress.get(id);
-  if (s.role !== 'leader' || pr?.state !== 'replicate') return;
-  pr.becomeProbe(pr.match + 1);
+  if (s.role !== 'leader' || !pr) return;
+  if (pr.state === 'replicate') pr.becomeProbe(pr.match + 1);
+  else pr.paused = false;
 }
 
 /** A snapshot transfer to `id` ended. After a failure the peer is probed again, which may ask for another. */

@@ -1,8 +1,8 @@
 /** Snapshots, seen from the log: compaction behind one's own, installation of a leader's (Raft 7). */
 import { advanceCommit } from './commit.ts';
-import { heardFromLeader } from './election.ts';
+import { becomeFollower, heardFromLeader } from './election.ts';
 import { invariant } from './invariant.ts';
-import { voidFrom } from './persistence.ts';
+import { dropCreated } from './persistence.ts';
 import type { CoreState } from './state.ts';
 import type { Index, NodeId, SnapshotMeta, Term } from './types.ts';
 
@@ -14,9 +14,14 @@ export function compact(s: CoreState, index: Index): void {
   s.configs.compactTo(index);
 }
 
-/** Chunks of a snapshot are a sign of life of the leader, and may be the only one for a while. */
+/**
+ * Chunks of a snapshot are a sign of life of the leader, and may be the only one for a while. They may also be the
+ * first: the snapshot must not be installed in an older term, whose leader need not have what it holds.
+ */
 export function snapshotTraffic(s: CoreState, from: NodeId, term: Term): void {
-  if (term === s.term && s.leader === from) heardFromLeader(s);
+  if (term < s.term) return;
+  if (term > s.term || s.leader !== from || s.role !== 'follower') becomeFollower(s, term, from);
+  heardFromLeader(s);
 }
 
 /**
@@ -25,6 +30,8 @@ export function snapshotTraffic(s: CoreState, from: NodeId, term: Term): void {
  */
 export function beginInstall(s: CoreState, meta: SnapshotMeta): boolean {
   if (s.installing || meta.index <= s.commitIndex || s.role === 'leader') return false;
+  // A candidate that won meanwhile would lead with a log that is about to be replaced.
+  if (s.role !== 'follower' || meta.term > s.term) becomeFollower(s, Math.max(s.term, meta.term), 0);
   s.installing = meta;
   return true;
 }
@@ -40,7 +47,7 @@ export function snapshotInstalled(s: CoreState): void {
     s.log.compactTo(meta.index);
     s.configs.compactTo(meta.index);
   } else {
-    voidFrom(s, meta.index + 1);
+    dropCreated(s, 0);
     for (const p of s.pendingPersists) p.lastIndex = 0;
     s.log.reset(meta.index, meta.term);
     s.configs.reset({ index: meta.configIndex, config: meta.config });

@@ -88,26 +88,26 @@ export class CoreState {
 
   // elections
   electionDeadlineMs = 0;
-  lastLeaderContactMs = -Infinity;
+  lastLeaderContactMs: number = -Infinity;
   /** The leader's process is gone for sure: its host refuses connections. */
   leaderLost = false;
   /** Quick campaigns made since the leader was lost. */
   quickAttempts = 0;
-  votes = new Map<NodeId, boolean>();
+  votes: Map<NodeId, boolean> = new Map();
   /** The campaign under way was ordered by the leader. */
   campaignByTransfer = false;
 
   // follower
   /** Highest index verified against the leader of this term (R6). */
   verifiedIndex: Index = 0;
-  lastAckedMatch: Index = -1;
+  lastAckedMatch: Index = 0;
   ackDue = false;
   installing: SnapshotMeta | null = null;
 
   // leader
-  readonly progress = new Map<NodeId, Progress>();
-  heartbeatDeadlineMs = Infinity;
-  quorumDeadlineMs = Infinity;
+  readonly progress: Map<NodeId, Progress> = new Map();
+  heartbeatDeadlineMs: number = Infinity;
+  quorumDeadlineMs: number = Infinity;
   /** Index of the no-op that opened this leader's term. */
   termStartIndex: Index = 0;
   transfer: Transfer | null = null;
@@ -115,7 +115,7 @@ export class CoreState {
   readRound = 0;
   confirmedRound = 0;
   /** Tokens of our own reads that wait for an answer of the leader. */
-  readonly askedReads = new Set<number>();
+  readonly askedReads: Set<number> = new Set();
 
   // persistence
   hardStateDirty = false;
@@ -163,6 +163,13 @@ export class CoreState {
       'COMMIT_BEYOND_LOG',
       `snapshot at ${this.commitIndex}, log ${init.prevIndex + 1}…${this.log.lastIndex}`,
     );
+    // A snapshot does not go through the log's lane: it can be durable before the term in which it came. Nothing was
+    // said in a term that is not durable, so entering it without a vote is safe.
+    if (snapshot && snapshot.term > this.term) {
+      this.term = snapshot.term;
+      this.vote = 0;
+      this.hardStateDirty = true;
+    }
     invariant(
       this.term >= this.log.lastTerm,
       'TERM_REGRESSED',

@@ -26,7 +26,10 @@ export function maybeHandOver(s: CoreState): void {
 }
 
 export function expireTransfer(s: CoreState): void {
-  if (s.transfer && s.nowMs >= s.transfer.deadlineMs) s.transfer = null;
+  if (!s.transfer || s.nowMs < s.transfer.deadlineMs) return;
+  s.transfer = null;
+  // A leader that was removed has no business of its own left: if nobody took over, let them elect.
+  if (!s.isVoter && s.configs.currentIndex <= s.commitIndex) becomeFollower(s, s.term, 0);
 }
 
 export function handleTimeoutNow(s: CoreState, m: TimeoutNow): void {

@@ -1,0 +1,301 @@
+import type { CoreOptions } from '../core/state.ts';
+import { isMember, isVoter, memberIds } from '../core/quorum.ts';
+import { Random } from '../core/random.ts';
+import type { NodeId } from '../core/types.ts';
+import { CoreCluster, describeNode, fairWeather } from './core-cluster.ts';
+import { SafetyViolation } from './core-checker.ts';
+import type { CoreNode } from './core-node.ts';
+
+export interface CoreChaosResult {
+  readonly seed: number;
+  readonly virtualMs: number;
+  readonly committed: number;
+  readonly terms: number;
+}
+
+/**
+ * One random story of a cluster of cores: faults of every kind under load, then fair weather, in which everything
+ * must come to rest. Throws `SafetyViolation`, or what a core threw, with the seed in the message.
+ */
+export function coreChaos(seed: number, trace?: (line: string) => void): CoreChaosResult {
+  const story = new Story(seed, trace);
+  try {
+    return story.run();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    for (const node of story.cluster.nodes)
+      story.cluster.trace(`${node.id}: ${node.up ? describeNode(node) : 'down'}`);
+    throw new SafetyViolation(`seed ${seed} at ${story.cluster.nowMs.toFixed(2)} ms: ${message}`, {
+      cause: error,
+    });
+  }
+}
+
+class Story {
+  readonly cluster: CoreCluster;
+  readonly #seed: number;
+  /** Decides what happens; the cluster's own dice decide how long things take. */
+  readonly #dice: Random;
+  readonly #chaosMs: number;
+  readonly #loadMs: number;
+  readonly #snapshots: boolean;
+  readonly #changes: boolean;
+  readonly #maxDiskMs: number;
+  #calm = false;
+
+  constructor(seed: number, trace?: (line: string) => void) {
+    this.#seed = seed;
+    const dice = (this.#dice = new Random(seed ^ 0x5bd1e995));
+    const voters = this.#pick([1, 2, 3, 3, 3, 3, 4, 5, 5]);
+    const core: Omit<CoreOptions, 'id' | 'seed'> = {
+      heartbeatMs: 40,
+      electionTimeoutMs: 200,
+      lostLeaderDelayMs: 10,
+      maxMessageBytes: this.#pick([100, 400, 4000]),
+      maxInflightMessages: this.#pick([1, 2, 4, 16]),
+      maxInflightBytes: this.#pick([100, 1000, 100_000]),
+      emptyEntryBytes: 40,
+    };
+    this.#chaosMs = dice.between(2000, 8000);
+    this.#loadMs = this.#pick([5, 20, 60]);
+    this.#snapshots = dice.next() < 0.7;
+    this.#changes = dice.next() < 0.6;
+    const spares = this.#changes ? this.#pick([0, 1, 2]) : 0;
+    this.cluster = new CoreCluster({
+      seed,
+      nodes: voters + spares,
+      voters,
+      core,
+      clockDrift: this.#pick([0, 0, 0.05]),
+      trace,
+    });
+    this.#maxDiskMs = this.#pick([1, 3, 20, 100]);
+    Object.assign(this.cluster.weather, {
+      lossRate: this.#pick([0, 0, 0.02, 0.1]),
+      duplicateRate: this.#pick([0, 0.05, 0.2]),
+      reorder: dice.next() < 0.4,
+      maxDelayMs: this.#pick([2, 5, 20, 60]),
+      maxDiskMs: this.#maxDiskMs,
+    });
+  }
+
+  run(): CoreChaosResult {
+    const { cluster } = this;
+    this.#every(
+      () => this.#dice.between(0, 2 * this.#loadMs),
+      () => this.#load(),
+    );
+    this.#every(
+      () => this.#dice.between(10, 400),
+      () => this.#disturb(),
+    );
+    cluster.events.runUntil(this.#chaosMs);
+    this.#calm = true;
+    this.#heal();
+    this.#settle();
+    const terms = Math.max(...cluster.nodes.map((n) => n.core.term));
+    return { seed: this.#seed, virtualMs: cluster.nowMs, committed: cluster.checker.committedIndex, terms };
+  }
+
+  #every(pauseMs: () => number, action: () => void): void {
+    const { events } = this.cluster;
+    const next = (): void => {
+      if (this.#calm) return;
+      action();
+      events.after(pauseMs(), next);
+    };
+    events.after(pauseMs(), next);
+  }
+
+  // --- load ---------------------------------------------------------------------------------------------------------
+
+  #load(): void {
+    const running = this.cluster.nodes.filter((n) => n.running);
+    for (const node of running) {
+      if (node.core.role !== 'leader') continue;
+      const sizeBytes = Math.floor(this.#dice.between(40, this.#dice.next() < 0.1 ? 900 : 120));
+      node.act(() => node.propose(sizeBytes));
+    }
+    const reader = this.#any(running);
+    if (reader && this.#dice.next() < 0.3) reader.act(() => reader.read());
+    const saver = this.#any(running);
+    if (saver && this.#snapshots && this.#dice.next() < 0.05) {
+      const trailing = this.#pick([0, 0, 3, 20]);
+      saver.act(() => saver.takeSnapshot(trailing));
+    }
+  }
+
+  // --- faults -------------------------------------------------------------------------------------------------------
+
+  #disturb(): void {
+    const { cluster } = this;
+    const node = this.#any(cluster.nodes)!;
+    const other = this.#any(cluster.nodes)!;
+    const dice = this.#dice.next() * 100;
+    if (dice < 18) this.#crash(node);
+    else if (dice < 26) this.#pause(node);
+    else if (dice < 42) this.#partition();
+    else if (dice < 58) cluster.healLinks();
+    else if (dice < 64) cluster.disconnect(node.id, other.id);
+    else if (dice < 70) this.#slowDisk();
+    else if (dice < 78) this.#onLeader((leader) => leader.core.transfer(this.#pick([0, node.id])));
+    else if (dice < 96 && this.#changes) this.#onLeader((leader) => this.#changeConfig(leader));
+    else if (dice < 97) this.#onLeader((leader) => leader.core.stepDown());
+    else if (node.running) node.act(() => node.core.leaderRefused(node.core.leader));
+  }
+
+  #crash(node: CoreNode): void {
+    const { cluster } = this;
+    cluster.crash(node);
+    // Now and then a second goes with it, or all of them.
+    const rest = this.#dice.next();
+    if (rest < 0.2) cluster.crash(this.#any(cluster.nodes)!);
+    if (rest < 0.05) for (const n of cluster.nodes) cluster.crash(n);
+    for (const n of cluster.nodes) {
+      if (!n.up)
+        cluster.events.after(this.#dice.between(0, this.#dice.next() < 0.5 ? 20 : 1500), () =>
+          cluster.restart(n),
+        );
+    }
+  }
+
+  #pause(node: CoreNode): void {
+    if (!node.running) return;
+    this.cluster.trace(`${node.id} stands still`);
+    node.pause();
+    this.cluster.events.after(this.#dice.between(10, 1000), () => {
+      if (node.up && node.paused) node.resume();
+    });
+  }
+
+  #partition(): void {
+    const { cluster } = this;
+    const ids = cluster.nodes.map((n) => n.id);
+    const kind = this.#dice.next();
+    const left = new Set(ids.filter(() => this.#dice.next() < 0.5));
+    const bridge = this.#any(ids)!;
+    for (const a of ids) {
+      for (const b of ids) {
+        if (a === b) continue;
+        // Two halves; one deaf half; two halves with a node that reaches both; or single links.
+        const apart = left.has(a) !== left.has(b);
+        const cut =
+          kind < 0.3
+            ? apart
+            : kind < 0.5
+              ? apart && left.has(a)
+              : kind < 0.7
+                ? apart && a !== bridge && b !== bridge
+                : this.#dice.next() < 0.25;
+        if (cut) cluster.cut(a, b);
+        if (cut && this.#dice.next() < 0.5) cluster.disconnect(a, b);
+      }
+    }
+    cluster.trace(`partition (left ${[...left].join(' ')}, bridge ${bridge}, kind ${kind.toFixed(2)})`);
+  }
+
+  #slowDisk(): void {
+    const { weather, events } = this.cluster;
+    weather.maxDiskMs = this.#dice.between(50, 600);
+    events.after(this.#dice.between(50, 500), () => {
+      if (!this.#calm) weather.maxDiskMs = this.#maxDiskMs;
+    });
+  }
+
+  #changeConfig(leader: CoreNode): void {
+    const ids = this.cluster.nodes.map((n) => n.id);
+    const voters = ids.filter(() => this.#dice.next() < 0.6);
+    const learners = ids.filter((id) => !voters.includes(id) && this.#dice.next() < 0.5);
+    const members = ids.map((id) => ({ id, peerAddress: `node-${id}` }));
+    const result = leader.core.proposeConfig({ voters, learners, members }, leader.core.configIndex);
+    this.cluster.trace(
+      `${leader.id} config voters ${voters.join(' ')} learners ${learners.join(' ')}: ${result}`,
+    );
+  }
+
+  #onLeader(action: (leader: CoreNode) => void): void {
+    const leader = this.cluster.nodes.find((n) => n.running && n.core.role === 'leader');
+    leader?.act(() => action(leader));
+  }
+
+  // --- fair weather -------------------------------------------------------------------------------------------------
+
+  #heal(): void {
+    const { cluster } = this;
+    cluster.trace('fair weather');
+    Object.assign(cluster.weather, fairWeather);
+    cluster.healLinks();
+    for (const node of cluster.nodes) {
+      if (!node.up) cluster.restart(node);
+      else if (node.paused) node.resume();
+    }
+    // Connections that only lost messages are new ones now.
+    for (const a of cluster.nodes)
+      for (const b of cluster.nodes) if (a.id < b.id) cluster.disconnect(a.id, b.id);
+  }
+
+  #settle(): void {
+    const { cluster } = this;
+    const { events } = cluster;
+    const until = (what: string, done: () => boolean, limitMs: number): void => {
+      const end = events.nowMs + limitMs;
+      while (!done()) {
+        if (events.nowMs > end) throw new SafetyViolation(`no progress: ${what} not within ${limitMs} ms`);
+        events.runUntil(events.nowMs + 20);
+      }
+    };
+    until('one leader that all members follow', () => this.#leader() !== undefined, 5000);
+    until('equal logs', () => this.#equal(), 10_000);
+    // Once more from here: an entry gets through, and a read on every member.
+    const before = cluster.checker.committedIndex;
+    let proposed = 0;
+    const propose = (): void => {
+      const leader = this.#leader();
+      // Refused while leadership is being handed over.
+      leader?.act(() => (proposed = Math.max(proposed, leader.propose(50))));
+    };
+    until(
+      'a new entry committed',
+      () => {
+        if (proposed === 0) propose();
+        return cluster.checker.committedIndex > before && this.#equal();
+      },
+      5000,
+    );
+    for (const id of memberIds(this.#leader()!.core.config)) {
+      const node = cluster.node(id)!;
+      node.act(() => node.read());
+    }
+    until('reads settled', () => cluster.checker.unsettledReads.length === 0, 5000);
+  }
+
+  /** The one leader, once all members follow it. */
+  #leader(): CoreNode | undefined {
+    const { nodes } = this.cluster;
+    const top = Math.max(...nodes.map((n) => n.core.term));
+    const leader = nodes.find((n) => n.core.role === 'leader' && n.core.term === top);
+    if (!leader || !isVoter(leader.core.config, leader.id)) return undefined;
+    const { config } = leader.core;
+    if (!nodes.every((n) => !isMember(config, n.id) || n.core.leader === leader.id)) return undefined;
+    return leader;
+  }
+
+  #equal(): boolean {
+    const leader = this.#leader();
+    if (!leader) return false;
+    const { core } = leader;
+    if (core.commitIndex !== core.lastIndex || core.config.outgoing.length > 0) return false;
+    return this.cluster.nodes.every(
+      (n) =>
+        !isMember(core.config, n.id) || (n.core.lastIndex === core.lastIndex && n.applied === core.lastIndex),
+    );
+  }
+
+  #pick<T>(choices: readonly T[]): T {
+    return choices[Math.floor(this.#dice.next() * choices.length)]!;
+  }
+
+  #any<T extends CoreNode | NodeId>(things: readonly T[]): T | undefined {
+    return things[Math.floor(this.#dice.next() * things.length)];
+  }
+}
