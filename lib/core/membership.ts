@@ -38,6 +38,7 @@ export function proposeConfig(
   const learnersNext = others.filter((id) => old.voters.includes(id));
   const members = new Map<NodeId, Member>();
   for (const m of [...old.members, ...target.members]) members.set(m.id, m);
+  const retired = old.retired ?? [];
   const joint: Config = {
     voters,
     outgoing: [...old.voters],
@@ -45,6 +46,7 @@ export function proposeConfig(
     learners: others.filter((id) => !old.voters.includes(id)),
     learnersNext,
     members: [...members.values()],
+    ...(retired.length === 0 ? {} : { retired }),
   };
   return appendOwn(s, EntryKind.config, joint, configBytes(s, joint));
 }
@@ -69,12 +71,16 @@ export function configCommitted(s: CoreState): void {
 function leaveJoint(s: CoreState, joint: Config): void {
   const learners = [...joint.learners, ...joint.learnersNext];
   const kept = new Set<NodeId>([...joint.voters, ...learners]);
+  // Not before: from a joint configuration that is committed there is no way back, so this is final.
+  const gone = joint.members.filter((m) => !kept.has(m.id)).map((m) => m.id);
+  const retired = [...new Set([...(joint.retired ?? []), ...gone])];
   const next: Config = {
     voters: joint.voters,
     outgoing: [],
     learners,
     learnersNext: [],
     members: joint.members.filter((m) => kept.has(m.id)),
+    ...(retired.length === 0 ? {} : { retired }),
   };
   appendOwn(s, EntryKind.config, next, configBytes(s, next));
   // A round of reads may have waited for the half that is gone; those who are left have acknowledged it already.
