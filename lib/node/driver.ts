@@ -21,7 +21,6 @@ import { Proposals } from './proposals.ts';
 import { Replies } from './replies.ts';
 import type { Sink } from './sink.ts';
 import { SlabArena } from './slab-arena.ts';
-import { Quarantine } from './quarantine.ts';
 import { Snapshots } from './snapshots.ts';
 
 const SLAB_BYTES = 4 << 20;
@@ -31,8 +30,6 @@ const CACHE_BYTES = 16 << 20;
 const MAX_PIPELINE = 8;
 const LATE_MS = 1;
 /** Between two looks at clients that did not take their answers. */
-/** What clients of a node in quarantine are told; they ask another. */
-export const IN_QUARANTINE = 'this node is in quarantine until it has fetched its data again';
 const STALLED_READS_MS = 5;
 
 export interface DriverParts {
@@ -42,15 +39,13 @@ export interface DriverParts {
   readonly state: ReplicatedState;
   readonly options: ResolvedOptions;
 }
-  /** Why the node starts in quarantine; null or absent: it does not. */
-  readonly quarantine?: string | null;
 
 export interface DriverEvents {
   /** Role, term or leader changed. */
   changed(): void;
-  /** The node cannot go on: its disk or its machine failed. */
   /** Another configuration is in force. */
   reconfigured(): void;
+  /** The node cannot go on: its disk or its machine failed. */
   failed(error: Error): void;
 }
 
@@ -73,7 +68,6 @@ export class Driver {
   readonly forwarder: Forwarder;
   readonly snapshots: Snapshots;
   readonly batcher: Batcher;
-  readonly quarantine: Quarantine;
   /** Peers whose control lane is up. */
   readonly connected: Set<NodeId> = new Set();
 
@@ -90,8 +84,8 @@ export class Driver {
   #lastRole: Role = 'follower';
   #lastTerm: Term = 0;
   #lastLeader: NodeId = 0;
-  #sweepDueMs = 0;
   #lastConfig: Config;
+  #sweepDueMs = 0;
   #roomWaiters: (() => void)[] = [];
   #stopped = false;
 
@@ -104,8 +98,8 @@ export class Driver {
       options: this.options,
     } = parts);
     this.#events = events;
-    this.#lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
     this.#lastConfig = this.core.config;
+    this.#lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
     this.cache = new EntryCache(this.core.lastIndex + 1);
     this.batcher = new Batcher(this.#batchArena, this.options.maxBatchBytes);
     this.reads = new PendingReads(this.replies);
@@ -130,14 +124,6 @@ export class Driver {
       events.failed(error);
     });
   }
-    this.quarantine = new Quarantine(this.core, this.log, this.options, parts.quarantine ?? null, {
-      wake: () => {
-        this.wake();
-      },
-      failed: (error) => {
-        events.failed(error);
-      },
-    });
 
   get now(): number {
     return this.options.runtime.now();
@@ -170,7 +156,6 @@ export class Driver {
     const { core } = this;
     if (this.#stopped) this.#refuse(bytes, start, end, sink, Status.shuttingDown, 'the node is stopping');
     else if (core.role === 'leader') this.batcher.add(bytes, start, end, sink);
-    else if (core.quarantined) this.#refuse(bytes, start, end, sink, Status.noLeader, IN_QUARANTINE);
     else if (core.leader !== 0) this.forwarder.forward(core.leader, bytes, start, end, sink, this.now);
     else this.#refuse(bytes, start, end, sink, Status.noLeader, 'no leader is known');
     this.wake();
@@ -238,8 +223,8 @@ export class Driver {
     if (token !== 0) core.readIndex(token);
 
     const effects = core.drain();
-    this.#layCreated(effects.created);
     this.#followConfig();
+    this.#layCreated(effects.created);
     // The followers' disks and ours work at the same time (dissertation 10.2.1).
     for (const { to, message } of effects.messages) this.#send(to, message);
     if (effects.persist !== null) this.#persist(effects.persist);
@@ -257,7 +242,6 @@ export class Driver {
     }
     this.#followRole();
     if (now >= this.#sweepDueMs) this.#sweep(now);
-    this.quarantine.turn(now);
     this.#releaseMemory();
     this.replies.flush();
     this.transport.flush();
@@ -365,8 +349,7 @@ export class Driver {
     }
     const out = new ByteWriter(64);
     encodeMessage(message, out);
-    // Behind every ack of an earlier life: what the leader forgets must not be told to it again (quarantine.ts).
-    const lane = message.kind === 'appendAck' || message.kind === 'lostLog' ? Lane.data : Lane.control;
+    const lane = message.kind === 'appendAck' ? Lane.data : Lane.control;
     this.transport.send(to, lane, [out.buffer.subarray(0, out.position)]);
   }
 
@@ -383,7 +366,6 @@ export class Driver {
     });
   }
 
-  // --- consequences -------------------------------------------------------------------------------------------------
   #followConfig(): void {
     const { config } = this.core;
     if (config === this.#lastConfig) return;
@@ -391,6 +373,7 @@ export class Driver {
     this.#events.reconfigured();
   }
 
+  // --- consequences -------------------------------------------------------------------------------------------------
 
   #followRole(): void {
     const { core } = this;
