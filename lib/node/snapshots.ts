@@ -7,6 +7,13 @@ import { SnapshotSender } from './snapshot-sender.ts';
 import { SnapshotTaker } from './snapshot-taker.ts';
 
 const READ_BYTES = 1 << 20;
+/**
+ * A snapshot writes the whole state again. Taken only when the log has grown to a multiple of the last one, it adds a
+ * bounded share to what is written, however large the state is.
+ */
+const SNAPSHOT_RATIO = 2;
+/** Replicas apply the same entries: without a spread all of them would write their snapshots at the same moment. */
+const SPREAD = 0.5;
 
 /** Snapshots of one node: when to take one, what to compact behind it, to whom to send it, and installing others'. */
 export class Snapshots {
@@ -17,10 +24,12 @@ export class Snapshots {
   readonly #senders = new Map<NodeId, SnapshotSender>();
   /** `applier.appliedBytes` when the last snapshot was begun. */
   #bytesAtLast = 0;
+  #spread: number;
 
   constructor(driver: Driver, failed: (error: Error) => void) {
     this.#driver = driver;
     this.#failed = failed;
+    this.#spread = this.#drawSpread();
     const latest = driver.log.snapshots.latest;
     this.#taker = new SnapshotTaker(
       driver.state,
@@ -53,8 +62,8 @@ export class Snapshots {
     const index = applier.applied;
     // What is applied but not durable here must not come back as a snapshot ahead of the log.
     if (index <= this.#taker.lastIndex || index > core.durableIndex) return;
-    const due = Math.max(options.snapshotLogBytes, log.snapshots.latest?.sizeBytes ?? 0);
-    if (applier.appliedBytes - this.#bytesAtLast < due) return;
+    const due = Math.max(options.snapshotLogBytes, SNAPSHOT_RATIO * (log.snapshots.latest?.sizeBytes ?? 0));
+    if (applier.appliedBytes - this.#bytesAtLast < due * this.#spread) return;
     this.take();
   }
 
@@ -63,6 +72,7 @@ export class Snapshots {
     const { core, applier } = this.#driver;
     const index = applier.applied;
     this.#bytesAtLast = applier.appliedBytes;
+    this.#spread = this.#drawSpread();
     const base = core.configAt(index);
     this.#taker.start({ index, term: core.termAt(index), config: base.config, configIndex: base.index });
   }
@@ -117,6 +127,10 @@ export class Snapshots {
     this.stopSending();
     await this.#taker.close();
     await this.#receiver.close();
+  }
+
+  #drawSpread(): number {
+    return 1 + (SPREAD * this.#driver.options.runtime.random()) / 2 ** 32;
   }
 
   /**
