@@ -14,7 +14,7 @@ import { grouped, hardware, table } from './support/report.ts';
 import { round } from './support/measure.ts';
 import { scratchDirectory } from './support/scratch-directory.ts';
 import { SteadyWriter } from './support/steady-writer.ts';
-import { verifyStack } from './support/verify.ts';
+import { verifyStacks } from './support/verify.ts';
 
 const USAGE = `
 npm run bench:failover -- [options]
@@ -107,7 +107,7 @@ let wrong: readonly string[] = [];
     }
   }
   await writer.stop();
-  ({ verified, faults: wrong } = await verifyStack(client, STACK, [writer.ledger(WORKER)]));
+  ({ verified, faults: wrong } = await verifyStacks(client, [STACK], [writer.ledger(WORKER)]));
 }
 progress.end();
 report();

@@ -8,6 +8,8 @@ export type Operation = (typeof Operations)[number];
 export interface LoadJob {
   readonly operation: Operation;
   readonly stack: string;
+  /** Above 1: the calls go round so many stacks, see `stackNames`. */
+  readonly stacks?: number;
   /** Calls under way at any time, over all connections together; with a rate, at most. */
   readonly outstanding: number;
   readonly valueBytes: number;
@@ -115,6 +117,8 @@ class Load {
   readonly #job: LoadJob;
   readonly #worker: number;
   readonly #values: ValueMaker;
+  readonly #stacks: readonly string[];
+  #nextStack = 0;
   readonly #pushed = new NumberSet();
   readonly #popped = new Map<number, NumberSet>();
   readonly #faults: string[] = [];
@@ -128,6 +132,7 @@ class Load {
     this.#job = job;
     this.#worker = worker;
     this.#values = new ValueMaker(worker, job.valueBytes);
+    this.#stacks = stackNames(job.stack, job.stacks ?? 1);
   }
 
   async runClosed(): Promise<void> {
@@ -214,7 +219,9 @@ class Load {
   }
 
   #made(client: Client, pushes: boolean): Promise<unknown> {
-    const { stack, operation } = this.#job;
+    const { operation } = this.#job;
+    const stack = this.#stacks[this.#nextStack]!;
+    if (++this.#nextStack === this.#stacks.length) this.#nextStack = 0;
     if (pushes) return client.push(stack, this.#values.bytes);
     return operation === 'top' ? client.top(stack) : client.pop(stack);
   }
@@ -257,6 +264,11 @@ class Load {
     if (numbers === undefined) this.#popped.set(worker, (numbers = new NumberSet()));
     if (!numbers.add(number)) this.#faults.push(`value ${worker}/${number} was popped twice`);
   }
+}
+
+/** The stacks a load goes round. */
+export function stackNames(stack: string, count: number): string[] {
+  return count === 1 ? [stack] : Array.from({ length: count }, (_, i) => `${stack}-${i}`);
 }
 
 function delay(ms: number): Promise<void> {

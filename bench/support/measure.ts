@@ -2,10 +2,10 @@ import { Client } from '../../lib/client/index.ts';
 import type { Cluster } from './cluster.ts';
 import type { DiskCounters } from './disk-counters.ts';
 import { fill } from './fill.ts';
-import type { Ledger, Operation } from './load.ts';
+import { type Ledger, type Operation, stackNames } from './load.ts';
 import type { CombinedResult, Loaders } from './loaders.ts';
 import { resetPeak, sumCpuMs, usageOf } from './process-usage.ts';
-import { verifyStack } from './verify.ts';
+import { verifyStacks } from './verify.ts';
 
 export interface PointSpec {
   readonly operation: Operation;
@@ -13,6 +13,10 @@ export interface PointSpec {
   readonly connections: number;
   readonly valueBytes: number;
   readonly ratePerS: number;
+  /** Stacks the calls go round; default 1. */
+  readonly stacks?: number;
+  /** Values on the stack before; default as many as the operation needs. */
+  readonly depth?: number;
   readonly warmS: number;
   readonly measureS: number;
 }
@@ -80,6 +84,7 @@ export async function measure(
     {
       operation: spec.operation,
       stack,
+      stacks: spec.stacks ?? 1,
       outstanding: spec.outstanding,
       valueBytes: spec.valueBytes,
       ratePerS: spec.ratePerS,
@@ -105,8 +110,8 @@ export async function measure(
     },
   );
   const ledgers = prefilled === null ? result.ledgers : [...result.ledgers, prefilled];
-  const { verified, faults } = await verifyStack(client, stack, ledgers);
-  await client.drop(stack);
+  const names = stackNames(stack, spec.stacks ?? 1);
+  const { verified, faults } = await verifyStacks(client, names, ledgers);
   return point(
     cluster,
     spec,
@@ -167,7 +172,8 @@ function point(
 async function prefill(client: Client, stack: string, spec: PointSpec): Promise<Ledger | null> {
   const { operation, outstanding, valueBytes } = spec;
   const pops = Math.min(MAX_POPS_PER_S, POPS_PER_S_AND_SLOT * outstanding) * (spec.warmS + spec.measureS);
-  const count = operation === 'pop' ? Math.ceil(pops) : operation === 'push' ? 0 : outstanding;
+  const count =
+    spec.depth ?? (operation === 'pop' ? Math.ceil(pops) : operation === 'push' ? 0 : outstanding);
   if (count === 0) return null;
   await fill(client, stack, PREFILL_WORKER, count, valueBytes, 'many');
   const bits = new Uint32Array(Math.ceil(count / 32)).fill(0xffff_ffff);

@@ -14,25 +14,35 @@ export interface Verdict {
 const POP_COUNT = 20_000;
 const MAX_FAULTS = 5;
 
+const PARALLEL = 256;
+
 /**
- * Empties a stack and compares what was on it with what the loads know: every acknowledged push is there, or was
+ * Empties stacks and compares what was on them with what the loads know: every acknowledged push is there, or was
  * popped, exactly once; nothing else is; and nothing whose push certainly failed.
  */
-export async function verifyStack(
+export async function verifyStacks(
   client: Client,
-  stack: string,
+  stacks: readonly string[],
   ledgers: readonly Ledger[],
 ): Promise<Verdict> {
   const faults = new Faults();
   const left = new Map<number, NumberSet>();
-  await takeAll(client, stack, (value, start, end) => {
+  const visit = (value: Uint8Array, start: number, end: number): void => {
     const worker = workerOf(value, start);
     const number = numberOf(value, start, end);
     let numbers = left.get(worker);
     if (numbers === undefined) left.set(worker, (numbers = new NumberSet()));
     if (number < 0) faults.add('something is on the stack that nobody pushed');
     else if (!numbers.add(number)) faults.add(`value ${worker}/${number} is there twice`);
-  });
+  };
+  for (let i = 0; i < stacks.length; i += PARALLEL) {
+    await Promise.all(
+      stacks.slice(i, i + PARALLEL).map(async (stack) => {
+        await takeAll(client, stack, visit);
+        await client.drop(stack);
+      }),
+    );
+  }
   let verified = 0;
   let missing = 0;
   let extra = 0;
