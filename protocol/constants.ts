@@ -133,7 +133,7 @@ export type StackOp = (typeof StackOp)[keyof typeof StackOp];
 /** Limits that are part of the protocol. Sizes in bytes. */
 export const Limits = {
   /** Default of the largest frame a node takes from a client; the welcome tells the one in force. */
-  maxFrameBytes: 4 << 20,
+  maxFrameBytes: 4_194_304,
   maxStackNameBytes: 1024,
   maxIdempotencyKeyBytes: 255,
   /** Largest `window`: commands one session may have outstanding. */

@@ -38,4 +38,4 @@ export function localLayout(nodes: number, basePort?: number): LocalNode[] {
 }
 
 /** Directory of all nodes of a local cluster; each has one of its own below it. */
-export const DEFAULT_LOCAL_DATA = path.join('cordwood-data', 'local');
+export const DEFAULT_LOCAL_DATA: string = path.join('cordwood-data', 'local');

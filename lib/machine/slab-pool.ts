@@ -1,6 +1,6 @@
 /** Smallest and largest slab. Sizes are powers of two. */
 export const MIN_SLAB_BYTES = 64;
-export const MAX_SLAB_BYTES = 256 * 1024;
+export const MAX_SLAB_BYTES: number = 256 * 1024;
 
 /** Bytes of free slabs kept of each size. */
 const FREE_BYTES_PER_SIZE = 1024 * 1024;

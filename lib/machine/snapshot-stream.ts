@@ -14,7 +14,7 @@ import type { SnapshotView } from './state-machine.ts';
  */
 const BLOCK_HEADER_BYTES = 8;
 /** A whole block: what the bulk lane carries as one chunk. */
-export const BLOCK_BYTES = 256 * 1024;
+export const BLOCK_BYTES: number = 256 * 1024;
 const PAYLOAD_BYTES = BLOCK_BYTES - BLOCK_HEADER_BYTES;
 
 /** Cuts `pieces` into blocks. A block is valid until the next is asked for. */

@@ -64,7 +64,7 @@ export class FakeCluster {
   readonly clusterId: string;
   readonly nodes: FakeNode[] = [];
   readonly applied: Applied[] = [];
-  readonly sessions = new Map<number, FakeSession>();
+  readonly sessions: Map<number, FakeSession> = new Map();
   readonly machine: StackMachine = new StackMachine();
   leaderId: number | null = 1;
   maxFrameBytes: number = Limits.maxFrameBytes;
@@ -249,7 +249,7 @@ export class FakeLink {
 export class FakeNode {
   readonly cluster: FakeCluster;
   readonly id: number;
-  readonly links = new Set<FakeLink>();
+  readonly links: Set<FakeLink> = new Set();
   /** All frames this node has seen. */
   readonly frames: Frame[] = [];
   stopped = false;

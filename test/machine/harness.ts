@@ -106,7 +106,7 @@ export function collect(view: SnapshotView): Buffer {
 }
 
 /** `bytes` in chunks of `size`, each overwritten when the next is asked for. */
-export async function* chunked(bytes: Uint8Array, size = 64 * 1024): AsyncGenerator<Uint8Array> {
+export async function* chunked(bytes: Uint8Array, size: number = 64 * 1024): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(size);
   for (let at = 0; at < bytes.length; at += size) {
     const piece = bytes.subarray(at, at + size);

@@ -19,7 +19,7 @@ export const ALL_DEEDS: readonly Deed[] = [
  * cluster must survive without loss, which is anything that leaves the disks alone.
  */
 export class Nemesis {
-  readonly done = new Map<Deed, number>();
+  readonly done: Map<Deed, number> = new Map();
   /** Nodes that ended by themselves, or not as they were asked to. */
   readonly crashes: string[] = [];
   readonly #cluster: TestCluster;

@@ -41,7 +41,7 @@ type Caller = (kind: OpKind, stack: string, value: string | null) => Promise<Ans
 
 /** Clients of all kinds that push and pop at the same time and write down what they were told. */
 export class Workload {
-  readonly history = new History();
+  readonly history: History = new History();
   /** Calls that took much longer than they may. */
   readonly late: Op[] = [];
   readonly #cluster: TestCluster;

@@ -18,7 +18,7 @@ const PATIENCE_MS = 15_000;
 
 /** Real nodes in this process, on real sockets, with disks in memory that outlive them. */
 export class TestCluster {
-  readonly disks = new Map<number, MemoryDisk>();
+  readonly disks: Map<number, MemoryDisk> = new Map();
   readonly logs: LogLine[] = [];
   readonly ports: number[];
   readonly size: number;
