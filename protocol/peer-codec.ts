@@ -39,6 +39,8 @@ const FRAME_BYTES = {
   [PeerKind.timeoutNow]: 24,
   [PeerKind.readRequest]: 32,
   [PeerKind.readResponse]: 40,
+  [PeerKind.lostLog]: 32,
+  [PeerKind.refetch]: 40,
 } as const;
 
 /**
@@ -109,6 +111,18 @@ export function encodeMessage(message: Message, out: ByteWriter): void {
       sealPeerFrame(out, start);
       return;
     }
+    case 'lostLog': {
+      const start = beginPeerFrame(out, PeerKind.lostLog);
+      out.u64(message.term).u64(message.nonce);
+      sealPeerFrame(out, start);
+      return;
+    }
+    case 'refetch': {
+      const start = beginPeerFrame(out, PeerKind.refetch);
+      out.u64(message.term).u64(message.nonce).u64(message.index);
+      sealPeerFrame(out, start);
+      return;
+    }
   }
 }
 
@@ -131,7 +145,7 @@ export function encodeAppendHeader(
 
 /** Whether a frame of this kind is a `Message` of the core. */
 export function isMessageKind(kind: number): boolean {
-  return kind >= PeerKind.append && kind <= PeerKind.readResponse;
+  return kind >= PeerKind.append && kind <= PeerKind.refetch;
 }
 
 /**
@@ -211,6 +225,17 @@ export function decodeMessage(bytes: Uint8Array, start: number, end: number): Me
         token: readField(bytes, start + 24),
         index: readField(bytes, start + 32),
         ok: flagsOf(flags, OK) !== 0,
+      };
+    case PeerKind.lostLog:
+      flagsOf(flags, 0);
+      return { kind: 'lostLog', term, nonce: readField(bytes, start + 24) };
+    case PeerKind.refetch:
+      flagsOf(flags, 0);
+      return {
+        kind: 'refetch',
+        term,
+        nonce: readField(bytes, start + 24),
+        index: readField(bytes, start + 32),
       };
   }
 }

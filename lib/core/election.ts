@@ -72,6 +72,7 @@ export function becomeFollower(s: CoreState, term: Term, leader: NodeId): void {
  * own vote does not count then.
  */
 export function mayCampaign(s: CoreState): boolean {
+  if (s.quarantine !== null) return false;
   if (s.role === 'leader' || s.installing !== null) return false;
   if (s.isVoter) return true;
   const { currentIndex } = s.configs;
@@ -147,6 +148,11 @@ export function leaderRefused(s: CoreState, id: NodeId): void {
 }
 
 export function handleVoteRequest(s: CoreState, from: NodeId, m: VoteRequest): void {
+  // A log that was longer once must not be compared with (quarantine.ts).
+  if (s.quarantine !== null) {
+    refuse(s, from, m.pre);
+    return;
+  }
   if (m.pre) {
     handlePreVote(s, from, m);
     return;

@@ -17,7 +17,7 @@ export interface WindowLimits {
 export class Progress {
   readonly id: NodeId;
   state: ProgressState = 'probe';
-  /** Highest index known to be durable there and equal to ours. Never goes back within a term. */
+  /** Highest index known to be durable there and equal to ours. Goes back only where the follower lost its log. */
   match: Index = 0;
   /** Next index to send. */
   next: Index;
@@ -31,6 +31,9 @@ export class Progress {
   readSeq = 0;
   /** Highest commit index that an append or heartbeat has carried there. */
   sentCommit: Index = 0;
+  /** The last loss of its log it has reported, and what it needs to be trusted again (quarantine.ts). */
+  lostNonce = 0;
+  neededIndex: Index = 0;
 
   #windowLast: Index[] = [];
   #windowBytes: number[] = [];
@@ -113,6 +116,14 @@ export class Progress {
     this.snapshotIndex = index;
     this.paused = false;
     this.#clearWindow();
+  }
+
+  /** The follower has lost its log: what it acknowledged counts no more. */
+  forget(nonce: number, lastIndex: Index): void {
+    this.lostNonce = nonce;
+    this.neededIndex = lastIndex;
+    this.match = 0;
+    this.becomeProbe(lastIndex + 1);
   }
 
   check(): void {

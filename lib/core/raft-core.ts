@@ -12,6 +12,7 @@ import {
 import { proposeConfig, type ConfigRefusal, type ConfigTarget } from './membership.ts';
 import { durable, markUnwritten, releaseMessages, takePersist } from './persistence.ts';
 import type { Progress } from './progress.ts';
+import { enterQuarantine, handleLostLog, handleRefetch, isHealed } from './quarantine.ts';
 import { handleReadRequest, handleReadResponse, readIndex, startReadRound } from './reads.ts';
 import {
   handleAppend,
@@ -121,6 +122,19 @@ export class RaftCore {
     return this.#s.configs.at(index);
   }
 
+  /** The log is not what this node once acknowledged: it does not vote, campaign or serve. */
+  get quarantined(): boolean {
+    return this.#s.quarantine !== null;
+  }
+  /** In quarantine, and everything that was lost is durable again: `leaveQuarantine` is due. */
+  get healed(): boolean {
+    return isHealed(this.#s);
+  }
+  /** Index of an acknowledged entry that the leader found missing here; 0: none. `enterQuarantine` is due. */
+  get lossNoticed(): Index {
+    return this.#s.lossNoticed;
+  }
+
   /** The whole state, for checkers in tests and the simulator. Not to be changed. */
   get state(): CoreState {
     return this.#s;
@@ -196,6 +210,12 @@ export class RaftCore {
       case 'readResponse':
         handleReadResponse(s, from, m);
         break;
+      case 'lostLog':
+        handleLostLog(s, from, m);
+        break;
+      case 'refetch':
+        handleRefetch(s, from, m);
+        break;
     }
     return 0;
   }
@@ -248,6 +268,21 @@ export class RaftCore {
 
   snapshotFinished(peer: NodeId): void {
     snapshotFinished(this.#s, peer);
+  }
+
+  /**
+   * The log has lost what this node acknowledged. `mustRestart`: the disk takes nothing before the log was restarted
+   * behind what is left of it, which is what the core was started with.
+   */
+  enterQuarantine(nonce: number, mustRestart: boolean): void {
+    this.#s.lossNoticed = 0;
+    enterQuarantine(this.#s, nonce, mustRestart);
+  }
+
+  /** Once `healed`, and once the disk knows it. */
+  leaveQuarantine(): void {
+    this.#s.quarantine = null;
+    resetElectionTimer(this.#s);
   }
 
   peerLost(id: NodeId): void {

@@ -5,6 +5,7 @@ import { becomeFollower, heardFromLeader, syncProgress } from './election.ts';
 import { invariant } from './invariant.ts';
 import { markUnwritten, voidFrom } from './persistence.ts';
 import type { Progress } from './progress.ts';
+import { agreesWithLeader, reportLoss } from './quarantine.ts';
 import { failReads, maybeConfirmReads } from './reads.ts';
 import type { CoreState } from './state.ts';
 import { maybeHandOver } from './transfer.ts';
@@ -96,6 +97,8 @@ export function handleAppendAck(s: CoreState, from: NodeId, m: AppendAck): void 
     // A rejection is news only if it answers the probe that is out, or contradicts what was sent ahead.
     const stale = pr.state === 'probe' ? m.prevIndex !== pr.next - 1 : m.prevIndex <= pr.match;
     if (stale || pr.state === 'snapshot') return;
+    // It lacks what it has acknowledged in this term: its disk has gone back to an older state without a word.
+    if (pr.state === 'probe' && pr.match > 0 && m.prevIndex === pr.match) reportLoss(s, from, pr.match);
     const agree = s.log.lastWithTermAtMost(m.hintIndex, m.hintTerm);
     pr.rejected(Math.min(agree + 1, m.prevIndex));
     return;
@@ -132,7 +135,7 @@ export function handleHeartbeatAck(s: CoreState, from: NodeId, m: HeartbeatAck):
  */
 export function handleAppend(s: CoreState, from: NodeId, m: Append): Index {
   followLeader(s, from);
-  if (s.installing) return 0;
+  if (s.installing || !agreesWithLeader(s, from)) return 0;
   const { log } = s;
   if (m.last <= s.commitIndex) {
     // All of it is committed here, hence equal to the leader's (leader completeness).
@@ -218,6 +221,7 @@ export function sendDueAck(s: CoreState): void {
 
 export function handleHeartbeat(s: CoreState, from: NodeId, m: Heartbeat): void {
   followLeader(s, from);
+  agreesWithLeader(s, from);
   const commit = Math.min(m.commit, s.verifiedIndex);
   if (commit > s.commitIndex) advanceCommit(s, commit);
   s.send(from, { kind: 'heartbeatAck', term: s.term, readSeq: m.readSeq, sentAtMs: m.sentAtMs });

@@ -3,6 +3,7 @@ import type { CreatedEntry, ConfirmedRead, Outgoing } from './effects.ts';
 import { invariant } from './invariant.ts';
 import { LogView, type TermRun } from './log-view.ts';
 import type { Progress } from './progress.ts';
+import type { Quarantine } from './quarantine.ts';
 import { Random } from './random.ts';
 import { isVoter } from './quorum.ts';
 import type { Config, HardState, Index, Message, NodeId, Role, SnapshotMeta, Term } from './types.ts';
@@ -103,6 +104,10 @@ export class CoreState {
   lastAckedMatch: Index = 0;
   ackDue = false;
   installing: SnapshotMeta | null = null;
+  /** The log is not what this node once acknowledged. */
+  quarantine: Quarantine | null = null;
+  /** The leader has noticed that this node lost an acknowledged entry: its index, for the driver. */
+  lossNoticed: Index = 0;
 
   // leader
   readonly progress: Map<NodeId, Progress> = new Map();

@@ -148,6 +148,24 @@ export interface ReadResponse {
   readonly ok: boolean;
 }
 
+/** Follower to leader: my log is not what I acknowledged, forget what I said (quarantine.ts). */
+export interface LostLog {
+  readonly kind: 'lostLog';
+  readonly term: Term;
+  /** Names the loss; not 0. */
+  readonly nonce: number;
+}
+
+/** Leader to follower: forgotten. */
+export interface Refetch {
+  readonly kind: 'refetch';
+  readonly term: Term;
+  /** That of the `lostLog` it answers; 0: the leader itself has noticed that the follower lost `index`. */
+  readonly nonce: number;
+  /** Once the follower holds everything up to here, its votes count again. */
+  readonly index: Index;
+}
+
 export type Message =
   | VoteRequest
   | VoteResponse
@@ -157,7 +175,9 @@ export type Message =
   | HeartbeatAck
   | TimeoutNow
   | ReadRequest
-  | ReadResponse;
+  | ReadResponse
+  | LostLog
+  | Refetch;
 
 /** Term and vote: durable before anything that depends on them leaves the node (Raft figure 2). */
 export interface HardState {

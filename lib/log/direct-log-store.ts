@@ -45,6 +45,7 @@ export class DirectLogStore implements LogStore {
   readonly #lane: LogLane;
   readonly #files: SnapshotFiles;
   readonly #reads = new Map<number, { resolve(slice: LogSlice): void; reject(error: Error): void }>();
+  readonly #marks = new Map<number, { resolve(): void; reject(error: Error): void }>();
   #nextRead = 1;
   #scheduled = false;
   #closed = false;
@@ -77,6 +78,12 @@ export class DirectLogStore implements LogStore {
         slice: (id, result) => {
           this.#settle(id, result);
         },
+        done: (id, error) => {
+          const mark = this.#marks.get(id);
+          this.#marks.delete(id);
+          if (error === null) mark?.resolve();
+          else mark?.reject(error);
+        },
         changed: () => {},
       },
       sizes.maxGroupBytes,
@@ -107,6 +114,16 @@ export class DirectLogStore implements LogStore {
     if (this.#closed) return;
     this.#lane.compact(through);
     this.#kick();
+  }
+
+  setQuarantine(reason: string | null): Promise<void> {
+    if (this.#closed) return Promise.reject(new CordwoodError('CLOSED', 'the log is closed'));
+    const id = this.#nextRead++;
+    return new Promise((resolve, reject) => {
+      this.#marks.set(id, { resolve, reject });
+      this.#lane.setQuarantine(id, reason);
+      this.#kick();
+    });
   }
 
   /** Does at once what is queued; answers are still delivered as scheduled. */

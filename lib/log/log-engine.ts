@@ -4,7 +4,7 @@ import { BlockBuilder } from './block-builder.ts';
 import { diskError, diskErrorCode } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { readEntries } from './log-reader.ts';
-import { recoverLog } from './log-recovery.ts';
+import { missingLog, recoverLog } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
 import type { LogSizes } from './log-options.ts';
 import { LogImage } from './log-image.ts';
@@ -15,6 +15,7 @@ import type { SegmentHeader } from './segment-format.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { settleTail } from './settle-tail.ts';
 import { SpareSegments } from './spare-segments.ts';
+import type { VoteFile } from './vote-file.ts';
 
 export interface EngineOptions {
   readonly sizes: LogSizes;
@@ -51,6 +52,8 @@ export class LogEngine {
   /** Segments that are no longer part of the log and still have to go. */
   #obsolete: string[];
   #noRoom = false;
+  #votes: VoteFile | null = null;
+  #quarantine: string | null = null;
 
   /** Makes the first segment of a new directory. Only then does the log exist. */
   static format(disk: Disk, directory: string, options: EngineOptions): void {
@@ -76,8 +79,8 @@ export class LogEngine {
     if (create && (!disk.exists(directory) || recoverLog(disk, directory, options.owner) === null)) {
       LogEngine.format(disk, directory, options);
     }
-    const recovered = disk.exists(directory) ? recoverLog(disk, directory, options.owner) : null;
-    if (recovered === null) throw new CordwoodError('LOG_DAMAGED', `${directory} holds no log`);
+    disk.mkdir(directory);
+    const recovered = recoverLog(disk, directory, options.owner) ?? missingLog(directory);
     if (recovered.damage === null) settleTail(disk, directory, recovered);
     return { engine: LogEngine.open(disk, directory, options, recovered), recovered };
   }
@@ -114,9 +117,32 @@ export class LogEngine {
     return this.#damage;
   }
 
-  /** Nothing more is added to this log: what it lacks was found out by comparing it with the snapshots. */
-  quarantine(damage: LogDamage): void {
+  /** Nothing more is added to this log: what it lacks was found out by comparing it with other files. */
+  markDamaged(damage: LogDamage): void {
     this.#damage ??= damage;
+  }
+
+  /** Number of the last block written. */
+  get lastBlock(): number {
+    return this.#nextBlock - 1;
+  }
+
+  /** From now on term and vote go to `votes` too; what it knows better counts. */
+  keepVotes(votes: VoteFile): void {
+    this.#votes = votes;
+    const { hardState, quarantine } = votes.record;
+    this.#quarantine = quarantine;
+    // Blocks that are gone had their numbers: they are not given a second time.
+    if (this.#damage !== null) this.#nextBlock = Math.max(this.#nextBlock, votes.record.lastBlock + 1);
+    if (isNewer(hardState, this.#hardState)) this.#hardState = hardState;
+  }
+
+  /** Why the node is in quarantine; null: it is not, or not any more. Durable when this returns. */
+  setQuarantine(reason: string | null): void {
+    this.#run(() => {
+      this.#quarantine = reason;
+      this.#storeVotes(true);
+    });
   }
 
   /** Segment files and their bytes, spares included in the bytes. */
@@ -148,6 +174,7 @@ export class LogEngine {
   sync(): void {
     this.#run(() => {
       this.#writer.datasync();
+      this.#storeVotes(false);
     });
   }
 
@@ -193,8 +220,11 @@ export class LogEngine {
         this.#put();
         this.#writer.datasync();
         this.#sealed = true;
+        // How far the log reached: a block that goes missing while nobody looks is missed.
+        this.#storeVotes(true);
       });
     }
+    this.#votes?.close();
     this.#writer.close();
   }
 
@@ -210,6 +240,11 @@ export class LogEngine {
   }
 
   #add(write: LogWrite): void {
+    if (this.#damage !== null && write.hardState !== null && write.records.length === 0 && this.#votes !== null) {
+      // Terms go on while the log cannot: the vote file alone holds them until the log is restarted.
+      this.#setHardState(write.hardState);
+      return;
+    }
     if (this.#damage !== null) {
       throw new CordwoodError('LOG_DAMAGED', `${this.#damage.file}: ${this.#damage.reason}`);
     }
@@ -256,6 +291,16 @@ export class LogEngine {
     this.#hardState = state;
   }
 
+  #storeVotes(always: boolean): void {
+    const votes = this.#votes;
+    if (votes === null) return;
+    const { hardState, lastBlock } = votes.record;
+    if (!always && hardState.term === this.#hardState.term && hardState.vote === this.#hardState.vote) return;
+    // What a damaged log ends with says nothing; the file knows better how far it once reached.
+    const reached = this.#damage === null ? this.lastBlock : lastBlock;
+    votes.store({ hardState: this.#hardState, lastBlock: reached, quarantine: this.#quarantine });
+  }
+
   /** Writes the open block. */
   #flush(): void {
     if (!this.#builder.empty) this.#put();
@@ -277,6 +322,11 @@ export class LogEngine {
     // Whatever lies there, also what a damaged log never came to read.
     const names = this.#disk.readdir(this.#directory).filter((name) => segmentSequence(name) !== undefined);
     this.#obsolete = names.map((name) => `${this.#directory}/${name}`);
+    if (this.#damage !== null) {
+      // From here on the log looks whole, but what was lost is not in it yet.
+      this.#quarantine ??= this.#damage.reason;
+      this.#storeVotes(true);
+    }
     this.#damage = null;
     this.#roll(to, true, write);
     this.#removeObsolete();
@@ -338,4 +388,9 @@ export class LogEngine {
     this.#disk.syncDirectory(this.#directory);
     this.#obsolete = [];
   }
+}
+
+/** Whether `a` was decided on after `b`. */
+function isNewer(a: HardState, b: HardState): boolean {
+  return a.term > b.term || (a.term === b.term && b.vote === 0 && a.vote !== 0);
 }

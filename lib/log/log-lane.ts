@@ -5,7 +5,7 @@ import type { LogEngine } from './log-engine.ts';
 import type { LogSlice, LogWrite } from './log-store.ts';
 
 /** What a lane does next. */
-export type LaneStep = 'write' | 'sync' | 'read' | 'compact' | 'prepare';
+export type LaneStep = 'write' | 'sync' | 'read' | 'compact' | 'quarantine' | 'prepare';
 
 /** Answers of a lane, called from within `step`. */
 export interface LaneEvents {
@@ -13,6 +13,8 @@ export interface LaneEvents {
   /** Once; nothing is durable after it. */
   failed(error: CordwoodError): void;
   slice(id: number, result: LogSlice | Error): void;
+  /** A `setQuarantine` is durable, or has failed. */
+  done(id: number, error: Error | null): void;
   /** The number of segments or their size changed. */
   changed(): void;
 }
@@ -26,7 +28,8 @@ type Operation =
       readonly to: Index;
       readonly maxBytes: number;
     }
-  | { readonly kind: 'compact'; readonly through: Index };
+  | { readonly kind: 'compact'; readonly through: Index }
+  | { readonly kind: 'quarantine'; readonly id: number; readonly reason: string | null };
 
 /**
  * The order in which a log's operations happen. Requests queue up; each `step` does the next short piece of work.
@@ -69,6 +72,10 @@ export class LogLane {
     this.#queue.push({ kind: 'compact', through });
   }
 
+  setQuarantine(id: number, reason: string | null): void {
+    this.#queue.push({ kind: 'quarantine', id, reason });
+  }
+
   /** What `step` would do; null: nothing. `prepare` is work ahead that can wait for anything else. */
   get next(): LaneStep | null {
     if (this.#failure !== null) return this.#head < this.#queue.length ? 'read' : null;
@@ -107,6 +114,7 @@ export class LogLane {
       else if (next === 'write') this.#write();
       else if (next === 'read') this.#read();
       else if (next === 'compact') this.#compact();
+      else if (next === 'quarantine') this.#setQuarantine();
       else this.#prepared = !this.#engine.prepare();
     } catch (error) {
       this.#failure = diskError(error);
@@ -180,11 +188,20 @@ export class LogLane {
     }
   }
 
-  /** After a failure writes vanish (the failure was reported), reads are answered with it. */
+  #setQuarantine(): void {
+    const operation = this.#queue[this.#head]!;
+    this.#shift();
+    if (operation.kind !== 'quarantine') return;
+    this.#engine.setQuarantine(operation.reason);
+    this.#events.done(operation.id, null);
+  }
+
+  /** After a failure writes vanish (the failure was reported), who waits for an answer gets it. */
   #refuse(failure: CordwoodError): void {
     const operation = this.#queue[this.#head]!;
     this.#shift();
     if (operation.kind === 'read') this.#events.slice(operation.id, failure);
+    else if (operation.kind === 'quarantine') this.#events.done(operation.id, failure);
   }
 
   #shift(): void {

@@ -2,6 +2,7 @@ import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
 import { decodeConfig } from '../../protocol/config-codec.ts';
 import { EntryKind } from '../core/types.ts';
 import type { Config, HardState, Index } from '../core/types.ts';
+import { diskErrorCode } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { LogImage } from './log-image.ts';
 import type { LogDamage } from './log-store.ts';
@@ -56,6 +57,22 @@ export function recoverLog(disk: Disk, directory: string, owner: number): Recove
   const headers = replay.readHeaders(sequences, owner);
   replay.run(headers);
   return replay.result(Math.max(...sequences) + 1);
+}
+
+/** What is known of a log of which no segment is left. */
+export function missingLog(directory: string): RecoveredLog {
+  return {
+    image: new LogImage(),
+    hardState: { term: 0, vote: 0 },
+    configs: [],
+    lastTimeMs: 0,
+    nextBlock: 1,
+    nextSegment: 1,
+    clean: false,
+    lastBlockOffset: 0,
+    damage: { file: directory, offset: 0, reason: 'there is no segment' },
+    obsolete: [],
+  };
 }
 
 class LogReplay {
@@ -154,6 +171,8 @@ class LogReplay {
     const reader = new SegmentReader(this.#disk, path);
     try {
       return reader.readHeader();
+    } catch (error) {
+      return unreadable(error);
     } finally {
       reader.close();
     }
@@ -198,6 +217,8 @@ class LogReplay {
       }
       if (this.#nextBlock < until) this.#judgeTail(reader, path, header, until, isLast);
       if (this.#damage !== null) this.#salvageHardState(reader, this.#nextBlock);
+    } catch (error) {
+      this.#damaged(path, reader.position, unreadable(error));
     } finally {
       reader.close();
     }
@@ -294,6 +315,8 @@ class LogReplay {
     try {
       reader.readHeader();
       this.#salvageHardState(reader, stray.header.firstBlock);
+    } catch (error) {
+      unreadable(error);
     } finally {
       reader.close();
     }
@@ -306,4 +329,10 @@ class LogReplay {
   #damaged(file: string, offset: number, reason: string): void {
     this.#damage ??= { file, offset, reason };
   }
+}
+
+/** A place the disk cannot read is damage like one that reads wrong; any other error is not for here. */
+function unreadable(error: unknown): string {
+  if (diskErrorCode(error) !== 'EIO') throw error;
+  return 'the disk cannot read it (EIO)';
 }

@@ -24,6 +24,12 @@ export interface LogStore {
   /** Entries at or below `through` are covered by a durable snapshot: whole segments of such may go. */
   compact(through: Index): void;
 
+  /**
+   * Says why the node is in quarantine, or (null) that it is whole again. Durable when it resolves, and found as
+   * `recovery.doubt` by the next start.
+   */
+  setQuarantine(reason: string | null): Promise<void>;
+
   readonly snapshots: SnapshotStore;
 
   /** Bytes of the directory this log accounts for. */
@@ -62,8 +68,15 @@ export interface LogSlice {
 }
 
 export interface Recovery {
-  /** Everything on disk is whole (a torn tail has been cut off). Otherwise: quarantine; says which file and where. */
+  /**
+   * Null: everything on disk is whole (a torn tail has been cut off). Otherwise: which file, and where. The log then
+   * takes nothing but terms, votes and a reset, which drops what is left of it.
+   */
   readonly damage: LogDamage | null;
+  /** The log is whole, but it may have been longer once: its own account of that is lost, or says so. */
+  readonly doubt: LogDamage | null;
+  /** `hardState` is at least what the node last acted on. With damage it may not be: then the node must not start. */
+  readonly hardStateKnown: boolean;
   readonly hardState: HardState;
   /** The newest whole snapshot, or null. */
   readonly snapshot: SnapshotMeta | null;

@@ -46,6 +46,9 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
       slice: (id, result) => {
         answerRead(port, id, result);
       },
+      done: (id, error) => {
+        send({ kind: 'done', id, error: error === null ? null : toPlainError(error) });
+      },
       changed: () => {
         send({ kind: 'stats', stats: engine.stats });
       },
@@ -110,6 +113,9 @@ class LogThread {
         break;
       case 'compact':
         this.#lane.compact(message.through);
+        break;
+      case 'quarantine':
+        this.#lane.setQuarantine(message.id, message.reason);
         break;
       case 'close':
         this.#closing = true;

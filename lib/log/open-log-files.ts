@@ -7,6 +7,7 @@ import type { LogDamage, Recovery, StoredSnapshot } from './log-store.ts';
 import { recoverSnapshots } from './snapshot-files.ts';
 import type { RecoveredSnapshots } from './snapshot-files.ts';
 import type { RecoveredLog } from './log-recovery.ts';
+import { VOTE_FILE, VoteFile } from './vote-file.ts';
 
 /** The two directories of a node's data directory that this layer fills. */
 export const LOG_DIRECTORY = 'log';
@@ -25,7 +26,7 @@ export interface OpenedLogFiles {
 }
 
 /**
- * Recovers log and snapshots of `path` together: each alone may be whole and yet not fit the other.
+ * Recovers log, snapshots and vote file of `path` together: each alone may be whole and yet not fit the others.
  * With `create`, a directory without a log gets an empty one; without, it is an error.
  */
 export function openLogFiles(
@@ -38,17 +39,32 @@ export function openLogFiles(
   disk.mkdir(path);
   disk.mkdir(snapshotDirectory);
   const { engine, recovered } = LogEngine.recover(disk, `${path}/${LOG_DIRECTORY}`, options, create);
+  const isNew = create && recovered.image.lastIndex === 0 && engine.hardState.term === 0;
   const snapshots = recoverSnapshots(disk, snapshotDirectory, options.owner);
-  const damage = recovered.damage ?? judge(engine, snapshots);
+  const votes = VoteFile.open(disk, path, options.owner);
+  const damage = recovered.damage ?? judge(engine, snapshots) ?? judgeLength(engine, votes);
   if (damage === null) {
     dropUnreadable(disk, snapshotDirectory, snapshots);
     finishInstall(engine, snapshots.latest);
   } else {
-    engine.quarantine(damage);
+    engine.markDamaged(damage);
+  }
+  const doubt = damage === null && !isNew ? doubtIn(votes, `${path}/${VOTE_FILE}`) : null;
+  if (typeof votes !== 'string') {
+    engine.keepVotes(votes);
+  } else if (recovered.damage === null) {
+    const { hardState, lastBlock } = engine;
+    const quarantine = (damage ?? doubt)?.reason ?? null;
+    engine.keepVotes(VoteFile.create(disk, path, options.owner, { hardState, lastBlock, quarantine }));
   }
   return {
     engine,
-    recovery: describe(engine, recovered, snapshots.latest, damage),
+    recovery: {
+      ...describe(engine, recovered, snapshots.latest),
+      damage,
+      doubt,
+      hardStateKnown: recovered.damage === null || typeof votes !== 'string',
+    },
     latest: snapshots.latest,
     snapshotBytes: snapshots.bytes,
   };
@@ -67,6 +83,30 @@ function judge(engine: LogEngine, snapshots: RecoveredSnapshots): LogDamage | nu
     return { file: segments[0]!.path, offset: 32, reason };
   }
   return null;
+}
+
+/** Whether the log still reaches as far as the vote file has seen it reach. */
+function judgeLength(engine: LogEngine, votes: VoteFile | string): LogDamage | null {
+  if (typeof votes === 'string') return null;
+  const { current } = engine.image;
+  const { lastBlock, hardState } = votes.record;
+  if (lastBlock > engine.lastBlock) {
+    const reason = `the log ends with block ${engine.lastBlock}, block ${lastBlock} was durable once`;
+    return { file: current.path, offset: current.writeOffset, reason };
+  }
+  if (hardState.term > engine.hardState.term) {
+    const reason = `the log ends in term ${engine.hardState.term}, term ${hardState.term} was durable once`;
+    return { file: current.path, offset: current.writeOffset, reason };
+  }
+  return null;
+}
+
+/** The log is whole, as far as one can see. Whether that is far enough is another question. */
+function doubtIn(votes: VoteFile | string, file: string): LogDamage | null {
+  if (typeof votes === 'string') return { file, offset: 0, reason: votes };
+  const { quarantine } = votes.record;
+  if (quarantine === null) return null;
+  return { file, offset: 0, reason: `what was lost has not been fetched again yet (${quarantine})` };
 }
 
 /** Snapshots that cannot be read and are not needed: the log reaches back far enough. */
@@ -89,11 +129,9 @@ function describe(
   engine: LogEngine,
   recovered: RecoveredLog,
   latest: StoredSnapshot | null,
-  damage: LogDamage | null,
-): Recovery {
+): Omit<Recovery, 'damage' | 'doubt' | 'hardStateKnown'> {
   const { image } = engine;
   return {
-    damage,
     hardState: engine.hardState,
     snapshot: latest?.meta ?? null,
     prevIndex: image.prevIndex,

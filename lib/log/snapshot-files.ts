@@ -1,5 +1,6 @@
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { SnapshotMeta } from '../core/types.ts';
+import { diskErrorCode } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import type { StoredSnapshot } from './log-store.ts';
 import { SnapshotFileReader, SnapshotFileWriter } from './snapshot-file.ts';
@@ -41,8 +42,8 @@ export function recoverSnapshots(disk: Disk, directory: string, owner: number): 
       latest = reader.snapshot;
       bytes = reader.fileBytes;
     } catch (error) {
-      if (!CordwoodError.is(error)) throw error;
-      unreadable.push({ path, reason: error.message, index: parsed.index });
+      if (!CordwoodError.is(error) && diskErrorCode(error) !== 'EIO') throw error;
+      unreadable.push({ path, reason: (error as Error).message, index: parsed.index });
     } finally {
       reader?.close();
     }

@@ -35,6 +35,7 @@ export class ThreadLogStore implements LogStore {
   readonly #events: LogEvents;
   readonly #shared: SharedBuffers;
   readonly #reads = new Map<number, Waiting>();
+  readonly #marks = new Map<number, { resolve(): void; reject(error: Error): void }>();
   #stats: Pick<LogStats, 'segments' | 'logBytes'>;
   #nextRead = 1;
   #failure: Error | null = null;
@@ -124,6 +125,16 @@ export class ThreadLogStore implements LogStore {
     if (this.#closing === null) this.#post({ kind: 'compact', through });
   }
 
+  setQuarantine(reason: string | null): Promise<void> {
+    if (this.#closing !== null) return Promise.reject(new CordwoodError('CLOSED', 'the log is closed'));
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    const id = this.#nextRead++;
+    return new Promise((resolve, reject) => {
+      this.#marks.set(id, { resolve, reject });
+      this.#post({ kind: 'quarantine', id, reason });
+    });
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -132,9 +143,14 @@ export class ThreadLogStore implements LogStore {
   async #close(): Promise<void> {
     this.#post({ kind: 'close' });
     await Promise.all([this.#thread.join(), this.#snapshotThread.close()]);
-    for (const waiting of this.#reads.values())
-      waiting.reject(new CordwoodError('CLOSED', 'the log is closed'));
+    this.#refuseAll(new CordwoodError('CLOSED', 'the log is closed'));
+  }
+
+  #refuseAll(error: Error): void {
+    for (const waiting of this.#reads.values()) waiting.reject(error);
+    for (const waiting of this.#marks.values()) waiting.reject(error);
     this.#reads.clear();
+    this.#marks.clear();
   }
 
   #post(message: ToLogThread): void {
@@ -157,6 +173,11 @@ export class ThreadLogStore implements LogStore {
         this.#reads.get(message.id)?.reject(fromPlainError(message.error));
         this.#reads.delete(message.id);
         break;
+      case 'done':
+        if (message.error === null) this.#marks.get(message.id)?.resolve();
+        else this.#marks.get(message.id)?.reject(fromPlainError(message.error));
+        this.#marks.delete(message.id);
+        break;
       case 'stats':
         this.#stats = message.stats;
         break;
@@ -172,8 +193,7 @@ export class ThreadLogStore implements LogStore {
   #fail(error: Error): void {
     if (this.#failure !== null) return;
     this.#failure = error;
-    for (const waiting of this.#reads.values()) waiting.reject(error);
-    this.#reads.clear();
+    this.#refuseAll(error);
     this.#events.onFailure(error);
   }
 }

@@ -45,6 +45,7 @@ export type ToLogThread =
       readonly maxBytes: number;
     }
   | { readonly kind: 'compact'; readonly through: number }
+  | { readonly kind: 'quarantine'; readonly id: number; readonly reason: string | null }
   | { readonly kind: 'close' };
 
 /** A bare number is a durable ticket. */
@@ -66,6 +67,7 @@ export type FromLogThread =
       readonly bytes: Uint8Array;
     }
   | { readonly kind: 'unread'; readonly id: number; readonly error: PlainError }
+  | { readonly kind: 'done'; readonly id: number; readonly error: PlainError | null }
   | { readonly kind: 'stats'; readonly stats: Pick<LogStats, 'segments' | 'logBytes'> }
   | { readonly kind: 'closed' };
 

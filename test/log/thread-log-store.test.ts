@@ -169,7 +169,7 @@ t.test('close waits for what was appended', async (t) => {
   await again.close();
 });
 
-t.test('damage opens, says what is wrong, and a missing log does not', async (t) => {
+t.test('damage opens and says what is wrong, and so does a missing log', async (t) => {
   const path = t.testdir();
   const { log, durable, close } = await openAt(path);
   for (let i = 1; i <= 40; i++)
@@ -188,7 +188,11 @@ t.test('damage opens, says what is wrong, and a missing log does not', async (t)
   for (const name of fs.readdirSync(`${path}/log`)) fs.rmSync(`${path}/log/${name}`);
   const directory = await DataDirectory.open({ path, clusterId: 'c', nodeId: 1, members: [] });
   const events = { onDurable: () => {}, onFailure: () => {} };
-  await t.rejects(openLogStore({ directory, events }), { code: 'LOG_DAMAGED' });
+  const missing = await openLogStore({ directory, events });
+  t.match(missing.recovery.damage, { file: `${path}/log`, reason: 'there is no segment' });
+  t.same(missing.recovery.hardState, { term: 1, vote: 1 }, 'the vote file remembers');
+  t.ok(missing.recovery.hardStateKnown);
+  await missing.close();
   await directory.close();
 });
 

@@ -60,6 +60,8 @@ export const smallMessages: fc.Arbitrary<Message> = fc.oneof(
     index: safe(0),
     ok: fc.boolean(),
   }),
+  fc.record({ kind: fc.constant('lostLog' as const), term: safe(0), nonce: safe(0) }),
+  fc.record({ kind: fc.constant('refetch' as const), term: safe(0), nonce: safe(0), index: safe(0) }),
 );
 
 const ids = fc.uniqueArray(fc.integer({ min: 1, max: 9 }), { maxLength: 4 });

@@ -1,0 +1,145 @@
+import { crc32 } from 'node:zlib';
+import { readU32, readU64, writeU32, writeU64 } from '../../protocol/byte-writer.ts';
+import type { HardState } from '../core/types.ts';
+import { diskErrorCode } from './disk-error.ts';
+import type { Disk } from './disk.ts';
+import { readFully, writeFully } from './disk.ts';
+
+export const VOTE_FILE = 'vote';
+
+/** What stands in the file. */
+export interface VoteRecord {
+  readonly hardState: HardState;
+  /** Number of the last block that was durable when this was written: the log cannot end before it. */
+  readonly lastBlock: number;
+  /** Set: the node had lost a part of its log and is not whole again; why. */
+  readonly quarantine: string | null;
+}
+
+/**
+ * ```
+ * 0       4     8         9       10         12            16           24     32     40          48      52
+ * | magic | crc | version | flags | reserved | reasonBytes | generation | term | vote | lastBlock | owner | reason …
+ * ```
+ * `crc` covers bytes 8 to the end of the reason. Flag 1: in quarantine.
+ */
+const HEADER_BYTES = 52;
+const MAGIC = 0x54565743; // "CWVT"
+const VERSION = 1;
+const FLAG_QUARANTINE = 1;
+/** One sector: a crash leaves the old copy or the new one. */
+const COPY_BYTES = 512;
+/** The two copies lie this far apart: what damages one page leaves the other. */
+const COPY_DISTANCE = 4096;
+const MAX_REASON_BYTES: number = COPY_BYTES - HEADER_BYTES;
+
+/**
+ * Term and vote a second time, outside of the log, with two copies of everything. The log alone says them too, but a
+ * log with a hole cannot say what stood in the hole, and a node that does not know in which terms it has voted may vote
+ * a second time. Written after each write of the log that changes term or vote, and durable before that is
+ * acknowledged: while it verifies, it holds at least whatever was acted on.
+ *
+ * It also remembers that the node is in quarantine, so that a crash half way through healing does not make a node out
+ * of a part of its log.
+ */
+export class VoteFile {
+  readonly #disk: Disk;
+  readonly #path: string;
+  readonly #owner: number;
+  #generation: number;
+  #record: VoteRecord;
+  #fd = -1;
+
+  /** Writes the file anew, whatever is there. */
+  static create(disk: Disk, directory: string, owner: number, record: VoteRecord): VoteFile {
+    const path = `${directory}/${VOTE_FILE}`;
+    if (disk.exists(path)) disk.unlink(path);
+    disk.close(disk.open(path, 'create'));
+    const file = new VoteFile(disk, path, owner, 0, record);
+    file.store(record);
+    disk.syncDirectory(directory);
+    return file;
+  }
+
+  /** The file as it is, or what is wrong with it. Changes nothing. */
+  static open(disk: Disk, directory: string, owner: number): VoteFile | string {
+    const path = `${directory}/${VOTE_FILE}`;
+    if (!disk.exists(path)) return 'the file is missing';
+    const fd = disk.open(path, 'read');
+    let best: { record: VoteRecord; generation: number } | null = null;
+    try {
+      for (const position of [0, COPY_DISTANCE]) {
+        const bytes = new Uint8Array(COPY_BYTES);
+        if (readFully(disk, fd, bytes, 0, COPY_BYTES, position) !== COPY_BYTES) continue;
+        const copy = decode(bytes, owner);
+        if (copy !== null && (best === null || copy.generation > best.generation)) best = copy;
+      }
+    } catch (error) {
+      if (diskErrorCode(error) !== 'EIO') throw error;
+      return 'the disk cannot read it (EIO)';
+    } finally {
+      disk.close(fd);
+    }
+    if (best === null) return 'neither of its copies verifies';
+    return new VoteFile(disk, path, owner, best.generation, best.record);
+  }
+
+  private constructor(disk: Disk, path: string, owner: number, generation: number, record: VoteRecord) {
+    this.#disk = disk;
+    this.#path = path;
+    this.#owner = owner;
+    this.#generation = generation;
+    this.#record = record;
+  }
+
+  get record(): VoteRecord {
+    return this.#record;
+  }
+
+  /** Durable when this returns. */
+  store(record: VoteRecord): void {
+    const bytes = new Uint8Array(COPY_DISTANCE + COPY_BYTES);
+    encode(bytes, record, ++this.#generation, this.#owner);
+    bytes.copyWithin(COPY_DISTANCE, 0, COPY_BYTES);
+    if (this.#fd < 0) this.#fd = this.#disk.open(this.#path, 'write');
+    writeFully(this.#disk, this.#fd, [bytes], 0);
+    this.#disk.datasync(this.#fd);
+    this.#record = record;
+  }
+
+  close(): void {
+    if (this.#fd >= 0) this.#disk.close(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+function encode(b: Uint8Array, record: VoteRecord, generation: number, owner: number): void {
+  const { hardState, lastBlock, quarantine } = record;
+  const reason = Buffer.from(quarantine ?? '').subarray(0, MAX_REASON_BYTES);
+  writeU32(b, 0, MAGIC);
+  b[8] = VERSION;
+  b[9] = quarantine === null ? 0 : FLAG_QUARANTINE;
+  writeU32(b, 12, reason.length);
+  writeU64(b, 16, generation);
+  writeU64(b, 24, hardState.term);
+  writeU64(b, 32, hardState.vote);
+  writeU64(b, 40, lastBlock);
+  writeU32(b, 48, owner);
+  b.set(reason, HEADER_BYTES);
+  writeU32(b, 4, crc32(b.subarray(8, HEADER_BYTES + reason.length)));
+}
+
+function decode(b: Uint8Array, owner: number): { record: VoteRecord; generation: number } | null {
+  if (readU32(b, 0) !== MAGIC || b[8] !== VERSION) return null;
+  const reasonBytes = readU32(b, 12);
+  if (reasonBytes > MAX_REASON_BYTES) return null;
+  if (crc32(b.subarray(8, HEADER_BYTES + reasonBytes)) !== readU32(b, 4) || readU32(b, 48) !== owner) return null;
+  const generation = readU64(b, 16);
+  const term = readU64(b, 24);
+  const vote = readU64(b, 32);
+  const lastBlock = readU64(b, 40);
+  if (Math.max(generation, term, vote, lastBlock) > Number.MAX_SAFE_INTEGER) return null;
+  const reason = Buffer.from(b.subarray(HEADER_BYTES, HEADER_BYTES + reasonBytes)).toString('utf8');
+  const quarantine = (b[9]! & FLAG_QUARANTINE) === 0 ? null : reason;
+  return { record: { hardState: { term, vote }, lastBlock, quarantine }, generation };
+}
