@@ -51,7 +51,8 @@ function idsOf(value: unknown, what: string, max: number = MAX_MEMBERS): NodeId[
 function membersOf(value: unknown): Member[] {
   if (!Array.isArray(value) || value.length > MAX_MEMBERS) throw bad('members is no list');
   const members = (value as unknown[]).map((pair): Member => {
-    if (!Array.isArray(pair) || pair.length < 2 || pair.length > 3) throw bad('a member is no pair or triple');
+    if (!Array.isArray(pair) || pair.length < 2 || pair.length > 3)
+      throw bad('a member is no pair or triple');
     const address: unknown = pair[1];
     if (typeof address !== 'string' || address.length > MAX_ADDRESS_LENGTH)
       throw bad('a member has no address');

@@ -68,6 +68,8 @@ export class Driver {
   readonly forwarder: Forwarder;
   readonly snapshots: Snapshots;
   readonly batcher: Batcher;
+  /** Called at the end of every turn, and when there will be no more. */
+  readonly afterTurn: Set<() => void> = new Set();
   /** Peers whose control lane is up. */
   readonly connected: Set<NodeId> = new Set();
 
@@ -134,6 +136,10 @@ export class Driver {
     return this.batcher.queuedBytes + this.proposals.inFlightBytes + this.forwarder.bytes + this.reads.bytes;
   }
 
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
   get saturated(): boolean {
     return this.uncommittedBytes > this.options.maxUncommittedBytes;
   }
@@ -198,6 +204,7 @@ export class Driver {
     this.#stopped = true;
     this.#cancelTimer?.();
     for (const waiter of this.#roomWaiters.splice(0)) waiter();
+    for (const watcher of this.afterTurn) watcher();
   }
 
   // --- the turn -----------------------------------------------------------------------------------------------------
@@ -249,6 +256,7 @@ export class Driver {
       for (const waiter of this.#roomWaiters.splice(0)) waiter();
     }
     this.snapshots.maybeTake();
+    if (this.afterTurn.size > 0) for (const watcher of this.afterTurn) watcher();
     // Commitment has made room in the pipeline after this turn's sealing.
     if (core.role === 'leader' && this.batcher.queuedBytes > 0 && this.#pipelineHasRoom(now)) this.wake();
     if (unserved === 'more') this.wake();

@@ -51,7 +51,10 @@ function settle(
   const ids = new Set(members.map(({ clusterId }) => clusterId));
   if (ids.size > 1) {
     const list = members.map((m) => `node ${m.nodeId} to ${m.clusterId}`).join(', ');
-    throw new CordwoodError('WRONG_CLUSTER', `the addresses in cluster belong to different clusters: ${list}`);
+    throw new CordwoodError(
+      'WRONG_CLUSTER',
+      `the addresses in cluster belong to different clusters: ${list}`,
+    );
   }
   const newest = members.reduce((best, next) => (next.configIndex > best.configIndex ? next : best));
   const { config, clusterId } = newest;
@@ -65,6 +68,9 @@ function settle(
       'that, or remove the member and join under a number that was never used';
     throw new CordwoodError('INCARNATION_CHANGED', message);
   }
-  logger.info({ clusterId }, `joining: waiting to be added (cordwood member add ${id} ${options.peerAddress})`);
+  logger.info(
+    { clusterId },
+    `joining: waiting to be added (cordwood member add ${id} ${options.peerAddress})`,
+  );
   return { clusterId, members: config.members };
 }

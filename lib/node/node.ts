@@ -9,10 +9,14 @@ import type { TransportEvents } from '../transport/transport.ts';
 import { openParts, type NodeParts, type OpenEnvironment } from './bootstrap.ts';
 import { Driver, IN_QUARANTINE } from './driver.ts';
 import { openSystemEnvironment } from './environment.ts';
+import { isLive } from './liveness.ts';
+import { Membership, type ChangeOptions, type ChangeResult } from './membership.ts';
+import type { MembershipTarget } from './membership-plan.ts';
 import { resolveOptions, type ResolvedOptions } from './options.ts';
 import { takePeerFrame } from './peer-inbox.ts';
 import type { Sink } from './sink.ts';
 import { statusOf } from './status.ts';
+import { Turns } from './turns.ts';
 import type { LeaderInfo, NodeOptions, NodeStatus, Requests } from './types.ts';
 
 export interface CloseOptions {
@@ -42,6 +46,7 @@ export class RaftNode implements Requests {
   readonly #options: ResolvedOptions;
   readonly #parts: NodeParts;
   readonly #driver: Driver;
+  readonly #membership: Membership;
   readonly #startedMs: number;
   readonly #leaderListeners = new Set<(leader: LeaderInfo | null) => void>();
   readonly #failureListeners = new Set<(error: Error) => void>();
@@ -75,6 +80,21 @@ export class RaftNode implements Requests {
         },
       },
     );
+    this.#membership = this.#createMembership(parts, options);
+  }
+
+  #createMembership(parts: NodeParts, options: ResolvedOptions): Membership {
+    const driver = this.#driver;
+    return new Membership({
+      id: options.id,
+      clusterId: parts.clusterId,
+      core: parts.core,
+      registry: parts.registry,
+      introduce: (...args) => parts.environment.introduce(...args),
+      turns: new Turns(driver),
+      electionTimeoutMs: options.electionTimeoutMs,
+      isLive: (id) => isLive(driver, id),
+    });
   }
 
   /**
@@ -210,6 +230,17 @@ export class RaftNode implements Requests {
   /** Starts a snapshot now, whether or not one is due. */
   snapshot(): void {
     this.#driver.snapshots.take();
+  }
+
+  /**
+   * Makes `target` the members of the cluster that this node leads. See `Membership.reconfigure` for the errors.
+   *
+   * @example
+   * const plan = await node.reconfigure(target, { dryRun: true });
+   * await node.reconfigure({ voters: [1, 2, 4], members: [{ id: 4, peerAddress: '10.0.0.4:12379' }] });
+   */
+  reconfigure(target: MembershipTarget, options?: ChangeOptions): Promise<ChangeResult> {
+    return this.#membership.reconfigure(target, options);
   }
 
   /** Hands leadership to `target`, or to whoever is furthest along. Returns the target; 0: not possible. */

@@ -44,13 +44,15 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
   if (new Set(addresses).size !== addresses.length) throw bad('cluster', 'names an address twice');
   const joins = options.join === true;
   if (!Number.isSafeInteger(id) || id < 1) throw bad('id', 'must be a positive integer');
-  if (!joins && id > addresses.length) throw bad('id', `must be a place in cluster, 1 to ${addresses.length}`);
+  if (!joins && id > addresses.length)
+    throw bad('id', `must be a place in cluster, 1 to ${addresses.length}`);
   const peerAddress = addresses[id <= addresses.length ? id - 1 : addresses.length - 1]!;
   const members = joins
     ? [{ id, peerAddress }]
     : addresses.map((own, i): Member => ({ id: i + 1, peerAddress: own }));
   const others = addresses.filter((other) => other !== peerAddress);
-  if (joins && others.length === 0) throw bad('cluster', 'must name a member to join beside this node itself');
+  if (joins && others.length === 0)
+    throw bad('cluster', 'must name a member to join beside this node itself');
   const heartbeatMs = positive('heartbeatMs', options.heartbeatMs, 100);
   const electionTimeoutMs = positive('electionTimeoutMs', options.electionTimeoutMs, 1000);
   if (electionTimeoutMs < 2 * heartbeatMs) {

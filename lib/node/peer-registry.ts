@@ -111,7 +111,10 @@ export class PeerRegistry {
     } catch (cause) {
       // Whom it cannot remember it cannot recognise: not before the disk works.
       this.#options.logger.error({ err: cause, peer: other.from }, 'cannot note down who a peer is');
-      return { code: 'DISK_FULL', message: `node ${this.#options.id} cannot note down who node ${other.from} is` };
+      return {
+        code: 'DISK_FULL',
+        message: `node ${this.#options.id} cannot note down who node ${other.from} is`,
+      };
     }
     this.#facts.set(other.from, { leaseMs: other.leaseMs ?? 0, priority: other.priority ?? 0 });
     return null;
@@ -147,11 +150,17 @@ export class PeerRegistry {
   /** Why a node must not be added under `id` with this incarnation; null if nothing is known against it. */
   objectionTo(id: NodeId, incarnation: string): CordwoodError | null {
     if (this.#config.retired?.includes(id) === true) {
-      return new CordwoodError('ID_RETIRED', `node ${id} was removed once: its number is not given out again`);
+      return new CordwoodError(
+        'ID_RETIRED',
+        `node ${id} was removed once: its number is not given out again`,
+      );
     }
     const known = this.#knownIncarnation(id);
     if (known === undefined || known === incarnation) return null;
-    return new CordwoodError('INCARNATION_CHANGED', `node ${id} is known by another data directory (${known})`);
+    return new CordwoodError(
+      'INCARNATION_CHANGED',
+      `node ${id} is known by another data directory (${known})`,
+    );
   }
 
   #judgeIncarnation(other: PeerIntroduction): Refusal | null {

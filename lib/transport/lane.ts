@@ -191,9 +191,7 @@ export class OutgoingLane {
     socket.setTimeout(limits.stallTimeoutMs, () => {
       if (socket.writableLength > 0) socket.destroy();
     });
-    socket.write(
-      encodeHello({ ...introductionTo(this.#context, this.#peer), lane: this.#lane }),
-    );
+    socket.write(encodeHello({ ...introductionTo(this.#context, this.#peer), lane: this.#lane }));
     this.#cancelTimer = this.#context.setTimer(limits.dialTimeoutMs, () => socket.destroy());
   }
 

@@ -199,7 +199,8 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   turnedAway(peer: NodeId, code: string, message: string): void {
     const { events } = this.#options;
     if (events.onTurnedAway === undefined) this.rejected(peer, code, message);
-    else if (this.#isNews(`turned away by ${peer} ${code} ${message}`)) events.onTurnedAway(peer, code, message);
+    else if (this.#isNews(`turned away by ${peer} ${code} ${message}`))
+      events.onTurnedAway(peer, code, message);
   }
 
   #isNews(cause: string): boolean {

@@ -128,7 +128,9 @@ export class TestCluster {
       const up = peers.filter((p) => p.connected).map((p) => p.id);
       return `${id}: ${role} term ${term} leader ${leader} log ${lastIndex}/${commitIndex} voters ${voters} up ${up.join(' ')}`;
     });
-    return [...nodes, ...this.logs.slice(-20).map((l) => `${l.id} ${l.level} ${l.code} ${l.message}`)].join('\n');
+    return [...nodes, ...this.logs.slice(-20).map((l) => `${l.id} ${l.level} ${l.code} ${l.message}`)].join(
+      '\n',
+    );
   }
 
   #leader(): RaftNode | undefined {

@@ -1,0 +1,290 @@
+import { CordwoodError } from '../../protocol/errors.ts';
+import type { RaftCore } from '../core/raft-core.ts';
+import type { Config, Index, Member, NodeId, Term } from '../core/types.ts';
+import type { Environment } from './bootstrap.ts';
+import {
+  checkQuorum,
+  planMembership,
+  type MembershipPlan,
+  type MembershipTarget,
+} from './membership-plan.ts';
+import type { PeerRegistry } from './peer-registry.ts';
+import type { Turns } from './turns.ts';
+
+export interface ChangeOptions {
+  /** Work out and check the plan, ask new nodes who they are, and change nothing. */
+  readonly dryRun?: boolean;
+  /** Also what leaves too few live voters, and new nodes that do not answer. */
+  readonly force?: boolean;
+  /** Refuse if another configuration than this one is in force. */
+  readonly expectedConfigIndex?: Index;
+  /** Default: 60 s, and longer as long as a new node is still catching up. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ChangeResult {
+  /** False after a dry run. */
+  readonly done: boolean;
+  /** False if the members were as wanted already. */
+  readonly changed: boolean;
+  readonly configIndex: Index;
+  readonly config: Config;
+  readonly plan: { readonly steps: readonly string[]; readonly warnings: readonly string[] };
+}
+
+export interface MembershipParts {
+  readonly id: NodeId;
+  readonly clusterId: string;
+  readonly core: RaftCore;
+  readonly registry: PeerRegistry;
+  readonly introduce: Environment['introduce'];
+  readonly turns: Turns;
+  readonly electionTimeoutMs: number;
+  /** Whether a peer answers at the moment. */
+  isLive(id: NodeId): boolean;
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+const PROBE_TIMEOUT_MS = 3_000;
+/** Rounds of catching up: a node that is still behind by more than a moment after so many never gets there. */
+const MAX_ROUNDS = 10;
+
+/** Changes the members of the cluster that this node leads, one change at a time. */
+export class Membership {
+  readonly #parts: MembershipParts;
+  #running = false;
+
+  constructor(parts: MembershipParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Makes `target` the members: asks new nodes who they are, adds them as learners, waits until they have caught up,
+   * and then changes the voters. Ends when the new configuration is committed.
+   *
+   * @throws CordwoodError `NOT_LEADER`, `CHANGE_PENDING`, `CONFIG_MISMATCH`, `WOULD_LOSE_QUORUM`, `ID_RETIRED`,
+   *   `NOT_EMPTY`, `UNREACHABLE`, `WRONG_CLUSTER`, `WRONG_NODE`, `BAD_OPTION`, `TIMEOUT`, `ABORTED`; its `outcome` is
+   *   `unknown` if the change of voters had begun and nobody here can say how it ends
+   */
+  async reconfigure(target: MembershipTarget, options: ChangeOptions = {}): Promise<ChangeResult> {
+    const { core } = this.#parts;
+    this.#mustLead();
+    if (this.#running) throw pending();
+    this.#running = true;
+    try {
+      const deadlineMs = this.#parts.turns.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+      await this.#until('the leader’s term to begin', () => this.#mustLead() && core.termCommitted, {
+        deadlineMs,
+        signal: options.signal,
+      });
+      this.#checkStart(options);
+      const plan = planMembership(core.config, core.configIndex, target);
+      if (!plan.changes) return this.#result(plan, true, false);
+      const members = await this.#probe(plan, options);
+      if (options.force !== true) checkQuorum(plan, (id) => this.#willLive(plan, id));
+      if (options.dryRun === true) return this.#result(plan, false, true);
+      await this.#carryOut(plan, members, options, deadlineMs);
+      return this.#result(plan, true, true);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Another change is under way here, or one is in the log that is not finished. */
+  get pending(): boolean {
+    const { core } = this.#parts;
+    return this.#running || core.config.outgoing.length > 0 || core.configIndex > core.commitIndex;
+  }
+
+  #checkStart({ expectedConfigIndex }: ChangeOptions): void {
+    const { core } = this.#parts;
+    if (expectedConfigIndex !== undefined && expectedConfigIndex !== core.configIndex) {
+      throw new CordwoodError(
+        'CONFIG_MISMATCH',
+        `the configuration in force is that of entry ${core.configIndex}, not ${expectedConfigIndex}`,
+      );
+    }
+    if (core.config.outgoing.length > 0 || core.configIndex > core.commitIndex) throw pending();
+  }
+
+  async #carryOut(
+    plan: MembershipPlan,
+    members: readonly Member[],
+    options: ChangeOptions,
+    deadlineMs: number,
+  ): Promise<void> {
+    const { core } = this.#parts;
+    const waiting = { deadlineMs, signal: options.signal };
+    if (plan.newcomers.length > 0) {
+      const old = core.config;
+      const learners = [...old.learners, ...plan.newcomers];
+      await this.#change({ voters: old.voters, learners, members }, waiting);
+    }
+    const added = plan.newcomers.length === 0 ? '' : `; ${plan.newcomers.join(', ')} joined as learners`;
+    for (const id of plan.promoted) await this.#catchUp(id, options, deadlineMs, added);
+    this.#mustLead(added);
+    // Time has gone by since the plan was made.
+    if (options.force !== true) checkQuorum(plan, (id) => this.#parts.isLive(id));
+    if (!this.#isInForce(plan)) await this.#change({ ...plan, members }, waiting);
+  }
+
+  /** Asks those who are new who they are. Returns the members with what they said. */
+  async #probe(plan: MembershipPlan, options: ChangeOptions): Promise<Member[]> {
+    const incarnations = new Map<NodeId, string>();
+    await Promise.all(
+      plan.probe.map(async (member) => {
+        try {
+          incarnations.set(member.id, await this.#probeOne(member, plan, options.signal));
+        } catch (error) {
+          if (options.force !== true || !CordwoodError.is(error) || error.code !== 'UNREACHABLE') throw error;
+        }
+      }),
+    );
+    return plan.members.map((member) => {
+      const incarnation = incarnations.get(member.id) ?? member.incarnation;
+      return incarnation === undefined ? member : { ...member, incarnation };
+    });
+  }
+
+  async #probeOne(member: Member, plan: MembershipPlan, signal: AbortSignal | undefined): Promise<string> {
+    const { clusterId, registry, introduce } = this.#parts;
+    const who = await introduce(member.peerAddress, PROBE_TIMEOUT_MS, signal);
+    const where = `at ${member.peerAddress}`;
+    if (who.clusterId !== clusterId) {
+      const message = `the node ${where} belongs to cluster ${who.clusterId}, this is ${clusterId}`;
+      throw new CordwoodError('WRONG_CLUSTER', message);
+    }
+    if (who.nodeId !== member.id) {
+      throw new CordwoodError('WRONG_NODE', `node ${who.nodeId} answers ${where}, not node ${member.id}`);
+    }
+    const objection = registry.objectionTo(member.id, who.incarnation);
+    if (objection !== null) throw objection;
+    if (plan.newcomers.includes(member.id) && !who.empty) {
+      throw new CordwoodError(
+        'NOT_EMPTY',
+        `node ${member.id} ${where} has data: start it empty, with --join`,
+      );
+    }
+    return who.incarnation;
+  }
+
+  /** One change through the log: ends when it is committed, whoever leads by then. */
+  async #change(target: Wanted, waiting: Waiting): Promise<void> {
+    const { core, turns } = this.#parts;
+    turns.wake();
+    const term = core.term;
+    const index = core.proposeConfig(target, core.configIndex);
+    if (typeof index !== 'number') throw refusalError(index);
+    try {
+      await this.#until('the change to be committed', () => this.#isSettled(target, index, term), waiting);
+    } catch (error) {
+      if (!CordwoodError.is(error) || error.outcome === 'unknown' || error.code === 'NOT_LEADER') throw error;
+      const message = `${error.message}; the change is in the log and may yet take effect`;
+      throw new CordwoodError(error.code, message, { outcome: 'unknown', cause: error });
+    }
+  }
+
+  #isSettled(target: Wanted, index: Index, term: Term): boolean {
+    const { core } = this.#parts;
+    if (this.#isInForce(target)) return true;
+    // Another leader's entry was committed in its place.
+    if (core.commitIndex >= index && core.prevIndex < index && core.termAt(index) !== term) {
+      throw new CordwoodError('NOT_LEADER', 'leadership was lost and the change with it: it did not happen');
+    }
+    return false;
+  }
+
+  /** The configuration in force is `target`, and committed. */
+  #isInForce(target: Wanted): boolean {
+    const { core } = this.#parts;
+    const { config } = core;
+    return (
+      config.outgoing.length === 0 &&
+      core.configIndex <= core.commitIndex &&
+      same(config.voters, target.voters) &&
+      same(config.learners, target.learners) &&
+      config.members.every(({ id, peerAddress }) => {
+        const wanted = target.members.find((member) => member.id === id);
+        return wanted === undefined || wanted.peerAddress === peerAddress;
+      })
+    );
+  }
+
+  /**
+   * Waits until a node is so close behind that it catches up with what came meanwhile within an election timeout
+   * (dissertation 4.2.1): with a vote it must not be what commits wait for.
+   */
+  async #catchUp(id: NodeId, options: ChangeOptions, deadlineMs: number, added: string): Promise<void> {
+    const { core, turns, electionTimeoutMs } = this.#parts;
+    let limitMs = deadlineMs;
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const startMs = turns.now();
+      const target = core.lastIndex;
+      let match = -1;
+      const arrived = (): boolean => {
+        this.#mustLead(added);
+        const now = core.progressOf(id)?.match ?? 0;
+        if (now > match && options.timeoutMs === undefined) limitMs = turns.now() + DEFAULT_TIMEOUT_MS;
+        match = now;
+        return now >= target;
+      };
+      const waiting = {
+        get deadlineMs() {
+          return limitMs;
+        },
+        signal: options.signal,
+      };
+      await this.#until(`node ${id} to catch up (no voter was changed${added})`, arrived, waiting);
+      if (turns.now() - startMs < electionTimeoutMs) return;
+    }
+    throw new CordwoodError(
+      'TIMEOUT',
+      `node ${id} does not keep up with the writes; no voter was changed${added}`,
+    );
+  }
+
+  #willLive(plan: MembershipPlan, id: NodeId): boolean {
+    return plan.newcomers.includes(id) || this.#parts.isLive(id);
+  }
+
+  #mustLead(added = ''): true {
+    if (this.#parts.core.role === 'leader') return true;
+    throw new CordwoodError('NOT_LEADER', `this node does not lead; no voter was changed${added}`);
+  }
+
+  async #until(what: string, done: () => boolean, waiting: Waiting): Promise<void> {
+    await this.#parts.turns.until(done, waiting, `waited in vain for ${what}`);
+  }
+
+  #result(plan: MembershipPlan, done: boolean, changed: boolean): ChangeResult {
+    const { core } = this.#parts;
+    const { steps, warnings } = plan;
+    return { done, changed, configIndex: core.configIndex, config: core.config, plan: { steps, warnings } };
+  }
+}
+
+interface Wanted {
+  readonly voters: readonly NodeId[];
+  readonly learners: readonly NodeId[];
+  readonly members: readonly Member[];
+}
+
+interface Waiting {
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+function refusalError(refusal: string): CordwoodError {
+  if (refusal === 'changePending') return pending();
+  if (refusal === 'indexMismatch') return new CordwoodError('CONFIG_MISMATCH', 'another change came first');
+  return new CordwoodError('NOT_LEADER', 'leadership was lost before the change began');
+}
+
+function pending(): CordwoodError {
+  return new CordwoodError('CHANGE_PENDING', 'another change of the members is under way');
+}
+
+function same(a: readonly NodeId[], b: readonly NodeId[]): boolean {
+  return a.length === b.length && a.every((id) => b.includes(id));
+}

@@ -1,0 +1,63 @@
+import { CordwoodError } from '../../protocol/errors.ts';
+import type { Driver } from './driver.ts';
+
+/** Lets code that takes its time wait for something in the node to change. */
+export class Turns {
+  readonly #driver: Driver;
+
+  constructor(driver: Driver) {
+    this.#driver = driver;
+  }
+
+  now(): number {
+    return this.#driver.now;
+  }
+
+  wake(): void {
+    this.#driver.wake();
+  }
+
+  /**
+   * Resolves when `done` holds, which is asked after every turn of the node. What `done` throws rejects.
+   *
+   * @throws CordwoodError `TIMEOUT` with the message `late`, `ABORTED`, `SHUTTING_DOWN`
+   */
+  until(
+    done: () => boolean,
+    limits: { readonly deadlineMs: number; readonly signal?: AbortSignal | undefined },
+    late: string,
+  ): Promise<void> {
+    const driver = this.#driver;
+    return new Promise((resolve, reject) => {
+      let cancelTimer: () => void = () => undefined;
+      const finish = (error: unknown): void => {
+        driver.afterTurn.delete(check);
+        limits.signal?.removeEventListener('abort', check);
+        cancelTimer();
+        if (error === undefined) resolve();
+        else reject(error as Error);
+      };
+      const check = (): void => {
+        try {
+          if (done()) finish(undefined);
+          else if (limits.signal?.aborted === true) {
+            finish(new CordwoodError('ABORTED', 'the call was aborted', { cause: limits.signal.reason }));
+          } else if (driver.stopped) finish(new CordwoodError('SHUTTING_DOWN', 'the node is stopping'));
+          else if (driver.now >= limits.deadlineMs) finish(new CordwoodError('TIMEOUT', late));
+        } catch (error) {
+          finish(error);
+        }
+      };
+      const arm = (): void => {
+        cancelTimer = driver.options.runtime.timer(Math.max(limits.deadlineMs - driver.now, 1), () => {
+          check();
+          if (driver.afterTurn.has(check)) arm();
+        });
+      };
+      driver.afterTurn.add(check);
+      limits.signal?.addEventListener('abort', check);
+      arm();
+      check();
+    });
+  }
+}
