@@ -4,7 +4,6 @@ import path from 'node:path';
 import { checkFacts, tell } from '../e2e/support/check-facts.ts';
 import { checkLinearizable } from '../e2e/support/check-linearizable.ts';
 import { TestCluster } from '../e2e/support/cluster.ts';
-import type { History } from '../e2e/support/history.ts';
 import { ALL_DEEDS, type Deed, Nemesis } from '../e2e/support/nemesis.ts';
 import { Workload, type WorkloadOptions } from '../e2e/support/workload.ts';
 
@@ -18,9 +17,11 @@ export interface RoundOptions {
 
 export interface Round {
   readonly ops: number;
+  /** Of them, those that were answered. */
+  readonly done: number;
+  readonly elections: number;
   readonly wrong: readonly string[];
   readonly summary: string;
-  readonly history: History;
 }
 
 /** Short timeouts and small logs: more elections, snapshots and restarts in the same time. */
@@ -77,7 +78,8 @@ export async function runRound(options: RoundOptions): Promise<Round> {
       `${history.count('not_applied')} not applied), terms ${firstTerm}→${statuses[0]!.term}, ` +
       `snapshot ${statuses.map((s) => s.snapshotIndex).join('/')}, ${states} states; ${done}; ` +
       `errors ${JSON.stringify(history.errors)}`;
-    return { ops: history.ops.length, wrong, summary, history };
+    const elections = statuses[0]!.term - firstTerm;
+    return { ops: history.ops.length, done: history.count('ok'), elections, wrong, summary };
   } finally {
     await cluster.close();
   }
