@@ -1,13 +1,14 @@
 import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { RaftCore } from '../core/raft-core.ts';
-import type { LogEvents, LogStore } from '../log/log-store.ts';
+import type { LogEvents, LogStore, Recovery } from '../log/log-store.ts';
 import { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Introduction } from '../../protocol/introduction.ts';
 import type { Config } from '../core/types.ts';
 import type { PeerPolicy, Transport, TransportEvents } from '../transport/transport.ts';
 import type { ResolvedOptions } from './options.ts';
 import { PeerRegistry, type PeerMemory } from './peer-registry.ts';
+import { newestConfig, quarantineReason } from './quarantine.ts';
 import { readAll } from './snapshots.ts';
 import type { NodeOptions } from './types.ts';
 
@@ -44,6 +45,8 @@ export interface NodeParts {
   readonly log: LogStore;
   readonly transport: Transport;
   readonly state: ReplicatedState;
+  /** Why the node starts in quarantine; null: it does not. */
+  readonly quarantine: string | null;
   release(): Promise<void>;
 }
 
@@ -61,11 +64,8 @@ export async function openParts(
   const environment = await open(options, resolved, logEvents);
   const { clusterId, log } = environment;
   try {
-    const { damage } = log.recovery;
-    if (damage !== null) {
-      const where = `${damage.file} at offset ${damage.offset}: ${damage.reason}`;
-      throw new CordwoodError('LOG_DAMAGED', `the log is damaged, the node does not start: ${where}`);
-    }
+    const known = newestConfig(log.recovery, environment.bootstrap ?? resolved.bootstrap);
+    const quarantine = quarantineReason(log.recovery, resolved.id, known, resolved.logger);
     const state = new ReplicatedState(options.machine);
     await restore(state, log);
     const core = openCore(resolved, log, environment.bootstrap ?? resolved.bootstrap);
@@ -76,10 +76,10 @@ export async function openParts(
         memory: environment.memory,
         logger,
         runtime,
-        fresh: log.recovery.lastIndex === 0,
+        fresh: log.recovery.lastIndex === 0 && quarantine === null,
         graceMs: 2 * resolved.electionTimeoutMs,
       },
-      core.config,
+      quarantine === null ? core.config : known,
       core.configIndex,
     );
     const transport = await environment.connect(transportEvents, {
@@ -97,6 +97,7 @@ export async function openParts(
       log,
       transport,
       state,
+      quarantine,
       release: () => environment.release(),
     };
   } catch (error) {
@@ -135,8 +136,15 @@ function introductionOf(options: ResolvedOptions, environment: Environment, core
   };
 }
 
+/** Of a damaged log only the snapshot is gone by: what it holds is committed, and verified from end to end. */
+function usable(recovery: Recovery): Recovery {
+  if (recovery.damage === null) return recovery;
+  const { index = 0, term = 0 } = recovery.snapshot ?? {};
+  return { ...recovery, prevIndex: index, prevTerm: term, lastIndex: index, termRuns: [], sizes: [], configs: [] };
+}
+
 function openCore(options: ResolvedOptions, log: LogStore, bootstrap: Config): RaftCore {
-  const { recovery } = log;
+  const recovery = usable(log.recovery);
   return new RaftCore(
     {
       id: options.id,

@@ -21,6 +21,7 @@ import { Proposals } from './proposals.ts';
 import { Replies } from './replies.ts';
 import type { Sink } from './sink.ts';
 import { SlabArena } from './slab-arena.ts';
+import { Quarantine } from './quarantine.ts';
 import { Snapshots } from './snapshots.ts';
 
 const SLAB_BYTES = 4 << 20;
@@ -29,6 +30,8 @@ const CACHE_BYTES = 16 << 20;
 /** Batches in flight at most; a second one starts only when the first is late, see `#pipelineHasRoom`. */
 const MAX_PIPELINE = 8;
 const LATE_MS = 1;
+/** What clients of a node in quarantine are told; they ask another. */
+export const IN_QUARANTINE = 'this node is in quarantine until it has fetched its data again';
 /** Between two looks at clients that did not take their answers. */
 const STALLED_READS_MS = 5;
 
@@ -38,6 +41,8 @@ export interface DriverParts {
   readonly transport: Transport;
   readonly state: ReplicatedState;
   readonly options: ResolvedOptions;
+  /** Why the node starts in quarantine; null or absent: it does not. */
+  readonly quarantine?: string | null;
 }
 
 export interface DriverEvents {
@@ -67,6 +72,7 @@ export class Driver {
   readonly reads: PendingReads;
   readonly forwarder: Forwarder;
   readonly snapshots: Snapshots;
+  readonly quarantine: Quarantine;
   readonly batcher: Batcher;
   /** Called at the end of every turn, and when there will be no more. */
   readonly afterTurn: Set<() => void> = new Set();
@@ -125,6 +131,14 @@ export class Driver {
     this.snapshots = new Snapshots(this, (error) => {
       events.failed(error);
     });
+    this.quarantine = new Quarantine(this.core, this.log, this.options, parts.quarantine ?? null, {
+      wake: () => {
+        this.wake();
+      },
+      failed: (error) => {
+        events.failed(error);
+      },
+    });
   }
 
   get now(): number {
@@ -161,6 +175,7 @@ export class Driver {
   submit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
     const { core } = this;
     if (this.#stopped) this.#refuse(bytes, start, end, sink, Status.shuttingDown, 'the node is stopping');
+    else if (core.quarantined) this.#refuse(bytes, start, end, sink, Status.noLeader, IN_QUARANTINE);
     else if (core.role === 'leader') this.batcher.add(bytes, start, end, sink);
     else if (core.leader !== 0) this.forwarder.forward(core.leader, bytes, start, end, sink, this.now);
     else this.#refuse(bytes, start, end, sink, Status.noLeader, 'no leader is known');
@@ -248,6 +263,7 @@ export class Driver {
       unserved = this.reads.serve(this.state, this.applier.applied);
     }
     this.#followRole();
+    this.quarantine.turn(now);
     if (now >= this.#sweepDueMs) this.#sweep(now);
     this.#releaseMemory();
     this.replies.flush();
@@ -357,7 +373,8 @@ export class Driver {
     }
     const out = new ByteWriter(64);
     encodeMessage(message, out);
-    const lane = message.kind === 'appendAck' ? Lane.data : Lane.control;
+    // Behind every ack of an earlier life: what the leader forgets must not be told to it again (quarantine.ts).
+    const lane = message.kind === 'appendAck' || message.kind === 'lostLog' ? Lane.data : Lane.control;
     this.transport.send(to, lane, [out.buffer.subarray(0, out.position)]);
   }
 

@@ -67,7 +67,14 @@ export class RaftNode implements Requests {
       this.#markClosed = resolve;
     });
     this.#driver = new Driver(
-      { core: parts.core, log: parts.log, transport: parts.transport, state: parts.state, options },
+      {
+        core: parts.core,
+        log: parts.log,
+        transport: parts.transport,
+        state: parts.state,
+        options,
+        quarantine: parts.quarantine,
+      },
       {
         changed: () => {
           this.#followLeader();

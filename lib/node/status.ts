@@ -43,6 +43,6 @@ export function statusOf(
     machine: state.machine.name,
     version: VERSION,
     uptimeMs,
-    quarantine: barred?.message ?? null,
+    quarantine: barred?.message ?? driver.quarantine.reason,
   };
 }

@@ -1,0 +1,245 @@
+import t from 'tap';
+import { MemoryDisk } from '../../lib/log/memory-disk.ts';
+import { StackMachine } from '../../lib/machine/stack-machine.ts';
+import { RaftNode } from '../../lib/node/node.ts';
+import type { Logger } from '../../lib/node/types.ts';
+import { StackOp, Status } from '../../protocol/constants.ts';
+import { Caller } from './support/caller.ts';
+import { freePorts, memoryEnvironment } from './support/memory-environment.ts';
+
+const sizes = { minSegmentBytes: 2048, maxSegmentBytes: 4096, fillBytes: 512 };
+
+class Cluster {
+  readonly disks: MemoryDisk[];
+  readonly nodes = new Map<number, RaftNode>();
+  readonly errors: string[] = [];
+  readonly #addresses: string[];
+  readonly #snapshotLogBytes: number;
+
+  private constructor(addresses: string[], snapshotLogBytes: number) {
+    this.#addresses = addresses;
+    this.#snapshotLogBytes = snapshotLogBytes;
+    this.disks = addresses.map(() => new MemoryDisk());
+  }
+
+  static async start(size: number, snapshotLogBytes = 64 << 20): Promise<Cluster> {
+    const ports = await freePorts(size);
+    const cluster = new Cluster(
+      ports.map((port) => `127.0.0.1:${port}`),
+      snapshotLogBytes,
+    );
+    await Promise.all(ports.map((_, i) => cluster.boot(i + 1)));
+    return cluster;
+  }
+
+  async boot(id: number): Promise<RaftNode> {
+    const logger: Logger = {
+      debug: () => undefined,
+      info: () => undefined,
+      warn: () => undefined,
+      error: (fields, message) => {
+        this.errors.push(`${id}: ${message} ${JSON.stringify(fields)}`);
+      },
+    };
+    const node = await RaftNode.start(
+      {
+        id,
+        cluster: this.#addresses,
+        dataDir: '',
+        machine: new StackMachine(),
+        heartbeatMs: 20,
+        electionTimeoutMs: 150,
+        snapshotLogBytes: this.#snapshotLogBytes,
+        logger,
+      },
+      memoryEnvironment(this.disks[id - 1]!, sizes),
+    );
+    this.nodes.set(id, node);
+    return node;
+  }
+
+  async stop(id: number): Promise<void> {
+    await this.nodes.get(id)?.close();
+    this.nodes.delete(id);
+  }
+
+  leader(): Promise<RaftNode> {
+    return until(() => [...this.nodes.values()].find((n) => n.status().role === 'leader' && !n.failure));
+  }
+
+  async push(from: number, to: number): Promise<void> {
+    const caller = new Caller(await this.leader());
+    for (let i = from; i < to; i++) {
+      const answer = await caller.command(StackOp.push, 's', `value ${i}`);
+      if (answer.status !== Status.ok) throw new Error(`push ${i}: ${String(answer.value)}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.nodes.values()].map((n) => n.close({ transfer: false })));
+  }
+}
+
+async function until<T>(look: () => T | undefined | false): Promise<T> {
+  for (;;) {
+    const found = look();
+    if (found !== undefined && found !== false) return found;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Makes the files of `disk` those of an earlier copy of it. */
+function putBack(disk: MemoryDisk, copy: MemoryDisk): void {
+  for (const path of disk.files()) disk.unlink(path);
+  for (const path of copy.files()) {
+    const fd = disk.open(path, 'create');
+    disk.write(fd, [copy.content(path)], 0);
+    disk.datasync(fd);
+    disk.close(fd);
+  }
+  for (const directory of ['node', 'node/log', 'node/snapshots']) disk.syncDirectory(directory);
+}
+
+function corruptMiddle(disk: MemoryDisk): string {
+  const path = disk.files().find((file) => file.endsWith('.log'))!;
+  disk.corrupt(path, 300, 0x10);
+  return path;
+}
+
+t.test('a node with a rotten segment heals from the leader, while the others go on', async (t) => {
+  const cluster = await Cluster.start(3);
+  await cluster.push(0, 100);
+  const victim = [...cluster.nodes.keys()].find((id) => cluster.nodes.get(id)!.status().role !== 'leader')!;
+  await cluster.stop(victim);
+  const file = corruptMiddle(cluster.disks[victim - 1]!);
+  await cluster.push(100, 120);
+  const node = await cluster.boot(victim);
+  t.match(node.status().quarantine, file, 'the status names the file');
+  t.match(node.status().quarantine, 'offset');
+  const refused = await new Caller(node).query(StackOp.size, 's');
+  t.equal(refused.status, Status.noLeader, 'reads go elsewhere meanwhile');
+  await until(() => node.status().quarantine === null);
+  await cluster.push(120, 130);
+  await until(() => node.status().appliedIndex === node.status().commitIndex && node.leader !== null);
+  t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 130 });
+  t.equal(cluster.errors.filter((line) => line.includes('in quarantine until')).length, 1, 'said once');
+
+  // It is a full member again: with it alone the leader has a majority.
+  const leader = await cluster.leader();
+  const third = [...cluster.nodes.keys()].find((id) => id !== victim && cluster.nodes.get(id) !== leader)!;
+  await cluster.stop(third);
+  await cluster.push(130, 140);
+  await cluster.stop(leader.id);
+  await cluster.boot(third);
+  const next = await cluster.leader();
+  t.same(await new Caller(next).query(StackOp.size, 's'), { status: Status.ok, value: 140 });
+  await cluster.close();
+});
+
+t.test('healing through a snapshot, and again from the start after a crash half way', async (t) => {
+  const cluster = await Cluster.start(3, 3000);
+  await cluster.push(0, 200);
+  const leader = await cluster.leader();
+  await until(() => leader.status().firstIndex > 1);
+  const victim = leader.id === 1 ? 2 : 1;
+  await cluster.stop(victim);
+  const disk = cluster.disks[victim - 1]!;
+  for (const path of disk.files()) if (path.endsWith('.log')) disk.unlink(path);
+  for (const path of disk.files()) if (path.endsWith('.snap')) disk.unlink(path);
+  disk.syncDirectory('node/log');
+  disk.syncDirectory('node/snapshots');
+  const half = await cluster.boot(victim);
+  t.match(half.status().quarantine, 'was durable once');
+  // The snapshot arrives, and then the node dies: what it has is whole and not all.
+  let cut = false;
+  disk.onCall = (call) => {
+    if (call.operation === 'rename' && call.path.endsWith('.tmp')) cut = true;
+    else if (cut && call.operation === 'datasync') throw Object.assign(new Error('gone'), { code: 'EIO' });
+    return undefined;
+  };
+  await until(() => half.failure !== null);
+  await half.closed;
+  disk.onCall = null;
+  const node = await cluster.boot(victim);
+  t.match(node.status().quarantine, 'fetched again', 'it remembers that something is missing');
+  await until(() => node.status().quarantine === null);
+  await cluster.push(200, 210);
+  await until(() => node.status().commitIndex >= leader.status().commitIndex && node.leader !== null);
+  t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 210 });
+  await cluster.close();
+});
+
+t.test('the votes of a node in quarantine elect nobody', async (t) => {
+  const cluster = await Cluster.start(3);
+  await cluster.push(0, 20);
+  const leader = await cluster.leader();
+  const [behind, victim] = [1, 2, 3].filter((id) => id !== leader.id) as [number, number];
+  await cluster.stop(behind);
+  await cluster.push(20, 60);
+  await cluster.stop(victim);
+  await cluster.stop(leader.id);
+  // The victim alone has what was acknowledged, besides the leader that is gone.
+  corruptMiddle(cluster.disks[victim - 1]!);
+  const sick = await cluster.boot(victim);
+  const old = await cluster.boot(behind);
+  t.not(sick.status().quarantine, null);
+  await until(() => cluster.errors.some((line) => line.includes('no leader has been heard of')));
+  t.equal(old.leader, null, 'two of three nodes, and no leader: one of them does not know what it has forgotten');
+  await cluster.boot(leader.id);
+  const next = await cluster.leader();
+  t.same(await new Caller(next).query(StackOp.size, 's'), { status: Status.ok, value: 60 });
+  await until(() => sick.status().quarantine === null);
+  await cluster.close();
+});
+
+t.test('a directory that went back to an older copy is noticed by the leader', async (t) => {
+  const cluster = await Cluster.start(3);
+  await cluster.push(0, 20);
+  const leader = await cluster.leader();
+  const victim = leader.id === 1 ? 2 : 1;
+  const node = cluster.nodes.get(victim)!;
+  await until(() => node.status().durableIndex === leader.status().lastIndex);
+  await cluster.stop(victim);
+  const copy = cluster.disks[victim - 1]!.clone();
+  await cluster.boot(victim);
+  await cluster.push(20, 60);
+  await until(() => leader.status().peers.every((p) => p.match === leader.status().lastIndex));
+  await cluster.stop(victim);
+  putBack(cluster.disks[victim - 1]!, copy);
+  const stale = await cluster.boot(victim);
+  await until(() => cluster.errors.some((line) => line.includes('the files are older than that')));
+  await until(() => stale.status().quarantine === null);
+  await until(() => stale.status().commitIndex === leader.status().commitIndex && stale.leader !== null);
+  t.same(await new Caller(stale).query(StackOp.size, 's'), { status: Status.ok, value: 60 });
+  await cluster.close();
+});
+
+t.test('a lost vote file costs nothing but a look at the leader', async (t) => {
+  const cluster = await Cluster.start(3);
+  await cluster.push(0, 20);
+  const leader = await cluster.leader();
+  const victim = leader.id === 1 ? 2 : 1;
+  await cluster.stop(victim);
+  cluster.disks[victim - 1]!.unlink('node/vote');
+  const node = await cluster.boot(victim);
+  t.match(node.status().quarantine, 'vote');
+  await until(() => node.status().quarantine === null);
+  t.equal(node.status().firstIndex, 1);
+  await cluster.close();
+});
+
+t.test('who cannot be helped does not start', async (t) => {
+  const alone = await Cluster.start(1);
+  await alone.push(0, 20);
+  await alone.stop(1);
+  const file = corruptMiddle(alone.disks[0]!);
+  await t.rejects(alone.boot(1), { code: 'LOG_DAMAGED', message: new RegExp(`no other node has a copy.*${file}`) });
+
+  const cluster = await Cluster.start(3);
+  await cluster.push(0, 20);
+  await cluster.stop(1);
+  corruptMiddle(cluster.disks[0]!);
+  cluster.disks[0]!.unlink('node/vote');
+  await t.rejects(cluster.boot(1), { code: 'LOG_DAMAGED', message: /second record of its votes/ });
+  await cluster.close();
+});
