@@ -2,7 +2,7 @@
 import { becomeFollower } from './election.ts';
 import { isMember, isVoter } from './quorum.ts';
 import { maybeConfirmReads } from './reads.ts';
-import { appendOwn } from './replication.ts';
+import { appendOwn, sendHeartbeat } from './replication.ts';
 import { maybeHandOver, startTransfer } from './transfer.ts';
 import type { CoreState } from './state.ts';
 import { EntryKind, type Config, type Index, type Member, type NodeId } from './types.ts';
@@ -58,8 +58,11 @@ export function configCommitted(s: CoreState): void {
     leaveJoint(s, config);
     return;
   }
-  for (const id of s.progress.keys()) {
-    if (!isMember(config, id)) s.progress.delete(id);
+  for (const [id, pr] of s.progress) {
+    if (isMember(config, id)) continue;
+    // A last word, that its removal is committed: until it hears that, it must be ready to campaign.
+    sendHeartbeat(s, pr);
+    s.progress.delete(id);
   }
   if (isVoter(config, s.id)) return;
   // A leader that is no voter any more has managed its own removal; it hands over rather than fall silent.

@@ -77,16 +77,18 @@ function sendAppend(s: CoreState, pr: Progress, last: Index): void {
 }
 
 export function sendHeartbeats(s: CoreState): void {
-  for (const pr of s.progress.values()) {
-    s.send(pr.id, {
-      kind: 'heartbeat',
-      term: s.term,
-      commit: Math.min(s.commitIndex, pr.match),
-      readSeq: s.readRound,
-      sentAtMs: s.nowMs,
-    });
-  }
+  for (const pr of s.progress.values()) sendHeartbeat(s, pr);
   s.heartbeatDeadlineMs = s.nowMs + s.options.heartbeatMs;
+}
+
+export function sendHeartbeat(s: CoreState, pr: Progress): void {
+  s.send(pr.id, {
+    kind: 'heartbeat',
+    term: s.term,
+    commit: Math.min(s.commitIndex, pr.match),
+    readSeq: s.readRound,
+    sentAtMs: s.nowMs,
+  });
 }
 
 export function handleAppendAck(s: CoreState, from: NodeId, m: AppendAck): void {

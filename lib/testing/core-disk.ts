@@ -51,6 +51,11 @@ export class CoreDisk {
     this.#lane = [];
   }
 
+  /** A crash that keeps none of the writes under way. */
+  loseWrites(): void {
+    this.#lane = [];
+  }
+
   storeSnapshot(snapshot: SnapshotMeta): void {
     if (!this.snapshot || snapshot.index > this.snapshot.index) this.snapshot = snapshot;
   }

@@ -27,5 +27,9 @@ export function formatMessage(m: Message): string {
       return `read? term ${m.term} token ${m.token}`;
     case 'readResponse':
       return `read ${m.ok ? `at ${m.index}` : 'refused'} term ${m.term} token ${m.token}`;
+    case 'lostLog':
+      return `lostLog term ${m.term} nonce ${m.nonce}`;
+    case 'refetch':
+      return `refetch term ${m.term} nonce ${m.nonce} up to ${m.index}`;
   }
 }
