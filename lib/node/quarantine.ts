@@ -7,7 +7,7 @@ import type { ResolvedOptions } from './options.ts';
 import type { Logger } from './types.ts';
 
 /** Without a leader for so many election timeouts, the operator is told what that may mean. */
-const LONELY_TIMEOUTS = 20;
+const LONELY_TIMEOUTS = 10;
 
 /** `<file> at offset <n>: <reason>`, as everyone is told of damage. */
 export function describeDamage(damage: LogDamage): string {

@@ -1,104 +1,8 @@
 import t from 'tap';
-import { MemoryDisk } from '../../lib/log/memory-disk.ts';
-import { StackMachine } from '../../lib/machine/stack-machine.ts';
-import { RaftNode } from '../../lib/node/node.ts';
-import type { Logger } from '../../lib/node/types.ts';
+import type { MemoryDisk } from '../../lib/log/memory-disk.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { Caller } from './support/caller.ts';
-import { freePorts, memoryEnvironment } from './support/memory-environment.ts';
-
-const sizes = { minSegmentBytes: 2048, maxSegmentBytes: 4096, fillBytes: 512 };
-
-class Cluster {
-  readonly disks: MemoryDisk[];
-  readonly nodes = new Map<number, RaftNode>();
-  readonly errors: string[] = [];
-  readonly #addresses: string[];
-  readonly #snapshotLogBytes: number;
-
-  private constructor(addresses: string[], snapshotLogBytes: number) {
-    this.#addresses = addresses;
-    this.#snapshotLogBytes = snapshotLogBytes;
-    this.disks = addresses.map(() => new MemoryDisk());
-  }
-
-  static async start(size: number, snapshotLogBytes = 64 << 20): Promise<Cluster> {
-    const ports = await freePorts(size);
-    const cluster = new Cluster(
-      ports.map((port) => `127.0.0.1:${port}`),
-      snapshotLogBytes,
-    );
-    await Promise.all(ports.map((_, i) => cluster.boot(i + 1)));
-    return cluster;
-  }
-
-  async boot(id: number): Promise<RaftNode> {
-    const logger: Logger = {
-      debug: () => undefined,
-      info: () => undefined,
-      warn: () => undefined,
-      error: (fields, message) => {
-        this.errors.push(`${id}: ${message} ${JSON.stringify(fields)}`);
-      },
-    };
-    const node = await RaftNode.start(
-      {
-        id,
-        cluster: this.#addresses,
-        dataDir: '',
-        machine: new StackMachine(),
-        heartbeatMs: 20,
-        electionTimeoutMs: 150,
-        snapshotLogBytes: this.#snapshotLogBytes,
-        logger,
-      },
-      memoryEnvironment(this.disks[id - 1]!, sizes),
-    );
-    this.nodes.set(id, node);
-    return node;
-  }
-
-  async stop(id: number): Promise<void> {
-    await this.nodes.get(id)?.close();
-    this.nodes.delete(id);
-  }
-
-  leader(): Promise<RaftNode> {
-    return until(() => [...this.nodes.values()].find((n) => n.status().role === 'leader' && !n.failure));
-  }
-
-  async push(from: number, to: number): Promise<void> {
-    const caller = new Caller(await this.leader());
-    for (let i = from; i < to; i++) {
-      const answer = await caller.command(StackOp.push, 's', `value ${i}`);
-      if (answer.status !== Status.ok) throw new Error(`push ${i}: ${String(answer.value)}`);
-    }
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([...this.nodes.values()].map((n) => n.close({ transfer: false })));
-  }
-}
-
-async function until<T>(look: () => T | undefined | false): Promise<T> {
-  for (;;) {
-    const found = look();
-    if (found !== undefined && found !== false) return found;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-/** Makes the files of `disk` those of an earlier copy of it. */
-function putBack(disk: MemoryDisk, copy: MemoryDisk): void {
-  for (const path of disk.files()) disk.unlink(path);
-  for (const path of copy.files()) {
-    const fd = disk.open(path, 'create');
-    disk.write(fd, [copy.content(path)], 0);
-    disk.datasync(fd);
-    disk.close(fd);
-  }
-  for (const directory of ['node', 'node/log', 'node/snapshots']) disk.syncDirectory(directory);
-}
+import { MemoryCluster, putBack, until } from './support/memory-cluster.ts';
 
 function corruptMiddle(disk: MemoryDisk): string {
   const path = disk.files().find((file) => file.endsWith('.log'))!;
@@ -107,7 +11,7 @@ function corruptMiddle(disk: MemoryDisk): string {
 }
 
 t.test('a node with a rotten segment heals from the leader, while the others go on', async (t) => {
-  const cluster = await Cluster.start(3);
+  const cluster = await MemoryCluster.start(3);
   await cluster.push(0, 100);
   const victim = [...cluster.nodes.keys()].find((id) => cluster.nodes.get(id)!.status().role !== 'leader')!;
   await cluster.stop(victim);
@@ -137,7 +41,7 @@ t.test('a node with a rotten segment heals from the leader, while the others go 
 });
 
 t.test('healing through a snapshot, and again from the start after a crash half way', async (t) => {
-  const cluster = await Cluster.start(3, 3000);
+  const cluster = await MemoryCluster.start(3, 3000);
   await cluster.push(0, 200);
   const leader = await cluster.leader();
   await until(() => leader.status().firstIndex > 1);
@@ -170,7 +74,7 @@ t.test('healing through a snapshot, and again from the start after a crash half 
 });
 
 t.test('the votes of a node in quarantine elect nobody', async (t) => {
-  const cluster = await Cluster.start(3);
+  const cluster = await MemoryCluster.start(3);
   await cluster.push(0, 20);
   const leader = await cluster.leader();
   const [behind, victim] = [1, 2, 3].filter((id) => id !== leader.id) as [number, number];
@@ -193,7 +97,7 @@ t.test('the votes of a node in quarantine elect nobody', async (t) => {
 });
 
 t.test('a directory that went back to an older copy is noticed by the leader', async (t) => {
-  const cluster = await Cluster.start(3);
+  const cluster = await MemoryCluster.start(3);
   await cluster.push(0, 20);
   const leader = await cluster.leader();
   const victim = leader.id === 1 ? 2 : 1;
@@ -215,7 +119,7 @@ t.test('a directory that went back to an older copy is noticed by the leader', a
 });
 
 t.test('a lost vote file costs nothing but a look at the leader', async (t) => {
-  const cluster = await Cluster.start(3);
+  const cluster = await MemoryCluster.start(3);
   await cluster.push(0, 20);
   const leader = await cluster.leader();
   const victim = leader.id === 1 ? 2 : 1;
@@ -229,13 +133,13 @@ t.test('a lost vote file costs nothing but a look at the leader', async (t) => {
 });
 
 t.test('who cannot be helped does not start', async (t) => {
-  const alone = await Cluster.start(1);
+  const alone = await MemoryCluster.start(1);
   await alone.push(0, 20);
   await alone.stop(1);
   const file = corruptMiddle(alone.disks[0]!);
   await t.rejects(alone.boot(1), { code: 'LOG_DAMAGED', message: new RegExp(`no other node has a copy.*${file}`) });
 
-  const cluster = await Cluster.start(3);
+  const cluster = await MemoryCluster.start(3);
   await cluster.push(0, 20);
   await cluster.stop(1);
   corruptMiddle(cluster.disks[0]!);

@@ -1,0 +1,139 @@
+import t from 'tap';
+import type { MemoryDisk } from '../../lib/log/memory-disk.ts';
+import type { RaftNode } from '../../lib/node/node.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import { StackOp, Status } from '../../protocol/constants.ts';
+import { Caller } from './support/caller.ts';
+import { MemoryCluster, putBack, until } from './support/memory-cluster.ts';
+
+const COUNT = 80;
+
+interface Place {
+  readonly path: string;
+  readonly offset: number;
+}
+
+/** Numbers below `below`, always the same ones. */
+function chooser(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    return Math.floor((state / 4294967296) * below);
+  };
+}
+
+/** Places all over the files of a node, the beginnings of files more often than the rest. */
+function places(disk: MemoryDisk, perFile: number, choose: (below: number) => number): Place[] {
+  const found: Place[] = [];
+  for (const path of disk.files()) {
+    const { length } = disk.content(path);
+    for (let i = 0; i < perFile && length > 0; i++) {
+      found.push({ path, offset: choose(i % 2 === 0 ? Math.min(length, 256) : length) });
+    }
+  }
+  return found;
+}
+
+/** A cluster with something on its stack, some of it in snapshots. */
+async function filled(): Promise<MemoryCluster> {
+  const cluster = await MemoryCluster.start(3, 3000);
+  await cluster.push(0, COUNT);
+  return cluster;
+}
+
+/** Starts a node over damaged files: it runs, whole or in quarantine, or it has refused and said why. */
+async function tryBoot(cluster: MemoryCluster, id: number): Promise<RaftNode | null> {
+  try {
+    return await cluster.boot(id);
+  } catch (error) {
+    if (CordwoodError.is(error) && error.code === 'LOG_DAMAGED' && error.message.length > 10) return null;
+    throw error;
+  }
+}
+
+async function readsAll(node: RaftNode, count: number): Promise<void> {
+  const size = await ask(node, StackOp.size);
+  if (size !== count) throw new Error(`size ${String(size)}`);
+  const top = await ask(node, StackOp.top);
+  if (top !== `value ${count - 1}`) throw new Error(`top ${String(top)}`);
+}
+
+/** The leader may notice only now that this node lacks something: then it refuses until it is whole. */
+async function ask(node: RaftNode, op: number): Promise<unknown> {
+  for (;;) {
+    await until(() => node.leader !== null && node.status().quarantine === null);
+    const { status, value } = await new Caller(node).query(op, 's');
+    if (status === Status.ok) return value;
+    if (status !== Status.noLeader) throw new Error(`status ${status}`);
+  }
+}
+
+for (const stop of ['clean', 'killed'] as const) {
+  t.test(`one bit anywhere in the files of one node (${stop}): healed, harmless or refused`, async (t) => {
+    const cluster = await filled();
+    const leader = await cluster.leader();
+    const victim = leader.id === 1 ? 2 : 1;
+    await until(() => cluster.nodes.get(victim)!.status().durableIndex === leader.status().lastIndex);
+    if (stop === 'clean') await cluster.stop(victim);
+    const disk = cluster.disks[victim - 1]!;
+    const good = disk.clone();
+    if (stop === 'killed') await cluster.stop(victim);
+    const choose = chooser(stop === 'clean' ? 1 : 2);
+    const seen = { healed: 0, harmless: 0, refused: 0 };
+    for (const place of places(good, 6, choose)) {
+      putBack(disk, good);
+      disk.corrupt(place.path, place.offset, 1 << choose(8));
+      const node = await tryBoot(cluster, victim);
+      if (node === null) {
+        seen.refused++;
+        continue;
+      }
+      const errors = cluster.errors.length;
+      const sick = node.status().quarantine !== null;
+      await until(() => node.leader !== null && node.status().quarantine === null);
+      await readsAll(node, COUNT);
+      if (sick || cluster.errors.length > errors) seen.healed++;
+      else seen.harmless++;
+      await cluster.stop(victim);
+    }
+    t.ok(seen.healed > 3, `${JSON.stringify(seen)}`);
+    t.ok(seen.harmless > 0);
+    await cluster.close();
+  });
+}
+
+t.test('one bit on each of two nodes, and of all three: whatever is served is right', async (t) => {
+  const cluster = await filled();
+  const leader = await cluster.leader();
+  await until(() => leader.status().peers.every((p) => p.match === leader.status().lastIndex));
+  await Promise.all([1, 2, 3].map((id) => cluster.stop(id)));
+  const good = cluster.disks.map((disk) => disk.clone());
+  const choose = chooser(3);
+  const seen = { served: 0, silent: 0 };
+  for (let round = 0; round < 4; round++) {
+    const damaged = round % 2 === 0 ? [1, 2] : [1, 2, 3];
+    cluster.disks.forEach((disk, i) => {
+      putBack(disk, good[i]!);
+      if (!damaged.includes(i + 1)) return;
+      const found = places(disk, 4, choose);
+      const { path, offset } = found[choose(found.length)]!;
+      disk.corrupt(path, offset, 1 << choose(8));
+    });
+    cluster.errors.length = 0;
+    await Promise.all([1, 2, 3].map((id) => tryBoot(cluster, id)));
+    const nodes = [...cluster.nodes.values()];
+    const sick = nodes.filter((n) => n.status().quarantine !== null).length;
+    // Two that are whole are enough for everyone; otherwise there is silence, and a line that says so.
+    if (nodes.length - sick >= 2) {
+      await until(() => nodes.every((n) => n.leader !== null && n.status().quarantine === null));
+      for (const node of nodes) await readsAll(node, COUNT);
+      seen.served++;
+    } else {
+      if (sick > 0) await until(() => cluster.errors.some((line) => line.includes('no leader has been heard of')));
+      t.ok(nodes.every((n) => n.leader === null));
+      seen.silent++;
+    }
+    await Promise.all([1, 2, 3].map((id) => cluster.stop(id)));
+  }
+  t.ok(seen.served > 0 && seen.silent > 0, JSON.stringify(seen));
+});

@@ -1,0 +1,102 @@
+import { MemoryDisk } from '../../../lib/log/memory-disk.ts';
+import { StackMachine } from '../../../lib/machine/stack-machine.ts';
+import { RaftNode } from '../../../lib/node/node.ts';
+import type { Logger } from '../../../lib/node/types.ts';
+import { StackOp, Status } from '../../../protocol/constants.ts';
+import { Caller } from './caller.ts';
+import { freePorts, memoryEnvironment } from './memory-environment.ts';
+
+const sizes = { minSegmentBytes: 2048, maxSegmentBytes: 4096, fillBytes: 512 };
+
+/** Nodes in this process on disks in memory that outlive them. */
+export class MemoryCluster {
+  readonly disks: MemoryDisk[];
+  readonly nodes: Map<number, RaftNode> = new Map();
+  readonly errors: string[] = [];
+  readonly #addresses: string[];
+  readonly #snapshotLogBytes: number;
+
+  private constructor(addresses: string[], snapshotLogBytes: number) {
+    this.#addresses = addresses;
+    this.#snapshotLogBytes = snapshotLogBytes;
+    this.disks = addresses.map(() => new MemoryDisk());
+  }
+
+  static async start(size: number, snapshotLogBytes: number = 64 << 20): Promise<MemoryCluster> {
+    const ports = await freePorts(size);
+    const cluster = new MemoryCluster(
+      ports.map((port) => `127.0.0.1:${port}`),
+      snapshotLogBytes,
+    );
+    await Promise.all(ports.map((_, i) => cluster.boot(i + 1)));
+    return cluster;
+  }
+
+  async boot(id: number): Promise<RaftNode> {
+    const logger: Logger = {
+      debug: () => undefined,
+      info: () => undefined,
+      warn: () => undefined,
+      error: (fields, message) => {
+        this.errors.push(`${id}: ${message} ${JSON.stringify(fields)}`);
+      },
+    };
+    const node = await RaftNode.start(
+      {
+        id,
+        cluster: this.#addresses,
+        dataDir: '',
+        machine: new StackMachine(),
+        heartbeatMs: 20,
+        electionTimeoutMs: 150,
+        snapshotLogBytes: this.#snapshotLogBytes,
+        logger,
+      },
+      memoryEnvironment(this.disks[id - 1]!, sizes),
+    );
+    this.nodes.set(id, node);
+    return node;
+  }
+
+  async stop(id: number): Promise<void> {
+    await this.nodes.get(id)?.close();
+    this.nodes.delete(id);
+  }
+
+  leader(): Promise<RaftNode> {
+    return until(() => [...this.nodes.values()].find((n) => n.status().role === 'leader' && !n.failure));
+  }
+
+  async push(from: number, to: number): Promise<void> {
+    const caller = new Caller(await this.leader());
+    for (let i = from; i < to; i++) {
+      const answer = await caller.command(StackOp.push, 's', `value ${i}`);
+      if (answer.status !== Status.ok) throw new Error(`push ${i}: ${String(answer.value)}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.nodes.values()].map((n) => n.close({ transfer: false })));
+  }
+}
+
+/** Looks every few milliseconds until there is something. */
+export async function until<T>(look: () => T | undefined | false): Promise<T> {
+  for (;;) {
+    const found = look();
+    if (found !== undefined && found !== false) return found;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Makes the files of `disk` those of an earlier copy of it. */
+export function putBack(disk: MemoryDisk, copy: MemoryDisk): void {
+  for (const path of disk.files()) disk.unlink(path);
+  for (const path of copy.files()) {
+    const fd = disk.open(path, 'create');
+    disk.write(fd, [copy.content(path)], 0);
+    disk.datasync(fd);
+    disk.close(fd);
+  }
+  for (const directory of ['node', 'node/log', 'node/snapshots']) disk.syncDirectory(directory);
+}
