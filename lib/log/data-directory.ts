@@ -18,7 +18,6 @@ import { LOG_DIRECTORY, SNAPSHOT_DIRECTORY, ownerOf } from './open-log-files.ts'
 import { segmentSequence } from './segment-format.ts';
 import { SegmentReader } from './segment-reader.ts';
 import { VoteFile } from './vote-file.ts';
-import { VoteFile } from './vote-file.ts';
 
 export interface DataDirectoryOptions {
   /** Made if it is missing, readable by its owner only. */
@@ -130,11 +129,6 @@ function create(
       randomFillSync(bytes);
     },
   });
-  VoteFile.create(disk, directory, ownerOf(identity.clusterId, identity.nodeId, identity.incarnation), {
-    hardState: { term: 0, vote: 0 },
-    lastBlock: 0,
-    quarantine: null,
-  }).close();
   VoteFile.create(disk, directory, ownerOf(identity.clusterId, identity.nodeId, identity.incarnation), {
     hardState: { term: 0, vote: 0 },
     lastBlock: 0,

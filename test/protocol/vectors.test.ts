@@ -355,8 +355,6 @@ golden(
     peer('readResponse', { term: 6, token: 5, index: 902, ok: true }),
     peer('lostLog', { term: 6, nonce: 77 }),
     peer('refetch', { term: 6, nonce: 77, index: 902 }),
-    peer('lostLog', { term: 6, nonce: 77 }),
-    peer('refetch', { term: 6, nonce: 77, index: 902 }),
     peer('forward', { token: 9, run: push }),
     peer('forwardReply', { token: 9, run: hex(codec.encodeClientFrame(read('response', { body: 1 }))) }),
     peer('snapshotBegin', {
