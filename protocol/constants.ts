@@ -162,9 +162,6 @@ export const PeerKind = {
   /** A follower's log is not what it acknowledged; the leader says what it must fetch. */
   lostLog: 0x19,
   refetch: 0x1a,
-  /** A follower's log is not what it acknowledged; the leader says what it must fetch. */
-  lostLog: 0x19,
-  refetch: 0x1a,
   /** A run of client write frames for the leader. */
   forward: 0x20,
   /** A run of response frames for the node that forwarded. */
