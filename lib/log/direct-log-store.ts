@@ -6,8 +6,9 @@ import { LogLane } from './log-lane.ts';
 import type { LaneStep } from './log-lane.ts';
 import { defaultLogSizes } from './log-options.ts';
 import type { LogSizes } from './log-options.ts';
-import type { LogEvents, LogSlice, LogStats, LogStore, LogWrite, Recovery } from './log-store.ts';
-import { SNAPSHOT_DIRECTORY, openLogFiles } from './open-log-files.ts';
+import { Scrubber } from './scrubber.ts';
+import type { LogDamage, LogEvents, LogSlice, LogStats, LogStore, LogWrite, Recovery } from './log-store.ts';
+import { LOG_DIRECTORY, SNAPSHOT_DIRECTORY, openLogFiles } from './open-log-files.ts';
 import { RemoteSnapshots, performSnapshotCall } from './snapshot-calls.ts';
 import type { SnapshotCall, SnapshotReply } from './snapshot-calls.ts';
 import { SnapshotFiles } from './snapshot-files.ts';
@@ -45,6 +46,7 @@ export class DirectLogStore implements LogStore {
   readonly #lane: LogLane;
   readonly #files: SnapshotFiles;
   readonly #reads = new Map<number, { resolve(slice: LogSlice): void; reject(error: Error): void }>();
+  readonly #scrubber: Scrubber;
   readonly #marks = new Map<number, { resolve(): void; reject(error: Error): void }>();
   #nextRead = 1;
   #scheduled = false;
@@ -61,7 +63,17 @@ export class DirectLogStore implements LogStore {
     this.recovery = opened.recovery;
     this.#stats = () => opened.engine.stats;
     this.#files = new SnapshotFiles(disk, `${path}/${SNAPSHOT_DIRECTORY}`, owner, opened.latest);
-    this.snapshots = new RemoteSnapshots(opened.latest, opened.snapshotBytes, (call) => this.#snapshot(call));
+    this.snapshots = new RemoteSnapshots(
+      opened.latest,
+      opened.snapshotBytes,
+      (call) => this.#snapshot(call),
+      (reason) => {
+        this.#damaged({ file: `${path}/${SNAPSHOT_DIRECTORY}`, offset: 0, reason });
+      },
+    );
+    this.#scrubber = new Scrubber(disk, opened.engine, `${path}/${SNAPSHOT_DIRECTORY}`, (damage) => {
+      this.#damaged(damage);
+    });
     this.#lane = new LogLane(
       opened.engine,
       {
@@ -126,10 +138,17 @@ export class DirectLogStore implements LogStore {
     });
   }
 
+  /** Checks the next piece of what is at rest; returns how often everything has been. Call it while idle. */
+  scrub(): number {
+    if (!this.#closed && this.#lane.next === null) this.#scrubber.step();
+    return this.#scrubber.rounds;
+  }
+
   /** Does at once what is queued; answers are still delivered as scheduled. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#scrubber.close();
     this.#lane.close();
     this.#files.close();
   }
@@ -154,8 +173,20 @@ export class DirectLogStore implements LogStore {
   #settle(id: number, result: LogSlice | Error): void {
     const read = this.#reads.get(id);
     this.#reads.delete(id);
-    if (result instanceof Error) read?.reject(result);
-    else read?.resolve(result);
+    if (!(result instanceof Error)) {
+      read?.resolve(result);
+      return;
+    }
+    read?.reject(result);
+    if (CordwoodError.is(result) && result.code === 'LOG_DAMAGED') {
+      this.#damaged({ file: `${this.#options.path}/${LOG_DIRECTORY}`, offset: 0, reason: result.message });
+    }
+  }
+
+  #damaged(damage: LogDamage): void {
+    this.#deliver(() => {
+      this.#options.events.onDamage?.(damage);
+    });
   }
 
   #snapshot(call: SnapshotCall): Promise<SnapshotReply> {

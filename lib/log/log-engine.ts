@@ -154,6 +154,18 @@ export class LogEngine {
     };
   }
 
+  /** Looks at the vote file at rest and writes it again if a copy has rotted; `found` is told. */
+  checkVotes(found: (reason: string, file: string) => void): void {
+    const votes = this.#votes;
+    if (votes === null || this.#failure !== null) return;
+    const reason = votes.check();
+    if (reason === null) return;
+    found(reason, votes.path);
+    this.#run(() => {
+      votes.store(votes.record);
+    });
+  }
+
   /** Puts the writes into the log, in order, as one block where they fit. Durable after `sync`. */
   write(writes: readonly LogWrite[]): void {
     this.#run(() => {

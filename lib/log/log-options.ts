@@ -9,6 +9,8 @@ export interface LogSizes {
   readonly maxGroupBytes: number;
   /** Files kept ready for coming segments. */
   readonly spareSegments: number;
+  /** While nothing else is to do, 256 KiB of what is at rest are read and checked this often; 0: never. */
+  readonly scrubIntervalMs: number;
 }
 
 export const defaultLogSizes: LogSizes = {
@@ -17,4 +19,5 @@ export const defaultLogSizes: LogSizes = {
   fillBytes: 256 << 10,
   maxGroupBytes: 16 << 20,
   spareSegments: 2,
+  scrubIntervalMs: 250,
 };

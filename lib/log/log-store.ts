@@ -45,6 +45,11 @@ export interface LogEvents {
   onDurable(ticket: number): void;
   /** A write or fsync failed: nothing after this is durable, the node must stop (reference: fsync is not retried). */
   onFailure(error: Error): void;
+  /**
+   * Something at rest does not verify any more, or cannot be read. What is in memory is whole: a new snapshot makes
+   * what has rotted superfluous.
+   */
+  onDamage?(damage: LogDamage): void;
 }
 
 export interface LogWrite {

@@ -5,8 +5,9 @@ import { diskError } from './disk-error.ts';
 import { LogLane } from './log-lane.ts';
 import type { LogSlice } from './log-store.ts';
 import { NodeDisk } from './node-disk.ts';
-import { openLogFiles } from './open-log-files.ts';
+import { SNAPSHOT_DIRECTORY, openLogFiles } from './open-log-files.ts';
 import type { OpenedLogFiles } from './open-log-files.ts';
+import { Scrubber } from './scrubber.ts';
 import { decodeAppend, toPlainError } from './thread-messages.ts';
 import type { FromLogThread, LogThreadTask, ToLogThread } from './thread-messages.ts';
 
@@ -56,27 +57,40 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
     task.sizes.maxGroupBytes,
   );
   send({ kind: 'opened', recovery, latest, snapshotBytes, stats: engine.stats });
+  const scrubber = new Scrubber(new NodeDisk(), engine, `${task.path}/${SNAPSHOT_DIRECTORY}`, (damage) => {
+    send({ kind: 'damage', damage });
+  });
   return new Promise((resolve) => {
-    new LogThread(port, lane, resolve).start();
+    new LogThread(port, lane, scrubber, resolve).start(task.sizes.scrubIntervalMs);
   });
 }
 
 class LogThread {
   readonly #port: MessagePort;
   readonly #lane: LogLane;
+  readonly #scrubber: Scrubber;
   readonly #done: () => void;
   readonly #shared = new Map<number, SharedArrayBuffer>();
   #loose: Uint8Array[] = [];
   #closing = false;
   #idle: NodeJS.Immediate | null = null;
+  #scrubbing: NodeJS.Timeout | null = null;
 
-  constructor(port: MessagePort, lane: LogLane, done: () => void) {
+  constructor(port: MessagePort, lane: LogLane, scrubber: Scrubber, done: () => void) {
     this.#port = port;
     this.#lane = lane;
+    this.#scrubber = scrubber;
     this.#done = done;
   }
 
-  start(): void {
+  start(scrubIntervalMs: number): void {
+    if (scrubIntervalMs > 0) {
+      this.#scrubbing = setInterval(() => {
+        this.#drainPort();
+        if (this.#lane.next === null && !this.#closing) this.#scrubber.step();
+        this.#work();
+      }, scrubIntervalMs);
+    }
     this.#port.on('message', (message: ToLogThread) => {
       this.#take(message);
       this.#work();
@@ -156,6 +170,8 @@ class LogThread {
 
   #finish(): void {
     if (this.#idle !== null) clearImmediate(this.#idle);
+    if (this.#scrubbing !== null) clearInterval(this.#scrubbing);
+    this.#scrubber.close();
     this.#lane.close();
     this.#port.removeAllListeners();
     this.#port.postMessage({ kind: 'closed' } satisfies FromLogThread);

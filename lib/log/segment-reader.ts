@@ -39,11 +39,12 @@ export class SegmentReader {
   #windowStart = 0;
   #windowEnd = 0;
 
-  constructor(disk: Disk, path: string) {
+  /** `windowBytes` are read at a time, more only where a block is larger. */
+  constructor(disk: Disk, path: string, windowBytes: number = WINDOW_BYTES) {
     this.#disk = disk;
     this.#fd = disk.open(path, 'read');
     this.fileBytes = disk.size(this.#fd);
-    this.#window = new Uint8Array(Math.min(WINDOW_BYTES, Math.max(this.fileBytes, SEGMENT_HEADER_BYTES)));
+    this.#window = new Uint8Array(Math.min(windowBytes, Math.max(this.fileBytes, SEGMENT_HEADER_BYTES)));
   }
 
   /** The segment's header, or why there is none. */

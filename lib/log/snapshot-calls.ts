@@ -1,3 +1,4 @@
+import { CordwoodError } from '../../protocol/errors.ts';
 import type { SnapshotMeta } from '../core/types.ts';
 import type { SnapshotReader, SnapshotStore, SnapshotWriter, StoredSnapshot } from './log-store.ts';
 import type { SnapshotFiles } from './snapshot-files.ts';
@@ -55,10 +56,19 @@ export class RemoteSnapshots implements SnapshotStore {
     latest: StoredSnapshot | null,
     bytes: number,
     call: (call: SnapshotCall) => Promise<SnapshotReply>,
+    damaged: (reason: string) => void,
   ) {
     this.#latest = latest;
     this.#bytes = bytes;
-    this.#call = call;
+    this.#call = async (request) => {
+      try {
+        return await call(request);
+      } catch (error) {
+        const reads = request.kind === 'open' || request.kind === 'read';
+        if (reads && CordwoodError.is(error) && error.code === 'SNAPSHOT_DAMAGED') damaged(error.message);
+        throw error;
+      }
+    };
   }
 
   get latest(): StoredSnapshot | null {

@@ -3,7 +3,7 @@ import type { Index } from '../core/types.ts';
 import { diskError } from './disk-error.ts';
 import type { LogSizes } from './log-options.ts';
 import type { LogEvents, LogSlice, LogStats, LogStore, LogWrite, Recovery } from './log-store.ts';
-import { SNAPSHOT_DIRECTORY } from './open-log-files.ts';
+import { LOG_DIRECTORY, SNAPSHOT_DIRECTORY } from './open-log-files.ts';
 import { SharedBuffers } from './shared-buffers.ts';
 import { RemoteSnapshots } from './snapshot-calls.ts';
 import { encodeAppend, fromPlainError } from './thread-messages.ts';
@@ -30,6 +30,7 @@ type Opened = Extract<FromLogThread, { readonly kind: 'opened' }>;
 export class ThreadLogStore implements LogStore {
   readonly recovery: Recovery;
   readonly snapshots: RemoteSnapshots;
+  readonly #path: string;
   readonly #thread: WorkerThread;
   readonly #snapshotThread: SnapshotThread;
   readonly #events: LogEvents;
@@ -73,7 +74,15 @@ export class ThreadLogStore implements LogStore {
     this.#events = options.events;
     const snapshotPath = `${options.path}/${SNAPSHOT_DIRECTORY}`;
     this.#snapshotThread = new SnapshotThread(snapshotPath, options.owner, opened.latest);
-    this.snapshots = new RemoteSnapshots(opened.latest, opened.snapshotBytes, this.#snapshotThread.call);
+    this.#path = options.path;
+    this.snapshots = new RemoteSnapshots(
+      opened.latest,
+      opened.snapshotBytes,
+      this.#snapshotThread.call,
+      (reason) => {
+        this.#foundUnreadable(SNAPSHOT_DIRECTORY, reason);
+      },
+    );
     this.#shared = new SharedBuffers(
       (id, buffer) => {
         this.#post({ kind: 'share', id, buffer });
@@ -171,12 +180,16 @@ export class ThreadLogStore implements LogStore {
         break;
       case 'unread':
         this.#reads.get(message.id)?.reject(fromPlainError(message.error));
+        if (message.error.code === 'LOG_DAMAGED') this.#foundUnreadable(LOG_DIRECTORY, message.error.message);
         this.#reads.delete(message.id);
         break;
       case 'done':
         if (message.error === null) this.#marks.get(message.id)?.resolve();
         else this.#marks.get(message.id)?.reject(fromPlainError(message.error));
         this.#marks.delete(message.id);
+        break;
+      case 'damage':
+        this.#events.onDamage?.(message.damage);
         break;
       case 'stats':
         this.#stats = message.stats;
@@ -188,6 +201,10 @@ export class ThreadLogStore implements LogStore {
       case 'closed':
         break;
     }
+  }
+
+  #foundUnreadable(directory: string, reason: string): void {
+    this.#events.onDamage?.({ file: `${this.#path}/${directory}`, offset: 0, reason });
   }
 
   #fail(error: Error): void {

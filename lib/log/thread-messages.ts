@@ -3,7 +3,7 @@ import { CordwoodError, ErrorCodes } from '../../protocol/errors.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import { diskErrorCode } from './disk-error.ts';
 import type { LogSizes } from './log-options.ts';
-import type { LogStats, LogWrite, Recovery, StoredSnapshot } from './log-store.ts';
+import type { LogDamage, LogStats, LogWrite, Recovery, StoredSnapshot } from './log-store.ts';
 import type { SnapshotCall, SnapshotReply } from './snapshot-calls.ts';
 
 /** What a log thread is started with. */
@@ -68,6 +68,7 @@ export type FromLogThread =
     }
   | { readonly kind: 'unread'; readonly id: number; readonly error: PlainError }
   | { readonly kind: 'done'; readonly id: number; readonly error: PlainError | null }
+  | { readonly kind: 'damage'; readonly damage: LogDamage }
   | { readonly kind: 'stats'; readonly stats: Pick<LogStats, 'segments' | 'logBytes'> }
   | { readonly kind: 'closed' };
 

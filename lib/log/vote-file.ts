@@ -44,7 +44,7 @@ const MAX_REASON_BYTES: number = COPY_BYTES - HEADER_BYTES;
  */
 export class VoteFile {
   readonly #disk: Disk;
-  readonly #path: string;
+  readonly path: string;
   readonly #owner: number;
   #generation: number;
   #record: VoteRecord;
@@ -65,28 +65,15 @@ export class VoteFile {
   static open(disk: Disk, directory: string, owner: number): VoteFile | string {
     const path = `${directory}/${VOTE_FILE}`;
     if (!disk.exists(path)) return 'the file is missing';
-    const fd = disk.open(path, 'read');
-    let best: { record: VoteRecord; generation: number } | null = null;
-    try {
-      for (const position of [0, COPY_DISTANCE]) {
-        const bytes = new Uint8Array(COPY_BYTES);
-        if (readFully(disk, fd, bytes, 0, COPY_BYTES, position) !== COPY_BYTES) continue;
-        const copy = decode(bytes, owner);
-        if (copy !== null && (best === null || copy.generation > best.generation)) best = copy;
-      }
-    } catch (error) {
-      if (diskErrorCode(error) !== 'EIO') throw error;
-      return 'the disk cannot read it (EIO)';
-    } finally {
-      disk.close(fd);
-    }
+    const copies = readCopies(disk, path, owner);
+    const best = copies.reduce((a, b) => (a === null || (b !== null && b.generation > a.generation) ? b : a));
     if (best === null) return 'neither of its copies verifies';
     return new VoteFile(disk, path, owner, best.generation, best.record);
   }
 
   private constructor(disk: Disk, path: string, owner: number, generation: number, record: VoteRecord) {
     this.#disk = disk;
-    this.#path = path;
+    this.path = path;
     this.#owner = owner;
     this.#generation = generation;
     this.#record = record;
@@ -101,15 +88,47 @@ export class VoteFile {
     const bytes = new Uint8Array(COPY_DISTANCE + COPY_BYTES);
     encode(bytes, record, ++this.#generation, this.#owner);
     bytes.copyWithin(COPY_DISTANCE, 0, COPY_BYTES);
-    if (this.#fd < 0) this.#fd = this.#disk.open(this.#path, 'write');
+    if (this.#fd < 0) this.#fd = this.#disk.open(this.path, 'write');
     writeFully(this.#disk, this.#fd, [bytes], 0);
     this.#disk.datasync(this.#fd);
     this.#record = record;
   }
 
+  /** What is wrong with the copies on disk; null: nothing. */
+  check(): string | null {
+    const whole = readCopies(this.#disk, this.path, this.#owner).filter(
+      (copy) => copy?.generation === this.#generation,
+    ).length;
+    return whole === 2 ? null : `${2 - whole} of its two copies do not verify any more`;
+  }
+
   close(): void {
     if (this.#fd >= 0) this.#disk.close(this.#fd);
     this.#fd = -1;
+  }
+}
+
+interface Copy {
+  readonly record: VoteRecord;
+  readonly generation: number;
+}
+
+/** Both copies; null for one that cannot be used. */
+function readCopies(disk: Disk, path: string, owner: number): (Copy | null)[] {
+  const fd = disk.open(path, 'read');
+  try {
+    return [0, COPY_DISTANCE].map((position) => {
+      const bytes = new Uint8Array(COPY_BYTES);
+      try {
+        if (readFully(disk, fd, bytes, 0, COPY_BYTES, position) !== COPY_BYTES) return null;
+      } catch (error) {
+        if (diskErrorCode(error) !== 'EIO') throw error;
+        return null;
+      }
+      return decode(bytes, owner);
+    });
+  } finally {
+    disk.close(fd);
   }
 }
 
@@ -129,7 +148,7 @@ function encode(b: Uint8Array, record: VoteRecord, generation: number, owner: nu
   writeU32(b, 4, crc32(b.subarray(8, HEADER_BYTES + reason.length)));
 }
 
-function decode(b: Uint8Array, owner: number): { record: VoteRecord; generation: number } | null {
+function decode(b: Uint8Array, owner: number): Copy | null {
   if (readU32(b, 0) !== MAGIC || b[8] !== VERSION) return null;
   const reasonBytes = readU32(b, 12);
   if (reasonBytes > MAX_REASON_BYTES) return null;

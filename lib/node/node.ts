@@ -122,6 +122,9 @@ export class RaftNode implements Requests {
       onFailure: (error) => {
         if (node !== null) node.#fail(error);
       },
+      onDamage: (damage) => {
+        if (node !== null) node.#driver.snapshots.renew(damage);
+      },
     };
     const transportEvents: TransportEvents = {
       onFrame: (peer, _lane, bytes, start, end) => {

@@ -1,6 +1,6 @@
 import type { SnapshotAck, SnapshotChunk, SnapshotManifest } from '../../protocol/peer-transfer.ts';
 import type { Index, NodeId, SnapshotMeta } from '../core/types.ts';
-import type { SnapshotReader } from '../log/log-store.ts';
+import type { LogDamage, SnapshotReader } from '../log/log-store.ts';
 import type { Driver } from './driver.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
@@ -25,6 +25,9 @@ export class Snapshots {
   /** `applier.appliedBytes` when the last snapshot was begun. */
   #bytesAtLast = 0;
   #spread: number;
+  /** Something has rotted: a snapshot is due that takes its place. */
+  #renewDue = false;
+  #renewing = false;
 
   constructor(driver: Driver, failed: (error: Error) => void) {
     this.#driver = driver;
@@ -39,7 +42,8 @@ export class Snapshots {
       {
         taken: (meta) => {
           driver.options.logger.info({ index: meta.index }, 'snapshot taken');
-          this.#compact();
+          this.#compact(this.#renewing);
+          this.#renewing = false;
         },
         failed: (error) => {
           // The log keeps everything a snapshot would have covered; the next attempt comes with the next full log.
@@ -61,10 +65,25 @@ export class Snapshots {
     if (this.#taker.running || core.installing) return;
     const index = applier.applied;
     // What is applied but not durable here must not come back as a snapshot ahead of the log.
-    if (index <= this.#taker.lastIndex || index > core.durableIndex) return;
+    if (index > core.durableIndex) return;
+    if (this.#renewDue && index > 0) {
+      this.#renewDue = false;
+      this.#renewing = true;
+      this.take();
+      return;
+    }
+    if (index <= this.#taker.lastIndex) return;
     const due = Math.max(options.snapshotLogBytes, SNAPSHOT_RATIO * (log.snapshots.latest?.sizeBytes ?? 0));
     if (applier.appliedBytes - this.#bytesAtLast < due * this.#spread) return;
     this.take();
+  }
+
+  /** What is on disk has rotted somewhere, what is in memory is whole: a new snapshot makes the old files superfluous. */
+  renew(damage: LogDamage): void {
+    const text = 'damage at rest: a new snapshot is taken, so that what has rotted is not needed any more';
+    this.#driver.options.logger.error({ ...damage }, text);
+    this.#renewDue = true;
+    this.#driver.wake();
   }
 
   /** Takes one now. */
@@ -137,13 +156,13 @@ export class Snapshots {
    * Drops entries that the newest snapshot covers, but for a tail: a follower that was away for a moment should get
    * entries and not a whole snapshot. The tail is bounded in bytes, so a dead peer pins nothing.
    */
-  #compact(): void {
+  #compact(whole: boolean): void {
     const { core, log, options } = this.#driver;
     const snapshot = log.snapshots.latest;
     if (snapshot === null) return;
     let through: Index = Math.min(snapshot.meta.index, core.durableIndex);
     let kept = 0;
-    const keepBytes = options.snapshotLogBytes / 4;
+    const keepBytes = whole ? 0 : options.snapshotLogBytes / 4;
     while (through > core.prevIndex && kept < keepBytes) kept += core.sizeAt(through--);
     // A snapshot on its way is of no use without the entries behind it.
     for (const sender of this.#senders.values()) {

@@ -13,6 +13,7 @@ export const tinySizes: LogSizes = {
   fillBytes: 128,
   maxGroupBytes: 4096,
   spareSegments: 2,
+  scrubIntervalMs: 0,
 };
 
 export const config: Config = {

@@ -147,3 +147,20 @@ t.test('who cannot be helped does not start', async (t) => {
   await t.rejects(cluster.boot(1), { code: 'LOG_DAMAGED', message: /second record of its votes/ });
   await cluster.close();
 });
+
+t.test('a leader whose own files have rotted still brings a follower up to date', async (t) => {
+  const cluster = await MemoryCluster.start(3, 3000);
+  await cluster.push(0, 60);
+  const leader = await cluster.leader();
+  const behind = leader.id === 1 ? 2 : 1;
+  await cluster.stop(behind);
+  await cluster.push(60, 260);
+  await until(() => leader.status().firstIndex > 70);
+  const disk = cluster.disks[leader.id - 1]!;
+  for (const path of disk.files()) if (path.endsWith('.snap')) disk.corrupt(path, disk.content(path).length / 2, 1);
+  const node = await cluster.boot(behind);
+  await until(() => node.status().commitIndex >= leader.status().commitIndex && node.leader !== null);
+  t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 260 });
+  t.ok(cluster.errors.some((line) => line.includes('damage at rest')));
+  await cluster.close();
+});

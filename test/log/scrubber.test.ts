@@ -1,0 +1,115 @@
+import t from 'tap';
+import { DirectLogStore } from '../../lib/log/direct-log-store.ts';
+import { MemoryDisk } from '../../lib/log/memory-disk.ts';
+import type { LogDamage } from '../../lib/log/log-store.ts';
+import { chooser, config, entry, tinySizes, writeOf } from './helpers.ts';
+
+async function filled(): Promise<{ disk: MemoryDisk; log: DirectLogStore; found: LogDamage[] }> {
+  const disk = new MemoryDisk();
+  const found: LogDamage[] = [];
+  const choose = chooser(1);
+  const durable = new Set<number>();
+  const log = new DirectLogStore({
+    disk,
+    path: '/d',
+    events: {
+      onDurable: (ticket) => durable.add(ticket),
+      onFailure: (error) => {
+        throw error;
+      },
+      onDamage: (damage) => found.push(damage),
+    },
+    schedule: (_step, _bytes, run) => {
+      setImmediate(run);
+    },
+    random: (bytes) => {
+      for (let i = 0; i < bytes.length; i++) bytes[i] = choose(256);
+    },
+    sizes: tinySizes,
+    owner: 7,
+  });
+  for (let i = 1; i <= 20; i++) log.append(writeOf(i, [entry(i, 1, i, 60)], i === 1 ? { term: 1, vote: 2 } : null));
+  while (!durable.has(20)) await turn();
+  const writer = await log.snapshots.create({ index: 3, term: 1, config, configIndex: 0 });
+  await writer.write(new Uint8Array(3000).fill(9));
+  await writer.commit();
+  while (log.scrub() === 0) await turn();
+  return { disk, log, found };
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
+async function scrubAll(log: DirectLogStore): Promise<void> {
+  const until = log.scrub() + 2;
+  while (log.scrub() < until) await turn();
+  await turn();
+}
+
+t.test('what is whole is found whole, also while it is written to and compacted', async (t) => {
+  const { log, found } = await filled();
+  for (let i = 21; i <= 60; i++) {
+    log.append(writeOf(i, [entry(i, 1, i, 60)]));
+    log.scrub();
+    await turn();
+    if (i % 10 === 0) log.compact(i - 15);
+  }
+  await scrubAll(log);
+  t.same(found, []);
+  await log.close();
+});
+
+t.test('rot is found wherever it is: segments, snapshots, the second record of votes', async (t) => {
+  const { disk, log, found } = await filled();
+  await scrubAll(log);
+  t.same(found, []);
+  for (const path of disk.files().filter((file) => !file.endsWith('.spare'))) {
+    for (const offset of [3, 70, 90]) {
+      // Bytes 52 and up of a copy in the vote file hold nothing.
+      if (path.endsWith('vote') && offset > 51) continue;
+      const fresh = await filled();
+      fresh.disk.corrupt(path, offset, 0x20);
+      await scrubAll(fresh.log);
+      t.equal(fresh.found[0]?.file, path, `${path} at ${offset}`);
+      t.equal(fresh.found.length, 1, 'said once');
+      await fresh.log.close();
+    }
+  }
+  await log.close();
+});
+
+t.test('a rotten copy of the votes is made whole again', async (t) => {
+  const { disk, log, found } = await filled();
+  disk.corrupt('/d/vote', 20, 1);
+  await scrubAll(log);
+  t.equal(found.length, 1);
+  disk.corrupt('/d/vote', 4096 + 20, 1);
+  await log.close();
+  const { recovery } = new DirectLogStore({
+    disk,
+    path: '/d',
+    events: { onDurable: () => undefined, onFailure: () => undefined },
+    schedule: () => undefined,
+    random: () => undefined,
+    sizes: tinySizes,
+    owner: 7,
+  });
+  t.equal(recovery.doubt, null);
+  t.same(recovery.hardState, { term: 1, vote: 2 });
+});
+
+t.test('a place the disk cannot read is rot too', async (t) => {
+  const { disk, log, found } = await filled();
+  const path = disk.files().find((file) => file.endsWith('.log'))!;
+  disk.onCall = (call) => {
+    if (call.operation === 'read' && call.path === path) throw Object.assign(new Error('EIO'), { code: 'EIO' });
+    return undefined;
+  };
+  await scrubAll(log);
+  t.match(found, [{ file: path, reason: /EIO/ }]);
+  disk.onCall = null;
+  await log.close();
+});
