@@ -5,6 +5,10 @@
  * front door (TCP and HTTP) for a node; `cordwood/protocol` the wire; `cordwood/testing` the simulator.
  */
 export { RaftNode, type CloseOptions } from './node/node.ts';
+export type { Explanation, Finding } from './node/explain.ts';
+export type { ChangeOptions, ChangeResult } from './node/membership.ts';
+export type { MembershipTarget } from './node/membership-plan.ts';
+export type { MembersView, MemberView } from './node/types.ts';
 export type { LeaderInfo, Logger, NodeOptions, NodeStatus, PeerStatus, Requests } from './node/types.ts';
 export { systemRuntime, type Runtime } from './node/runtime.ts';
 export type { Sink } from './node/sink.ts';

@@ -19,6 +19,8 @@ import { decodeFields, decodeValue, writeValue } from './msgpack.ts';
  * offsets, without an object for each; constants.ts draws them, PROTOCOL.md explains them.
  */
 
+const DEFAULT_STALENESS_MS = 1000;
+
 /** Kind of the frame at `at`. */
 export function frameKind(bytes: Uint8Array, at: number): number {
   return bytes[at + 4]!;
@@ -97,13 +99,16 @@ export function checkWriteFrame(bytes: Uint8Array, start: number, end: number): 
 
 /** As `checkWriteFrame`, for queries, pings and status requests. */
 export function checkReadFrame(bytes: Uint8Array, start: number, end: number): Status {
-  if (end - start < FRAME_HEADER_BYTES || bytes[start + 6] !== 0 || bytes[start + 7] !== 0)
-    return Status.malformed;
-  switch (bytes[start + 4]) {
+  if (end - start < FRAME_HEADER_BYTES) return Status.malformed;
+  const kind = bytes[start + 4];
+  const bounded = kind === Kind.query && bytes[start + 5] === ReadLevel.bounded;
+  if (!bounded && (bytes[start + 6] !== 0 || bytes[start + 7] !== 0)) return Status.malformed;
+  switch (kind) {
     case Kind.query:
       return bytes[start + 5]! <= ReadLevel.local ? Status.ok : Status.unsupported;
     case Kind.ping:
     case Kind.status:
+    case Kind.admin:
       return bytes[start + 5] === 0 ? Status.ok : Status.malformed;
     default:
       return Status.unsupported;
@@ -224,8 +229,42 @@ export function encodeQuery(out: ByteWriter, requestId: number, level: ReadLevel
   endFrame(out, frame);
 }
 
+/** As `encodeQuery` at level `bounded`. `maxStalenessMs`: 1 to 65,535; 0 stands for 1000. */
+export function encodeBoundedQuery(
+  out: ByteWriter,
+  requestId: number,
+  maxStalenessMs: number,
+  body: Uint8Array,
+): void {
+  const frame = beginFrame(out, Kind.query, ReadLevel.bounded, requestId);
+  writeStaleness(out, frame, maxStalenessMs);
+  out.bytes(body);
+  endFrame(out, frame);
+}
+
+/** Puts the bound into the header of the query begun at `frame`. */
+export function writeStaleness(out: ByteWriter, frame: number, maxStalenessMs: number): void {
+  if (!Number.isInteger(maxStalenessMs) || maxStalenessMs < 0 || maxStalenessMs > 0xffff)
+    throw new RangeError(`maxStalenessMs must be a whole number from 0 to 65535, not ${maxStalenessMs}`);
+  out.buffer[frame + 6] = maxStalenessMs;
+  out.buffer[frame + 7] = maxStalenessMs >>> 8;
+}
+
+/** How old the answer to the bounded query at `at` may be, in milliseconds. */
+export function queryStalenessMs(bytes: Uint8Array, at: number): number {
+  const given = readU16(bytes, at + 6);
+  return given === 0 ? DEFAULT_STALENESS_MS : given;
+}
+
 export function encodePing(out: ByteWriter, requestId: number): void {
   endFrame(out, beginFrame(out, Kind.ping, 0, requestId));
+}
+
+/** A request about the cluster itself: a map with `op`, see PROTOCOL.md. */
+export function encodeAdminRequest(out: ByteWriter, requestId: number, request: object): void {
+  const frame = beginFrame(out, Kind.admin, 0, requestId);
+  writeValue(out, request);
+  endFrame(out, frame);
 }
 
 export function encodeStatusRequest(out: ByteWriter, requestId: number): void {

@@ -166,6 +166,9 @@ export const PeerKind = {
   forward: 0x20,
   /** A run of response frames for the node that forwarded. */
   forwardReply: 0x21,
+  /** One admin frame of a client for the leader, and the answer for the node that passed it on. */
+  admin: 0x22,
+  adminReply: 0x23,
   snapshotBegin: 0x30,
   snapshotChunk: 0x31,
   snapshotAck: 0x32,

@@ -14,6 +14,8 @@ export {
   decodeErrorBody,
   decodeLeader,
   decodeWelcome,
+  encodeAdminRequest,
+  encodeBoundedQuery,
   encodeCloseSession,
   encodeCommand,
   encodeError,

@@ -28,6 +28,16 @@ export function encodeForward(
   encodeRun(out, PeerKind.forward, token, false, run, start, end);
 }
 
+/** An admin frame of a client for the leader. `token` comes back with the answer. */
+export function encodeAdmin(out: ByteWriter, token: number, frame: Uint8Array): void {
+  encodeRun(out, PeerKind.admin, token, false, frame, 0, frame.length);
+}
+
+/** The answer to an admin frame, for the node that passed it on under `token`. */
+export function encodeAdminReply(out: ByteWriter, token: number, frame: Uint8Array): void {
+  encodeRun(out, PeerKind.adminReply, token, false, frame, 0, frame.length);
+}
+
 /**
  * A run of response frames for the node that forwarded under `token`. Answers can be far larger than what they answer:
  * with `more` set, further frames with the rest of them follow.
@@ -53,7 +63,10 @@ function encodeRun(
   end: number,
 ): void {
   const frame = beginPeerFrame(out, kind);
-  out.u32(token).u32(more ? 1 : 0).bytes(run, start, end);
+  out
+    .u32(token)
+    .u32(more ? 1 : 0)
+    .bytes(run, start, end);
   sealPeerFrame(out, frame);
 }
 

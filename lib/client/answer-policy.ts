@@ -36,6 +36,7 @@ export function verdictOf(status: number): Verdict {
     case Status.unauthorized:
     case Status.unsupported:
     case Status.keyReused:
+    case Status.refused:
       return Verdict.rejected;
     case Status.sessionFull:
       return Verdict.never;

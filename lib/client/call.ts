@@ -92,7 +92,7 @@ export class Call {
 
   /** Whether it changes anything: a read that failed has the outcome `not_applied`, whatever happened to it. */
   get isWrite(): boolean {
-    return this.kind >= 0x10 && this.kind <= 0x1f;
+    return (this.kind >= 0x10 && this.kind <= 0x1f) || this.kind === Kind.admin;
   }
 
   /** Commands of a session get a sequence number when they are first sent. */

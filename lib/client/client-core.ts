@@ -1,6 +1,6 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
-import type { LeaderHint } from '../../protocol/client-codec.ts';
-import { Kind, Limits, ReadLevel } from '../../protocol/constants.ts';
+import { type LeaderHint, writeStaleness } from '../../protocol/client-codec.ts';
+import { FRAME_HEADER_BYTES, Kind, Limits, ReadLevel } from '../../protocol/constants.ts';
 import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
 import { writeValue } from '../../protocol/msgpack.ts';
 import { type Runtime, systemRuntime } from '../node/runtime.ts';
@@ -10,6 +10,7 @@ import type { Channel } from './channel.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { Emitter } from './emitter.ts';
 import { type CallOptions, type ClientOptions, clientSettings } from './options.ts';
+import { ClusterAdmin } from './cluster-admin.ts';
 import { copyOf, decodeAnswerValue } from './stack-operations.ts';
 
 export interface CommandOptions extends CallOptions {
@@ -26,6 +27,8 @@ export type ReadLevelName = keyof typeof ReadLevel;
 export interface QueryOptions extends CallOptions {
   /** Default `linearizable`: the answer reflects every command that was done before the query began. */
   readonly level?: ReadLevelName | undefined;
+  /** Level `bounded` only: how old the answer may be, 1 to 65,535 ms. Default 1000. */
+  readonly maxStalenessMs?: number | undefined;
 }
 
 /** What a machine answered. */
@@ -169,6 +172,16 @@ export class ClientCore implements AsyncDisposable {
     return dispatcher.calls.commit(Retry.always, decodeAnswerValue as Decode<NodeStatus>, options);
   }
 
+  /** Members of the cluster, changes of them, leadership, explanations. */
+  get admin(): ClusterAdmin {
+    return new ClusterAdmin((request, retry, options) => {
+      const dispatcher = this.#dispatcher;
+      const out = dispatcher.calls.begin(dispatcher.sender.reads, Kind.admin, 0, 256);
+      writeValue(out, request);
+      return dispatcher.calls.commit(retry, decodeAnswerValue, options);
+    });
+  }
+
   /** @internal The body is written by `writeBody`, at once. */
   protected write<T>(
     options: CommandOptions | undefined,
@@ -207,6 +220,8 @@ export class ClientCore implements AsyncDisposable {
     const lane = level >= ReadLevel.bounded ? dispatcher.sender.localReads : dispatcher.sender.reads;
     const out = dispatcher.calls.begin(lane, Kind.query, level, bodyBytes);
     try {
+      if (options?.maxStalenessMs !== undefined && level === ReadLevel.bounded)
+        writeStaleness(out, out.position - FRAME_HEADER_BYTES, options.maxStalenessMs);
       writeBody(out);
     } catch (error) {
       dispatcher.calls.cancel();

@@ -1,6 +1,6 @@
 import { decodeErrorBody, type LeaderHint } from '../../protocol/client-codec.ts';
-import { FRAME_HEADER_BYTES, Limits } from '../../protocol/constants.ts';
-import { CordwoodError, type ErrorCode, errorCodeOfStatus } from '../../protocol/errors.ts';
+import { FRAME_HEADER_BYTES, Limits, Status } from '../../protocol/constants.ts';
+import { CordwoodError, type ErrorCode, ErrorCodes, errorCodeOfStatus } from '../../protocol/errors.ts';
 import type { Runtime } from '../node/runtime.ts';
 import { Verdict, verdictOf } from './answer-policy.ts';
 import { type Call, Retry } from './call.ts';
@@ -228,8 +228,10 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
     start: number,
     end: number,
   ): void {
-    const code = errorCodeOfStatus(status) ?? 'OUTCOME_UNKNOWN';
-    const told = decodeErrorBody(bytes, start - FRAME_HEADER_BYTES, end).message;
+    const body = decodeErrorBody(bytes, start - FRAME_HEADER_BYTES, end);
+    const told = body.message;
+    const code =
+      (status === Status.refused ? knownCode(body.code) : errorCodeOfStatus(status)) ?? 'OUTCOME_UNKNOWN';
     switch (verdict) {
       case Verdict.refused:
         call.refusal = code;
@@ -314,4 +316,9 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
   #endClosed(call: Call): void {
     this.#end(call, call.failure('CLOSED', 'the client was closed'));
   }
+}
+
+/** A code out of an answer, if this version knows it. */
+function knownCode(code: string): ErrorCode | undefined {
+  return ErrorCodes.find((known) => known === code);
 }

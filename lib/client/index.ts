@@ -12,6 +12,7 @@ export type {
   QueryOptions,
   ReadLevelName,
 } from './client-core.ts';
+export { type ChangeCallOptions, ClusterAdmin, type NewMember } from './cluster-admin.ts';
 export type { CallOptions, ClientOptions } from './options.ts';
 export type { StackInfo } from './stack-operations.ts';
 export { Stack } from './stack.ts';

@@ -4,6 +4,7 @@
  * Departures from the paper, each explained where it is made: a candidate does not lead before its own vote is
  * durable, and a leader whose process is known to be gone is replaced without waiting for a timeout.
  */
+import { boundByPromise, dropLease } from './lease.ts';
 import { invariant } from './invariant.ts';
 import { Progress } from './progress.ts';
 import { hasQuorum, isVoter, memberIds, voteResult } from './quorum.ts';
@@ -72,7 +73,7 @@ export function becomeFollower(s: CoreState, term: Term, leader: NodeId): void {
  * own vote does not count then.
  */
 export function mayCampaign(s: CoreState): boolean {
-  if (s.quarantine !== null) return false;
+  if (s.quarantine !== null || s.diskStalled) return false;
   if (s.role === 'leader' || s.installing !== null) return false;
   if (s.isVoter) return true;
   const { currentIndex } = s.configs;
@@ -139,6 +140,8 @@ function armCampaignTimer(s: CoreState): void {
 /** The leader's connection ended and its host refuses new ones: nobody needs to wait for a timeout to believe it. */
 export function leaderRefused(s: CoreState, id: NodeId): void {
   if (s.role === 'leader' || s.leader !== id || s.leaderLost) return;
+  // A firewall may refuse connections for a leader that is alive and counts on its lease.
+  if (s.options.leases === true) return;
   s.leaderLost = true;
   s.quickAttempts = 0;
   s.electionDeadlineMs = Math.min(
@@ -150,6 +153,10 @@ export function leaderRefused(s: CoreState, id: NodeId): void {
 export function handleVoteRequest(s: CoreState, from: NodeId, m: VoteRequest): void {
   // A log that was longer once must not be compared with (quarantine.ts).
   if (s.quarantine !== null) {
+    refuse(s, from, m.pre);
+    return;
+  }
+  if (!m.transfer && boundByPromise(s)) {
     refuse(s, from, m.pre);
     return;
   }
@@ -250,6 +257,8 @@ function becomeLeader(s: CoreState): void {
   s.votes.clear();
   s.progress.clear();
   s.transfer = null;
+  s.leaseVoid = false;
+  dropLease(s);
   s.ackDue = false;
   syncProgress(s);
   s.quorumDeadlineMs = s.nowMs + s.options.electionTimeoutMs;

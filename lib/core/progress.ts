@@ -27,6 +27,8 @@ export class Progress {
   snapshotIndex: Index = 0;
   /** When anything of this term last came from it. */
   lastActiveMs: number;
+  /** When the newest heartbeat left that it has acknowledged, by the leader's clock. */
+  ackedSentMs: number = -Infinity;
   /** Highest read round it has acknowledged. */
   readSeq = 0;
   /** Highest commit index that an append or heartbeat has carried there. */

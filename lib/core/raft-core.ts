@@ -25,6 +25,7 @@ import {
   sendHeartbeats,
   snapshotFinished,
 } from './replication.ts';
+import { boundByPromise, dropLease, leaseUntil } from './lease.ts';
 import { beginInstall, compact, snapshotInstalled, snapshotTraffic } from './snapshot.ts';
 import { CoreState, type CoreInit, type CoreOptions } from './state.ts';
 import { expireTransfer, handleTimeoutNow, startTransfer, stepDown } from './transfer.ts';
@@ -154,7 +155,7 @@ export class RaftCore {
       if (s.nowMs >= s.quorumDeadlineMs && !checkQuorum(s)) return;
       if (s.nowMs >= s.heartbeatDeadlineMs) sendHeartbeats(s);
     } else if (s.nowMs >= s.electionDeadlineMs) {
-      if (mayCampaign(s)) startPreVote(s);
+      if (mayCampaign(s) && !boundByPromise(s)) startPreVote(s);
       else resetElectionTimer(s);
     }
   }
@@ -167,6 +168,7 @@ export class RaftCore {
   stalled(): void {
     const s = this.#s;
     const patienceMs = s.nowMs + s.options.heartbeatMs;
+    dropLease(s);
     if (s.role === 'leader') s.quorumDeadlineMs = Math.max(s.quorumDeadlineMs, patienceMs);
     else s.electionDeadlineMs = Math.max(s.electionDeadlineMs, patienceMs);
   }
@@ -240,6 +242,34 @@ export class RaftCore {
   /** Hands leadership to `target` (0: whoever is furthest along). Returns the target, 0 if that is not possible. */
   transfer(target: NodeId): NodeId {
     return startTransfer(this.#s, target);
+  }
+
+  /**
+   * The node has just started and knows of no leader. If there is one it will refuse the pre-votes; if there is none,
+   * nobody needs to wait a whole election timeout to find out.
+   */
+  campaignSoon(): void {
+    const s = this.#s;
+    if (s.leader !== 0) return;
+    s.leaderLost = true;
+    s.quickAttempts = 0;
+    const soonMs = s.nowMs + s.random.between(0, 2 * s.options.lostLeaderDelayMs);
+    s.electionDeadlineMs = Math.min(s.electionDeadlineMs, soonMs);
+  }
+
+  /** Until when, by the clock given to `clock`, nobody else can lead; −Infinity without a lease. See lease.ts. */
+  leaseUntil(promiseMs: (id: NodeId) => number): number {
+    return leaseUntil(this.#s, promiseMs);
+  }
+
+  /** The clocks cannot be trusted for what was agreed before. */
+  dropLease(): void {
+    dropLease(this.#s);
+  }
+
+  /** Writes take too long (or no longer): with a stalled disk a node does not ask to lead. */
+  set diskStalled(stalled: boolean) {
+    this.#s.diskStalled = stalled;
   }
 
   stepDown(): void {

@@ -117,6 +117,7 @@ export function handleHeartbeatAck(s: CoreState, from: NodeId, m: HeartbeatAck):
   const pr = s.progress.get(from);
   if (s.role !== 'leader' || !pr) return;
   pr.lastActiveMs = s.nowMs;
+  if (m.sentAtMs > pr.ackedSentMs && m.sentAtMs <= s.nowMs) pr.ackedSentMs = m.sentAtMs;
   if (m.readSeq > pr.readSeq && m.readSeq <= s.readRound) {
     pr.readSeq = m.readSeq;
     maybeConfirmReads(s);

@@ -20,6 +20,8 @@ export interface CoreOptions {
   readonly maxInflightBytes: number;
   /** Size of the record of an entry without a body. */
   readonly emptyEntryBytes: number;
+  /** Leader leases: voters keep their promises over restarts (lease.ts). Default false. */
+  readonly leases?: boolean;
   /** Seed of the core's dice. */
   readonly seed: number;
 }
@@ -88,6 +90,9 @@ export class CoreState {
   commitIndex: Index;
 
   // elections
+  readonly startedMs: number;
+  /** Writes of this node take too long: it does not campaign. */
+  diskStalled = false;
   electionDeadlineMs = 0;
   lastLeaderContactMs: number = -Infinity;
   /** The leader's process is gone for sure: its host refuses connections. */
@@ -111,6 +116,10 @@ export class CoreState {
 
   // leader
   readonly progress: Map<NodeId, Progress> = new Map();
+  /** Heartbeats sent up to then count for no lease. */
+  leaseFloorMs: number = -Infinity;
+  /** This leader has told another to campaign: no lease any more in this term. */
+  leaseVoid = false;
   heartbeatDeadlineMs: number = Infinity;
   quorumDeadlineMs: number = Infinity;
   /** Index of the no-op that opened this leader's term. */
@@ -146,6 +155,7 @@ export class CoreState {
     this.id = options.id;
     this.random = new Random(options.seed);
     this.nowMs = init.nowMs;
+    this.startedMs = init.nowMs;
     this.term = this.durableTerm = init.hardState.term;
     this.vote = this.durableVote = init.hardState.vote;
     this.log = new LogView(init.prevIndex, init.prevTerm);

@@ -22,6 +22,7 @@ export function maybeHandOver(s: CoreState): void {
   const t = s.transfer;
   if (!t || t.sent || s.progress.get(t.target)?.match !== s.log.lastIndex) return;
   t.sent = true;
+  s.leaseVoid = true;
   s.send(t.target, { kind: 'timeoutNow', term: s.term });
 }
 

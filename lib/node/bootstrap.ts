@@ -140,7 +140,15 @@ function introductionOf(options: ResolvedOptions, environment: Environment, core
 function usable(recovery: Recovery): Recovery {
   if (recovery.damage === null) return recovery;
   const { index = 0, term = 0 } = recovery.snapshot ?? {};
-  return { ...recovery, prevIndex: index, prevTerm: term, lastIndex: index, termRuns: [], sizes: [], configs: [] };
+  return {
+    ...recovery,
+    prevIndex: index,
+    prevTerm: term,
+    lastIndex: index,
+    termRuns: [],
+    sizes: [],
+    configs: [],
+  };
 }
 
 function openCore(options: ResolvedOptions, log: LogStore, bootstrap: Config): RaftCore {
@@ -155,6 +163,7 @@ function openCore(options: ResolvedOptions, log: LogStore, bootstrap: Config): R
       maxInflightMessages: 64,
       maxInflightBytes: 16 << 20,
       emptyEntryBytes: RECORD_HEADER_BYTES,
+      leases: options.leaseReads,
       seed: options.runtime.random(),
     },
     {

@@ -17,6 +17,9 @@ import { EntryCache } from './entry-cache.ts';
 import { Forwarder } from './forwarder.ts';
 import type { ResolvedOptions } from './options.ts';
 import { PendingReads, type Unserved } from './pending-reads.ts';
+import { Health } from './health.ts';
+import type { PeerRegistry } from './peer-registry.ts';
+import { ReadLevels } from './read-levels.ts';
 import { Proposals } from './proposals.ts';
 import { Replies } from './replies.ts';
 import type { Sink } from './sink.ts';
@@ -24,7 +27,8 @@ import { SlabArena } from './slab-arena.ts';
 import { Quarantine } from './quarantine.ts';
 import { Snapshots } from './snapshots.ts';
 
-const SLAB_BYTES = 4 << 20;
+/** Room for four full batches with their headers. */
+const SLAB_BYTES = (4 << 20) + 4096;
 /** Newest records kept in memory for followers that are a little behind. */
 const CACHE_BYTES = 16 << 20;
 /** Batches in flight at most; a second one starts only when the first is late, see `#pipelineHasRoom`. */
@@ -41,6 +45,7 @@ export interface DriverParts {
   readonly transport: Transport;
   readonly state: ReplicatedState;
   readonly options: ResolvedOptions;
+  readonly registry: PeerRegistry;
   /** Why the node starts in quarantine; null or absent: it does not. */
   readonly quarantine?: string | null;
 }
@@ -74,6 +79,8 @@ export class Driver {
   readonly snapshots: Snapshots;
   readonly quarantine: Quarantine;
   readonly batcher: Batcher;
+  readonly health: Health;
+  readonly levels: ReadLevels;
   /** Called at the end of every turn, and when there will be no more. */
   readonly afterTurn: Set<() => void> = new Set();
   /** Peers whose control lane is up. */
@@ -109,6 +116,8 @@ export class Driver {
     this.#lastConfig = this.core.config;
     this.#lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
     this.cache = new EntryCache(this.core.lastIndex + 1);
+    this.health = new Health(this, parts.registry);
+    this.levels = new ReadLevels(this, parts.registry);
     this.batcher = new Batcher(this.#batchArena, this.options.maxBatchBytes);
     this.reads = new PendingReads(this.replies);
     this.forwarder = new Forwarder(this.transport, this.replies);
@@ -185,6 +194,8 @@ export class Driver {
   /** A message of a peer's core. `bytes` hold the records of an append, from `recordsAt` on. */
   receive(from: NodeId, message: Message, bytes: Uint8Array, recordsAt: number): void {
     this.wake();
+    // What a lease is counted from must not lie before the message has arrived.
+    if (this.options.leaseReads && message.kind === 'heartbeat') this.core.clock(this.now);
     const first = this.core.receive(from, message);
     // Before records are replaced: whoever still waits for the old ones is answered from them.
     this.#followRole();
@@ -193,6 +204,7 @@ export class Driver {
 
   durable(ticket: number): void {
     this.wake();
+    this.health.durable(ticket);
     this.core.durable(ticket);
   }
 
@@ -240,9 +252,13 @@ export class Driver {
     core.clock(now);
     this.#noticeStall(now);
     core.tick();
+    if (now >= this.health.dueMs) this.health.check(now);
     if (core.role === 'leader') this.#seal(now);
     const token = this.reads.ask();
-    if (token !== 0) core.readIndex(token);
+    if (token !== 0) {
+      core.readIndex(token);
+      this.levels.asked(token, now);
+    }
 
     const effects = core.drain();
     this.#followConfig();
@@ -252,14 +268,21 @@ export class Driver {
     if (effects.persist !== null) this.#persist(effects.persist);
     this.transport.flush();
 
-    for (const read of effects.reads) this.reads.confirmed(read.token, read.index);
-    for (const failed of effects.failedReads) this.reads.failed(failed);
+    for (const read of effects.reads) {
+      this.reads.confirmed(read.token, read.index);
+      this.levels.confirmed(read.token, read.index);
+    }
+    for (const failed of effects.failedReads) {
+      this.reads.failed(failed);
+      this.levels.failed(failed);
+    }
     for (const peer of effects.snapshots) this.snapshots.send(peer, now);
 
     this.proposals.committed(core.commitIndex);
     let unserved: Unserved = 'nothing';
     if (!core.installing) {
       this.applier.advance(core.commitIndex);
+      this.levels.applied(this.applier.applied);
       unserved = this.reads.serve(this.state, this.applier.applied);
     }
     this.#followRole();
@@ -277,7 +300,7 @@ export class Driver {
     if (core.role === 'leader' && this.batcher.queuedBytes > 0 && this.#pipelineHasRoom(now)) this.wake();
     if (unserved === 'more') this.wake();
     const readsDueMs = unserved === 'stalled' ? now + STALLED_READS_MS : Infinity;
-    this.#armTimer(Math.min(effects.nextDeadlineMs, this.#sweepDueMs, readsDueMs));
+    this.#armTimer(Math.min(effects.nextDeadlineMs, this.health.dueMs, this.#sweepDueMs, readsDueMs));
   }
 
   /**
@@ -380,6 +403,7 @@ export class Driver {
 
   #persist(persist: Persist): void {
     const { ticket, hardState, resetTo, first, last } = persist;
+    this.health.persisting(ticket);
     const records = first === 0 ? [] : this.cache.views(first, last);
     this.log.append({
       ticket,
@@ -470,6 +494,7 @@ export class Driver {
     this.#sweepDueMs = now + this.options.electionTimeoutMs;
     this.forwarder.expire(now - patienceMs);
     this.reads.expire(now - patienceMs);
+    this.levels.expire(now - patienceMs);
     this.snapshots.sweep(now, patienceMs);
   }
 
@@ -505,7 +530,10 @@ export class Driver {
    * sockets and must be heard before an election is called, or leadership given up, over it.
    */
   #noticeStall(now: number): void {
-    if (now - this.#timerDueMs > this.options.heartbeatMs / 2) this.core.stalled();
+    const lateMs = now - this.#timerDueMs;
+    if (lateMs <= this.options.heartbeatMs / 2) return;
+    this.core.stalled();
+    this.health.stalled(lateMs);
   }
 }
 

@@ -11,6 +11,8 @@ import { FrameSplitter, nextFrameEnd } from '../../protocol/frame-splitter.ts';
 import type { Sink } from './sink.ts';
 import type { Requests } from './types.ts';
 
+const READS: ReadonlySet<number> = new Set([Kind.query, Kind.ping, Kind.status, Kind.admin]);
+
 /**
  * Takes the bytes of one client as they arrive, cuts frames out of them in place and hands runs of writes and single
  * queries on. What it hands on has valid headers; a frame with wrong fields is answered here, and the rest goes on.
@@ -82,7 +84,7 @@ export class Intake {
   };
 
   #read(bytes: Uint8Array, start: number, end: number, kind: number): Status {
-    if (kind !== Kind.query && kind !== Kind.ping && kind !== Kind.status) {
+    if (!READS.has(kind)) {
       throw new CordwoodError('PROTOCOL_ERROR', `frame of unknown kind 0x${kind.toString(16)}`);
     }
     const status = checkReadFrame(bytes, start, end);

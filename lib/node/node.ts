@@ -1,23 +1,28 @@
 import { encodeResponse } from '../../protocol/client-codec.ts';
-import { Kind, Lane, ReadLevel, Status } from '../../protocol/constants.ts';
+import { Kind, Lane, Status } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { encodeValue } from '../../protocol/msgpack.ts';
-import { frameFlags, frameKind, frameRequestId } from '../../protocol/client-codec.ts';
+import { frameKind, frameRequestId } from '../../protocol/client-codec.ts';
+import type { RaftCore } from '../core/raft-core.ts';
 import type { NodeId } from '../core/types.ts';
 import type { LogEvents } from '../log/log-store.ts';
 import type { TransportEvents } from '../transport/transport.ts';
+import { Admin } from './admin.ts';
 import { openParts, type NodeParts, type OpenEnvironment } from './bootstrap.ts';
 import { Driver, IN_QUARANTINE } from './driver.ts';
 import { openSystemEnvironment } from './environment.ts';
+import { explain, type Explanation } from './explain.ts';
+import { handOver } from './hand-over.ts';
 import { isLive } from './liveness.ts';
 import { Membership, type ChangeOptions, type ChangeResult } from './membership.ts';
 import type { MembershipTarget } from './membership-plan.ts';
+import { membersOf } from './members-view.ts';
 import { resolveOptions, type ResolvedOptions } from './options.ts';
 import { takePeerFrame } from './peer-inbox.ts';
 import type { Sink } from './sink.ts';
 import { statusOf } from './status.ts';
 import { Turns } from './turns.ts';
-import type { LeaderInfo, NodeOptions, NodeStatus, Requests } from './types.ts';
+import type { LeaderInfo, MembersView, NodeOptions, NodeStatus, Requests } from './types.ts';
 
 export interface CloseOptions {
   /** Hand leadership to another node first. Default true. */
@@ -47,6 +52,7 @@ export class RaftNode implements Requests {
   readonly #parts: NodeParts;
   readonly #driver: Driver;
   readonly #membership: Membership;
+  readonly #admin: Admin;
   readonly #startedMs: number;
   readonly #leaderListeners = new Set<(leader: LeaderInfo | null) => void>();
   readonly #failureListeners = new Set<(error: Error) => void>();
@@ -54,7 +60,6 @@ export class RaftNode implements Requests {
   #failure: Error | null = null;
   #closing: Promise<void> | null = null;
   #markClosed: () => void = () => undefined;
-  #turnListeners: (() => void)[] = [];
 
   private constructor(options: ResolvedOptions, parts: NodeParts) {
     this.id = options.id;
@@ -73,6 +78,7 @@ export class RaftNode implements Requests {
         transport: parts.transport,
         state: parts.state,
         options,
+        registry: parts.registry,
         quarantine: parts.quarantine,
       },
       {
@@ -88,6 +94,13 @@ export class RaftNode implements Requests {
       },
     );
     this.#membership = this.#createMembership(parts, options);
+    this.#admin = new Admin({
+      driver: this.#driver,
+      clusterId: parts.clusterId,
+      reconfigure: (target, change) => this.reconfigure(target, change),
+      handOver: (target, timeoutMs) => this.handOver(target, timeoutMs),
+      explain: () => this.explain(),
+    });
   }
 
   #createMembership(parts: NodeParts, options: ResolvedOptions): Membership {
@@ -128,7 +141,8 @@ export class RaftNode implements Requests {
     };
     const transportEvents: TransportEvents = {
       onFrame: (peer, _lane, bytes, start, end) => {
-        if (node !== null && node.#closing === null) takePeerFrame(node.#driver, peer, bytes, start, end);
+        if (node !== null && !node.#driver.stopped)
+          takePeerFrame(node.#driver, node.#admin, peer, bytes, start, end);
       },
       onUp: (peer, lane) => {
         if (node !== null) node.#laneUp(peer, lane);
@@ -171,6 +185,11 @@ export class RaftNode implements Requests {
     return this.#driver.saturated;
   }
 
+  /** @internal For the checkers of the simulator: what this node has decided. Not to be changed. */
+  get core(): RaftCore {
+    return this.#driver.core;
+  }
+
   submit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
     this.#driver.submit(bytes, start, end, sink);
   }
@@ -187,20 +206,17 @@ export class RaftNode implements Requests {
         encodeResponse(sink.out, requestId, Status.ok, encodeValue(this.status()));
         driver.replies.touch(sink);
         break;
+      case Kind.admin:
+        this.#admin.take(bytes, start, end, sink);
+        break;
       default:
         if (this.#closing !== null) {
           driver.replies.refuseRun(bytes, start, end, sink, Status.shuttingDown, 'the node is stopping');
         } else if (driver.core.quarantined) {
           driver.replies.refuseRun(bytes, start, end, sink, Status.noLeader, IN_QUARANTINE);
-        } else if (
-          frameFlags(bytes, start) === ReadLevel.local &&
-          !driver.core.installing &&
-          sink.full !== true
-        ) {
-          driver.state.query(bytes, start, end, sink.out);
+        } else if (driver.levels.tryServe(bytes, start, end, sink)) {
           driver.replies.touch(sink);
         } else {
-          // Lease and bounded staleness are served as strictly as linearizable.
           driver.reads.add(bytes, start, end, sink, driver.now);
         }
     }
@@ -214,6 +230,7 @@ export class RaftNode implements Requests {
     driver.proposals.detach(sink);
     driver.forwarder.detach(sink);
     driver.reads.detach(sink);
+    this.#admin.relay.detach(sink);
     driver.replies.forget(sink);
   }
 
@@ -253,6 +270,30 @@ export class RaftNode implements Requests {
     return this.#membership.reconfigure(target, options);
   }
 
+  /** The members, as this node knows them. */
+  members(): MembersView {
+    return membersOf(this.#driver, this.clusterId);
+  }
+
+  /** Why there is no leader, why writes wait, why a peer lags: for people, and for programs. */
+  explain(): Explanation {
+    return explain({
+      driver: this.#driver,
+      membership: this.#membership,
+      barred: this.#parts.registry.barred,
+    });
+  }
+
+  /**
+   * Hands leadership to `target`, or to whoever is furthest along (0), and waits until it has it.
+   *
+   * @throws CordwoodError `NOT_LEADER`, `BAD_OPTION` if `target` is no voter, `UNREACHABLE` if it does not answer,
+   *   `TIMEOUT`: this node leads on
+   */
+  handOver(target: NodeId = 0, timeoutMs?: number, signal?: AbortSignal): Promise<NodeId> {
+    return handOver(this.#driver, new Turns(this.#driver), target, timeoutMs, signal);
+  }
+
   /** Hands leadership to `target`, or to whoever is furthest along. Returns the target; 0: not possible. */
   transferLeadership(target: NodeId = 0): NodeId {
     this.#driver.wake();
@@ -284,20 +325,13 @@ export class RaftNode implements Requests {
 
   /** Leadership goes to another node before this one leaves: its clients wait for a round trip, not for a timeout. */
   async #handOver(): Promise<void> {
-    const { core } = this.#driver;
-    if (core.role !== 'leader' || this.transferLeadership() === 0) return;
-    await new Promise<void>((resolve) => {
-      const cancel = this.#options.runtime.timer(this.#options.electionTimeoutMs, done);
-      const listeners = this.#turnListeners;
-      function done(): void {
-        cancel();
-        resolve();
-      }
-      listeners.push(() => {
-        if (core.role !== 'leader') done();
-      });
-    });
-    this.#turnListeners = [];
+    if (this.#driver.core.role !== 'leader') return;
+    try {
+      await this.handOver(0, this.#options.electionTimeoutMs);
+    } catch (error) {
+      // Whoever is left elects among themselves.
+      if (!CordwoodError.is(error)) throw error;
+    }
   }
 
   #laneUp(peer: NodeId, lane: Lane): void {
@@ -319,6 +353,7 @@ export class RaftNode implements Requests {
     driver.outboxFor(peer).clear();
     driver.core.peerLost(peer);
     driver.forwarder.lost(peer);
+    this.#admin.relay.lost(peer);
   }
 
   #followLeader(): void {
@@ -326,7 +361,6 @@ export class RaftNode implements Requests {
     const { id, clientAddress } = this.#options;
     const leader = core.leader;
     const address = leader === id ? clientAddress : (transport.clientAddress(leader) ?? '');
-    for (const listener of this.#turnListeners) listener();
     const old = this.#leader;
     if (old?.id === leader && old.address === address) return;
     if (old === null && leader === 0) return;

@@ -13,6 +13,7 @@ import {
   moreReplies,
 } from '../../protocol/peer-transfer.ts';
 import type { NodeId } from '../core/types.ts';
+import type { Admin } from './admin.ts';
 import type { Driver } from './driver.ts';
 import { RemoteSink } from './forwarder.ts';
 
@@ -26,6 +27,7 @@ const FORWARD_SLACK = 2;
  */
 export function takePeerFrame(
   driver: Driver,
+  admin: Admin,
   from: NodeId,
   bytes: Uint8Array,
   start: number,
@@ -45,6 +47,17 @@ export function takePeerFrame(
       const token = decodeForward(bytes, start, end);
       const more = moreReplies(bytes, start);
       driver.forwarder.replied(from, token, bytes, start + FORWARD_HEADER_BYTES, end, more);
+      driver.wake();
+      break;
+    }
+    case PeerKind.admin: {
+      const token = decodeForward(bytes, start, end);
+      admin.takePassed(from, token, bytes, start + FORWARD_HEADER_BYTES, end);
+      break;
+    }
+    case PeerKind.adminReply: {
+      const token = decodeForward(bytes, start, end);
+      admin.relay.replied(from, token, bytes, start + FORWARD_HEADER_BYTES, end);
       driver.wake();
       break;
     }

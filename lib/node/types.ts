@@ -57,7 +57,10 @@ export interface NodeOptions {
   readonly maxBatchBytes?: number;
   /** Commands taken in and not yet committed; beyond it the node is `saturated`. Default 32 MiB. */
   readonly maxUncommittedBytes?: number;
-  /** Log bytes after which a snapshot is due (or the size of the last snapshot, if larger). Default 64 MiB. */
+  /**
+   * Log bytes after which a snapshot is due (or twice the size of the last one, if that is more). Each node adds up
+   * to half as much again, so that they do not all write at once. Default 64 MiB.
+   */
   readonly snapshotLogBytes?: number;
   readonly logger?: Logger;
   /** For tests and the simulator. */
@@ -125,6 +128,34 @@ export interface Requests {
   readonly clusterId: string;
   readonly id: NodeId;
   readonly maxFrameBytes: number;
+}
+
+export interface MemberView {
+  readonly id: NodeId;
+  readonly kind: 'voter' | 'learner';
+  readonly peerAddress: string;
+  /** As the member has announced it; null: not heard of yet. */
+  readonly clientAddress: string | null;
+  /** Its data directory, where the configuration names it. */
+  readonly incarnation: string | null;
+  readonly leader: boolean;
+  /** Whether it answers, as the asked node sees it. */
+  readonly live: boolean;
+  /** Asked of the leader: highest index that is durable there. */
+  readonly match: Index | null;
+}
+
+/** The configuration in force at the asked node. */
+export interface MembersView {
+  readonly clusterId: string;
+  readonly leader: NodeId | null;
+  /** For `expectedConfigIndex`. */
+  readonly configIndex: Index;
+  /** A change is under way. */
+  readonly changing: boolean;
+  readonly members: readonly MemberView[];
+  /** Ids that were members once. */
+  readonly retired: readonly NodeId[];
 }
 
 export interface LeaderInfo {

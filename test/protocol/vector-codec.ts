@@ -39,12 +39,13 @@ const kindNames = new Map(Object.entries(Kind).map(([name, kind]) => [kind as nu
 
 /** Client frames: fields to bytes. `body` is the decoded msgpack value; absent: no body. */
 export function encodeClientFrame(fields: Fields): Uint8Array {
-  const { kind, requestId, flags, window, session, seq, body, key } = fields;
+  const { kind, requestId, flags, reserved, window, session, seq, body, key } = fields;
   return written((out) => {
     const number = Kind[kind as keyof typeof Kind];
     const start = client.isWriteKind(number)
       ? client.beginWrite(out, number, requestId, session, seq, window)
       : client.beginFrame(out, number, flags, requestId);
+    if (reserved !== undefined) client.writeStaleness(out, start, reserved);
     if (key !== undefined) out.u16(Buffer.byteLength(key)).bytes(Buffer.from(key));
     if (body !== undefined) writeValue(out, body);
     client.endFrame(out, start);
@@ -65,7 +66,11 @@ export function decodeClientFrame(bytes: Uint8Array): Fields {
       fields['key'] = Buffer.from(bytes.subarray(body + 2, end)).toString();
       body = end;
     }
-  } else fields['flags'] = client.frameFlags(bytes, 0);
+  } else {
+    fields['flags'] = client.frameFlags(bytes, 0);
+    const reserved = bytes[6]! | (bytes[7]! << 8);
+    if (reserved !== 0) fields['reserved'] = reserved;
+  }
   if (body < bytes.length) fields['body'] = decodeValue(bytes, body);
   return fields;
 }
@@ -111,6 +116,10 @@ export function encodePeerFrame(fields: Fields): Uint8Array {
       return written((out) => transfer.encodeForward(out, rest['token'], unhex(rest['run'])));
     case 'forwardReply':
       return written((out) => transfer.encodeForwardReply(out, rest['token'], unhex(rest['run'])));
+    case 'admin':
+      return written((out) => transfer.encodeAdmin(out, rest['token'], unhex(rest['run'])));
+    case 'adminReply':
+      return written((out) => transfer.encodeAdminReply(out, rest['token'], unhex(rest['run'])));
     case 'snapshotBegin':
       return written((out) => transfer.encodeSnapshotBegin(out, rest as transfer.SnapshotManifest));
     case 'snapshotChunk': {
@@ -152,6 +161,10 @@ export function decodePeerFrame(bytes: Uint8Array): Fields {
       return { kind: 'forward', token: transfer.decodeForward(bytes, 0, end), run: run() };
     case PeerKind.forwardReply:
       return { kind: 'forwardReply', token: transfer.decodeForward(bytes, 0, end), run: run() };
+    case PeerKind.admin:
+      return { kind: 'admin', token: transfer.decodeForward(bytes, 0, end), run: run() };
+    case PeerKind.adminReply:
+      return { kind: 'adminReply', token: transfer.decodeForward(bytes, 0, end), run: run() };
     case PeerKind.snapshotBegin:
       return { kind: 'snapshotBegin', ...transfer.decodeSnapshotBegin(bytes, 0, end) };
     case PeerKind.snapshotChunk: {

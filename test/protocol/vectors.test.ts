@@ -110,6 +110,11 @@ golden(
     query('exists', [StackOp.exists, 'jobs']),
     query('top', [StackOp.top, 'jobs']),
     query('size, of the local state', [StackOp.size, 'jobs'], ReadLevel.local),
+    query('size, at most a second old', [StackOp.size, 'jobs'], ReadLevel.bounded),
+    {
+      name: 'query: size, at most 5000 ms old',
+      fields: read('query', { flags: ReadLevel.bounded, reserved: 5000, body: [StackOp.size, 'jobs'] }),
+    },
     query('list', [StackOp.list]),
     query('list, a page', [StackOp.list, 'job', 'jobs-7', 100]),
     { name: 'ping', fields: read('ping') },
@@ -356,6 +361,11 @@ golden(
     peer('lostLog', { term: 6, nonce: 77 }),
     peer('refetch', { term: 6, nonce: 77, index: 902 }),
     peer('forward', { token: 9, run: push }),
+    peer('admin', {
+      token: 10,
+      run: hex(codec.encodeClientFrame(read('admin', { body: { op: 'members' } }))),
+    }),
+    peer('adminReply', { token: 10, run: hex(codec.encodeClientFrame(read('response', { body: {} }))) }),
     peer('forwardReply', { token: 9, run: hex(codec.encodeClientFrame(read('response', { body: 1 }))) }),
     peer('snapshotBegin', {
       leaderTerm: 6,

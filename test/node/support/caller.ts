@@ -22,6 +22,11 @@ export class Caller implements Sink {
     this.#intake = new Intake(node, this);
   }
 
+  /** Requests without an answer. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   command(...body: unknown[]): Promise<Answer> {
     return this.send((out, id) => {
       encodeCommand(out, id, 0, 0, 0, encodeValue(body));

@@ -1,0 +1,96 @@
+import t from 'tap';
+import { Client } from '../../lib/client/index.ts';
+import { TestCluster } from './support/test-cluster.ts';
+
+t.test('members are added, promoted, removed and listed by way of any node', async (t) => {
+  const cluster = await TestCluster.start(t, 3, {}, 1);
+  const leader = await cluster.leader();
+  const follower = cluster.nodes.find((n) => n.id !== leader.id)!;
+  const client = Client.local(follower);
+  t.teardown(() => client.close());
+  await cluster.startNode(4, { join: true });
+  const four = { id: 4, address: cluster.address(4) };
+
+  const dry = await client.admin.add(four, { dryRun: true });
+  t.match(dry, { done: false, changed: true });
+  t.ok(dry.plan.steps.length >= 4);
+  t.match(
+    (await client.admin.members()).members.map((m) => m.id),
+    [1, 2, 3],
+  );
+
+  const before = await client.admin.members();
+  await client.admin.add({ ...four, learner: true });
+  await t.rejects(client.admin.add(four, { expectedConfigIndex: before.configIndex }), {
+    code: 'CONFIG_MISMATCH',
+    outcome: 'not_applied',
+  });
+  t.match(await client.admin.promote(4), { done: true, changed: true, config: { voters: [1, 2, 3, 4] } });
+  t.match(await client.admin.promote(4), { done: true, changed: false });
+  t.match(await client.admin.remove(4), { done: true, changed: true, config: { voters: [1, 2, 3] } });
+  t.match(await client.admin.remove(4), { done: true, changed: false }, 'gone is gone');
+  await t.rejects(client.admin.add(four), { code: 'ID_RETIRED', outcome: 'not_applied' });
+  await cluster.until('the follower knows', () => {
+    const { retired, changing } = follower.members();
+    return retired.length === 1 && !changing;
+  });
+  const members = await client.admin.members();
+  t.match(members, { leader: leader.id, changing: false, retired: [4] });
+  t.match(
+    members.members.map(({ id, kind, live }) => ({ id, kind, live })),
+    [1, 2, 3].map((id) => ({ id, kind: 'voter', live: true })),
+  );
+});
+
+t.test('leadership goes where it is told to, and nowhere else', async (t) => {
+  const cluster = await TestCluster.start(t, 3);
+  const leader = await cluster.leader();
+  const [a, b] = cluster.nodes.filter((n) => n.id !== leader.id) as [typeof leader, typeof leader];
+  const client = Client.local(a);
+  t.teardown(() => client.close());
+  await cluster.meet();
+  t.equal(await client.admin.transfer(b.id), b.id);
+  t.equal((await cluster.leader()).id, b.id);
+  t.equal(await client.admin.transfer(b.id), b.id, 'it leads already');
+  await t.rejects(client.admin.transfer(9), { code: 'BAD_OPTION', outcome: 'not_applied' });
+  await cluster.stop(leader.id);
+  await cluster.until('the loss is seen', () => b.status().peers.some((p) => !p.connected));
+  await t.rejects(client.admin.transfer(leader.id), { code: 'UNREACHABLE', outcome: 'not_applied' });
+  t.equal(await client.push('s', 1), 1, 'and writes go on');
+});
+
+t.test('the node of the highest priority leads in the end', async (t) => {
+  const cluster = await TestCluster.start(t, 3);
+  const leader = await cluster.leader();
+  const other = cluster.nodes.find((n) => n.id !== leader.id)!;
+  await cluster.stop(other.id);
+  const again = await cluster.startNode(other.id, { priority: 5 });
+  t.not((await cluster.leader()).id, other.id);
+  await cluster.until('it leads', () => again.status().role === 'leader');
+  t.equal(again.status().leader, other.id);
+});
+
+t.test('explain says what is the matter', async (t) => {
+  const cluster = await TestCluster.start(t, 3, {}, 1);
+  const leader = await cluster.leader();
+  await cluster.meet();
+  t.match(leader.explain(), { healthy: true, summary: /leads; 3 of 3 voters answer/ });
+  const joiner = await cluster.startNode(4, { join: true });
+  t.match(joiner.explain(), { healthy: false, summary: /waits to be added: cordwood member add 4 127/ });
+  const others = cluster.nodes.filter((n) => n.id !== leader.id && n.id !== 4);
+  await cluster.stop(others[0]!.id);
+  await cluster.until('the loss is seen', () =>
+    leader.explain().findings.some((f) => f.code === 'PEER_DOWN' && f.peer === others[0]!.id),
+  );
+  t.ok(leader.explain().healthy, 'two of three are enough');
+  await cluster.stop(others[1]!.id);
+  await cluster.until('it has given up', () => leader.status().leader === null);
+  const client = Client.local(leader, { timeoutMs: 2_000 });
+  t.teardown(() => client.close());
+  const alone = await client.admin.explain();
+  t.match(alone, {
+    healthy: false,
+    summary: /of 3 voters 2 are needed, and this node reaches 1; not reached: /,
+  });
+  t.match(alone.findings[0], { topic: 'leader', code: 'QUORUM_UNREACHABLE', data: { needed: 2 } });
+});
