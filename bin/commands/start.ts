@@ -9,6 +9,7 @@ export interface StartOptions {
   readonly host: string;
   readonly data?: string;
   readonly clientAddress?: string;
+  readonly peerListen?: string;
   readonly clusterName?: string;
   readonly heartbeatMs?: number;
   readonly electionTimeoutMs?: number;
@@ -34,6 +35,7 @@ export function register(program: Command): void {
     .option('--host <host>', 'address to listen on for clients', '127.0.0.1')
     .option('--data <dir>', 'data directory (default: cordwood-data/<id>)')
     .option('--client-address <host:port>', 'where clients reach this node, if not at --host and --port')
+    .option('--peer-listen <host:port>', 'where to listen for peers, if not at its place in --cluster')
     .option('--cluster-name <name>', 'keeps apart clusters that happen to use the same addresses')
     .option(
       '--allow-host <name...>',

@@ -78,6 +78,9 @@ export function nodeSettings(options: StartOptions): Omit<NodeOptions, 'machine'
     cluster,
     dataDir: options.data ?? path.join('cordwood-data', String(options.id)),
     clientAddress: clientAddress(options, cluster[options.id - 1]!),
+    ...(options.peerListen === undefined
+      ? {}
+      : { peerListen: addressList(options.peerListen, '--peer-listen')[0]! }),
     ...(options.clusterName === undefined ? {} : { clusterName: options.clusterName }),
     ...(options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }),
     ...(options.electionTimeoutMs === undefined ? {} : { electionTimeoutMs: options.electionTimeoutMs }),
