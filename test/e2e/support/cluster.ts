@@ -5,6 +5,7 @@ import type { Test } from 'tap';
 import { Client } from '../../../lib/client/client.ts';
 import type { ClientOptions } from '../../../lib/client/options.ts';
 import type { NodeStatus } from '../../../lib/node/types.ts';
+import { Link, type LinkState, PeerGate } from './link-proxy.ts';
 import { freePorts } from './ports.ts';
 import { TestNode } from './test-node.ts';
 import { until } from './until.ts';
@@ -13,6 +14,8 @@ export interface ClusterOptions {
   readonly nodes?: number;
   /** Further arguments of every node. */
   readonly args?: readonly string[];
+  /** Nodes talk to each other by way of proxies, so that links can be broken: see `link`. */
+  readonly proxied?: boolean;
 }
 
 /**
@@ -23,6 +26,8 @@ export class TestCluster {
   readonly nodes: readonly TestNode[];
   readonly dir: string;
   readonly #clients = new Set<Client>();
+  readonly #links = new Map<string, Link>();
+  readonly #gates: PeerGate[] = [];
 
   private constructor(nodes: readonly TestNode[], dir: string) {
     this.nodes = nodes;
@@ -33,9 +38,11 @@ export class TestCluster {
   static async open(options: ClusterOptions = {}): Promise<TestCluster> {
     const count = options.nodes ?? 3;
     const dir = mkdtempSync(path.join(tmpdir(), 'cordwood-test-'));
-    const ports = await freePorts(2 * count);
-    const peers = ports.slice(count);
-    const cluster = peers.map((port) => `http://127.0.0.1:${port}`).join(',');
+    const proxied = options.proxied === true;
+    const ports = await freePorts(3 * count);
+    const peers = ports.slice(count, 2 * count);
+    const gates = proxied ? ports.slice(2 * count) : peers;
+    const cluster = gates.map((port) => `http://127.0.0.1:${port}`).join(',');
     const nodes = peers.map(
       (peerPort, i) =>
         new TestNode({
@@ -44,11 +51,12 @@ export class TestCluster {
           peerPort,
           cluster,
           dir,
-          args: options.args ?? [],
+          args: [...(proxied ? ['--peer-listen', `127.0.0.1:${peerPort}`] : []), ...(options.args ?? [])],
         }),
     );
     const opened = new TestCluster(nodes, dir);
     try {
+      if (proxied) await opened.#openGates(gates);
       await opened.startAll();
     } catch (error) {
       await opened.close();
@@ -75,6 +83,30 @@ export class TestCluster {
     const node = this.nodes[id - 1];
     if (node === undefined) throw new Error(`there is no node ${id}`);
     return node;
+  }
+
+  /** The way from one node to another. */
+  link(from: TestNode, to: TestNode): Link {
+    return this.#link(from.id, to.id);
+  }
+
+  /** Breaks every link between the two groups, in both directions, or mends it. */
+  split(some: readonly TestNode[], others: readonly TestNode[], state: LinkState): void {
+    for (const a of some) {
+      for (const b of others) {
+        if (a === b) continue;
+        this.link(a, b).state = state;
+        this.link(b, a).state = state;
+      }
+    }
+  }
+
+  /** Nothing is broken any more. */
+  heal(): void {
+    for (const link of this.#links.values()) {
+      link.delayMs = 0;
+      if (link.state !== 'open') link.state = 'open';
+    }
   }
 
   /** Nodes that run and are not frozen. */
@@ -143,6 +175,24 @@ export class TestCluster {
   async close(): Promise<void> {
     for (const client of this.#clients) await client.close();
     await Promise.all(this.nodes.map((node) => node.kill()));
+    for (const link of this.#links.values()) link.state = 'cut';
+    await Promise.all(this.#gates.map((gate) => gate.close()));
     rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  #link(from: number, to: number): Link {
+    const name = `${from}>${to}`;
+    let link = this.#links.get(name);
+    if (link === undefined) {
+      link = new Link();
+      this.#links.set(name, link);
+    }
+    return link;
+  }
+
+  async #openGates(ports: readonly number[]): Promise<void> {
+    for (const [i, node] of this.nodes.entries()) {
+      this.#gates.push(await PeerGate.open(ports[i]!, node.peerPort, (from) => this.#link(from, node.id)));
+    }
   }
 }

@@ -1,0 +1,112 @@
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+/**
+ * What becomes of the bytes on a link:
+ * - `open`: they pass.
+ * - `hole`: nothing passes and nothing is closed, as when a cable is pulled.
+ * - `cut`: connections are closed and new ones refused at once.
+ */
+export type LinkState = 'open' | 'hole' | 'cut';
+
+/** The way from one node to another. */
+export class Link {
+  readonly #pairs = new Set<readonly [Socket, Socket]>();
+  #state: LinkState = 'open';
+  delayMs = 0;
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  set state(state: LinkState) {
+    this.#state = state;
+    for (const [from, to] of this.#pairs) {
+      if (state === 'cut') {
+        from.destroy();
+        to.destroy();
+      } else if (state === 'hole') {
+        from.pause();
+        to.pause();
+      } else {
+        from.resume();
+        to.resume();
+      }
+    }
+  }
+
+  /** Takes a connection over, with the bytes that were read from it. `from` is paused. */
+  carry(from: Socket, first: Buffer, targetPort: number): void {
+    if (this.#state === 'cut') {
+      from.resetAndDestroy();
+      return;
+    }
+    const to = connect({ host: '127.0.0.1', port: targetPort, noDelay: true });
+    to.on('error', () => {});
+    const pair = [from, to] as const;
+    this.#pairs.add(pair);
+    for (const [one, other] of [pair, [to, from] as const]) {
+      one.on('data', (chunk: Buffer) => {
+        this.#pass(chunk, other);
+      });
+      one.on('end', () => other.end());
+      one.on('close', () => {
+        this.#pairs.delete(pair);
+        other.destroy();
+      });
+    }
+    from.unshift(first);
+    if (this.#state === 'open') from.resume();
+    else to.pause();
+  }
+
+  #pass(chunk: Buffer, to: Socket): void {
+    if (this.delayMs === 0) to.write(chunk);
+    else setTimeout(() => to.write(chunk), this.delayMs);
+  }
+}
+
+/** Where peers reach one node: tells by the hello who comes, and hands each to its link. */
+export class PeerGate {
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async open(port: number, targetPort: number, linkFrom: (id: number) => Link): Promise<PeerGate> {
+    const server = createServer({ noDelay: true }, (socket) => {
+      socket.on('error', () => {});
+      let head = Buffer.alloc(0);
+      const onData = (chunk: Buffer): void => {
+        head = Buffer.concat([head, chunk]);
+        const from = dialler(head);
+        if (from === 0) return;
+        socket.off('data', onData);
+        socket.pause();
+        linkFrom(from).carry(socket, head, targetPort);
+      };
+      socket.on('data', onData);
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host: '127.0.0.1', port }, resolve);
+    });
+    return new PeerGate(server);
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => {
+        resolve();
+      });
+    });
+  }
+}
+
+const FROM = Buffer.from('\xa4from', 'latin1');
+
+/** The key `from` of a hello (PROTOCOL.md, 17.3), a small number; 0: it has not come yet. */
+function dialler(head: Buffer): number {
+  const at = head.indexOf(FROM);
+  return at === -1 ? 0 : (head[at + FROM.length] ?? 0);
+}
