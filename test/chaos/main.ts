@@ -19,7 +19,13 @@ let failed = 0;
 let ops = 0;
 for (; performance.now() < end; seed++) {
   const nodes = values.nodes === undefined ? (seed % 2 === 0 ? 3 : 5) : Number(values.nodes);
-  const round = await runRound({ seed, nodes, durationMs: Number(values['round-seconds']) * 1000 });
+  const round = await runRound({
+    seed,
+    nodes,
+    durationMs: Number(values['round-seconds']) * 1000,
+    links: seed % 3 !== 0,
+    leases: seed % 4 >= 2,
+  });
   ops += round.ops;
   process.stdout.write(`${round.summary}\n`);
   for (const line of round.wrong) process.stdout.write(`  WRONG ${line}\n`);

@@ -4,14 +4,19 @@ import path from 'node:path';
 import { checkFacts, tell } from '../e2e/support/check-facts.ts';
 import { checkLinearizable } from '../e2e/support/check-linearizable.ts';
 import { TestCluster } from '../e2e/support/cluster.ts';
-import { ALL_DEEDS, type Deed, Nemesis } from '../e2e/support/nemesis.ts';
+import { ALL_DEEDS, type Deed, LINK_DEEDS, Nemesis } from '../e2e/support/nemesis.ts';
 import { Workload, type WorkloadOptions } from '../e2e/support/workload.ts';
 
 export interface RoundOptions {
   readonly seed: number;
   readonly nodes: number;
   readonly durationMs: number;
+  /** Default: all that can be done to processes. */
   readonly deeds?: readonly Deed[];
+  /** Links break too. */
+  readonly links?: boolean;
+  /** Reads need no quorum while the leader holds a lease. */
+  readonly leases?: boolean;
   readonly workload?: Partial<WorkloadOptions>;
 }
 
@@ -38,8 +43,10 @@ const NODE_ARGS = [
 
 /** One cluster, one storm, one history, checked. */
 export async function runRound(options: RoundOptions): Promise<Round> {
-  const { seed, nodes, durationMs, deeds = ALL_DEEDS } = options;
-  const cluster = await TestCluster.open({ nodes, args: NODE_ARGS });
+  const { seed, nodes, durationMs, links = false, leases = false } = options;
+  const deeds = options.deeds ?? (links ? [...ALL_DEEDS, ...LINK_DEEDS] : ALL_DEEDS);
+  const args = leases ? [...NODE_ARGS, '--lease-reads'] : NODE_ARGS;
+  const cluster = await TestCluster.open({ nodes, args, proxied: links });
   const wrong: string[] = [];
   try {
     const first = await cluster.leader();
@@ -50,6 +57,7 @@ export async function runRound(options: RoundOptions): Promise<Round> {
       workers: { session: 6, once: 2, anywhere: 4, http: 2, 'http-key': 3 },
       timeoutMs: 4_000,
       maxPadding: 3_000,
+      ...(leases ? { readLevel: 'lease' } : {}),
       ...options.workload,
     });
     await workload.start();
@@ -74,7 +82,7 @@ export async function runRound(options: RoundOptions): Promise<Round> {
     }
     const done = [...nemesis.done].map(([deed, count]) => `${deed} ${count}`).join(', ');
     const summary =
-      `seed ${seed}: ${nodes} nodes, ${history.ops.length} ops (${history.count('unknown')} unknown, ` +
+      `seed ${seed}: ${nodes} nodes${links ? ', links' : ''}${leases ? ', leases' : ''}, ${history.ops.length} ops (${history.count('unknown')} unknown, ` +
       `${history.count('not_applied')} not applied), terms ${firstTerm}→${statuses[0]!.term}, ` +
       `snapshot ${statuses.map((s) => s.snapshotIndex).join('/')}, ${states} states; ${done}; ` +
       `errors ${JSON.stringify(history.errors)}`;

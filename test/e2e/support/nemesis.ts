@@ -3,7 +3,19 @@ import type { TestNode } from './test-node.ts';
 import { Random } from './random.ts';
 import { pause } from './until.ts';
 
-export type Deed = 'kill' | 'kill-leader' | 'kill-all' | 'freeze' | 'freeze-leader' | 'stop' | 'storm';
+export type Deed =
+  | 'kill'
+  | 'kill-leader'
+  | 'kill-all'
+  | 'freeze'
+  | 'freeze-leader'
+  | 'stop'
+  | 'storm'
+  | 'isolate'
+  | 'isolate-leader'
+  | 'one-way'
+  | 'split'
+  | 'slow';
 export const ALL_DEEDS: readonly Deed[] = [
   'kill',
   'kill-leader',
@@ -13,6 +25,8 @@ export const ALL_DEEDS: readonly Deed[] = [
   'stop',
   'storm',
 ];
+/** Deeds on links: for clusters whose nodes talk by way of proxies. */
+export const LINK_DEEDS: readonly Deed[] = ['isolate', 'isolate-leader', 'one-way', 'split', 'slow'];
 
 /**
  * Does bad things to the nodes of a cluster, one after another, and undoes each after a while. Never more than what a
@@ -73,7 +87,43 @@ export class Nemesis {
           await this.#down([random.pick(nodes.filter((other) => other !== node))], 'SIGKILL');
           node.thaw();
         }
+        break;
+      case 'isolate':
+        await this.#splitOff(this.#some());
+        break;
+      case 'isolate-leader':
+        await this.#splitOff([await this.#cluster.leader()]);
+        break;
+      case 'split':
+        await this.#splitOff(nodes.filter(() => random.next() < 0.5));
+        break;
+      case 'one-way':
+        for (const node of this.#some()) {
+          for (const other of nodes) {
+            if (other === node) continue;
+            const link = random.next() < 0.5 ? this.#cluster.link(node, other) : this.#cluster.link(other, node);
+            link.state = 'hole';
+          }
+        }
+        await this.#heal();
+        break;
+      case 'slow':
+        for (const a of nodes) {
+          for (const b of nodes) if (a !== b) this.#cluster.link(a, b).delayMs = random.below(60);
+        }
+        await this.#heal();
     }
+  }
+
+  async #splitOff(some: readonly TestNode[]): Promise<void> {
+    const others = this.#cluster.nodes.filter((node) => !some.includes(node));
+    this.#cluster.split(some, others, this.#random.next() < 0.7 ? 'hole' : 'cut');
+    await this.#heal();
+  }
+
+  async #heal(): Promise<void> {
+    await pause(this.#random.below(2500));
+    this.#cluster.heal();
   }
 
   async #down(nodes: readonly TestNode[], signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {

@@ -1,4 +1,4 @@
-import { Client } from '../../../lib/client/client.ts';
+import { Client, type ReadLevelName } from '../../../lib/client/index.ts';
 import { CordwoodError } from '../../../protocol/errors.ts';
 import type { TestCluster } from './cluster.ts';
 import { EMPTY, History, type Op, type OpKind } from './history.ts';
@@ -29,6 +29,8 @@ export interface WorkloadOptions {
   readonly maxPadding?: number;
   /** Pause between two calls of a worker, at most. */
   readonly maxPauseMs?: number;
+  /** Level of the library's reads. Default: linearizable. */
+  readonly readLevel?: ReadLevelName;
 }
 
 interface Answer {
@@ -75,7 +77,9 @@ export class Workload {
       for (let i = 0; i < count; i++) {
         const random = new Random(seed * 1000 + ++number);
         const client = shared[style];
-        const call = client === undefined ? this.#httpCaller(random, style) : libraryCaller(client);
+        const call = client === undefined
+            ? this.#httpCaller(random, style)
+            : libraryCaller(client, this.#options.readLevel);
         this.#workers.push(this.#work(`${style}${number}`, random, call));
       }
     }
@@ -157,10 +161,10 @@ export class Workload {
   }
 }
 
-function libraryCaller(client: Client): Caller {
+function libraryCaller(client: Client, level?: ReadLevelName): Caller {
   return async (kind, stack, value) => {
     try {
-      const result = await call(client, kind, stack, value);
+      const result = await call(client, kind, stack, value, level);
       return { outcome: 'ok', result: result === undefined ? EMPTY : (result as string | number), error: '' };
     } catch (error) {
       if (!CordwoodError.is(error)) throw error;
@@ -169,15 +173,21 @@ function libraryCaller(client: Client): Caller {
   };
 }
 
-function call(client: Client, kind: OpKind, stack: string, value: string | null): Promise<unknown> {
+function call(
+  client: Client,
+  kind: OpKind,
+  stack: string,
+  value: string | null,
+  level: ReadLevelName | undefined,
+): Promise<unknown> {
   switch (kind) {
     case 'push':
       return client.push(stack, value);
     case 'pop':
       return client.pop(stack);
     case 'top':
-      return client.top(stack);
+      return client.top(stack, { level });
     case 'size':
-      return client.size(stack);
+      return client.size(stack, { level });
   }
 }
