@@ -21,6 +21,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   nc: () => import('./commands/nc.ts'),
   status: () => import('./commands/status.ts'),
   members: () => import('./commands/members.ts'),
+  member: () => import('./commands/member.ts'),
+  transfer: () => import('./commands/transfer.ts'),
+  explain: () => import('./commands/explain.ts'),
 };
 
 /** Runs the command line and resolves to the exit status. */

@@ -18,6 +18,8 @@ export interface StartOptions {
   readonly logFormat: 'human' | 'json';
   readonly allowHost?: string[];
   readonly join?: boolean;
+  readonly priority?: number;
+  readonly leaseReads?: boolean;
 }
 
 export function register(program: Command): void {
@@ -62,7 +64,16 @@ export function register(program: Command): void {
         .choices(['human', 'json'])
         .default('human'),
     )
-    .option('--join', 'join a running cluster (not possible yet)')
+    .option(
+      '--join',
+      'join a running cluster: --cluster names its members and, last, this node; then: cordwood member add',
+    )
+    .option(
+      '--priority <n>',
+      'of voters that are caught up the one with the highest leads (default: 0)',
+      integer('--priority', 0, 1_000_000),
+    )
+    .option('--lease-reads', 'serve reads of level "lease" without asking a quorum; on all nodes or on none')
     .action(async (options: StartOptions) => {
       const { runNode } = await import('../support/run-node.ts');
       process.exitCode = await runNode(options);

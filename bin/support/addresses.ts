@@ -20,3 +20,10 @@ export function addressList(text: string, option: string): string[] {
     }
   });
 }
+
+/** `4=host:port` as a member. */
+export function memberAddress(text: string): { id: number; peerAddress: string } {
+  const [id = '', address = ''] = text.split('=', 2);
+  if (!/^[1-9]\d*$/.test(id)) throw new UsageError(`"${text}" is not ID=host:port`);
+  return { id: Number(id), peerAddress: addressList(address, text)[0]! };
+}

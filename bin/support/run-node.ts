@@ -62,13 +62,8 @@ export async function runNode(options: StartOptions): Promise<number> {
 
 /** `StartOptions` as the node takes them. Throws `UsageError`. */
 export function nodeSettings(options: StartOptions): Omit<NodeOptions, 'machine'> {
-  if (options.join === true) {
-    throw new UsageError(
-      '--join is not possible yet: changing the members of a cluster comes with a later version',
-    );
-  }
   const cluster = addressList(options.cluster, '--cluster');
-  if (options.id > cluster.length) {
+  if (options.id > cluster.length && options.join !== true) {
     throw new UsageError(
       `--id ${options.id}: --cluster names ${cluster.length} node${cluster.length === 1 ? '' : 's'}`,
     );
@@ -77,7 +72,10 @@ export function nodeSettings(options: StartOptions): Omit<NodeOptions, 'machine'
     id: options.id,
     cluster,
     dataDir: options.data ?? path.join('cordwood-data', String(options.id)),
-    clientAddress: clientAddress(options, cluster[options.id - 1]!),
+    clientAddress: clientAddress(options, cluster[options.id - 1] ?? cluster[cluster.length - 1]!),
+    ...(options.join === undefined ? {} : { join: options.join }),
+    ...(options.priority === undefined ? {} : { priority: options.priority }),
+    ...(options.leaseReads === undefined ? {} : { leaseReads: options.leaseReads }),
     ...(options.peerListen === undefined
       ? {}
       : { peerListen: addressList(options.peerListen, '--peer-listen')[0]! }),

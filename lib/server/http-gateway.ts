@@ -7,6 +7,7 @@ import { Hono } from 'hono';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { Client } from '../client/index.ts';
 import type { Requests } from '../node/types.ts';
+import { adminRoutes } from './http-admin.ts';
 import { defencePolicy, refusalOf } from './http-defence.ts';
 import { pageRoutes } from './http-pages.ts';
 import { errorReply, failureReply, sendReply } from './http-reply.ts';
@@ -53,7 +54,8 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
   const { node, limits, output } = options;
   // A client of the node's own, with a session of its own: a leader change in the middle of a request is retried
   // within the request's time, and the command still runs once.
-  const stacks = stackCalls(Client.local(node, {}));
+  const client = Client.local(node, {});
+  const stacks = stackCalls(client);
   const policy = defencePolicy(options.listenHost, options.allowedHosts);
   let closing = false;
   const maxBodyBytes = Math.max(1, node.maxFrameBytes - FRAME_OVERHEAD_BYTES);
@@ -88,7 +90,12 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
     // `env` holds the bindings, though the type of this option does not say so.
     getPath: (_request, extra) => pathOf((extra as { env: Env['Bindings'] }).env.incoming),
   });
-  const routes = [...pageRoutes(node), ...commandRoutes(stacks), ...stackRoutes(stacks)];
+  const routes = [
+    ...pageRoutes(node),
+    ...commandRoutes(stacks),
+    ...stackRoutes(stacks),
+    ...adminRoutes(client.admin),
+  ];
   const methods = new Map<string, string[]>();
   for (const route of routes) {
     app.on(route.method, route.path, (c) => answer(c.env, route));

@@ -1,5 +1,4 @@
 import { randomFillSync, randomUUID } from 'node:crypto';
-import { createServer, type AddressInfo } from 'node:net';
 import { parseAddress } from '../../../protocol/address.ts';
 import type { LogSizes } from '../../../lib/log/log-options.ts';
 import { DirectLogStore } from '../../../lib/log/direct-log-store.ts';
@@ -9,15 +8,41 @@ import { askIntroduction } from '../../../lib/transport/ask-introduction.ts';
 import type { OpenEnvironment } from '../../../lib/node/bootstrap.ts';
 import { createTcpTransport } from '../../../lib/transport/tcp-transport.ts';
 
+export { freePorts } from '../../e2e/support/ports.ts';
+
+/** A disk that can be made to stand still: its work waits until it goes on. */
+export class DiskGate {
+  #waiting: (() => void)[] | null = null;
+
+  stall(): void {
+    this.#waiting ??= [];
+  }
+
+  goOn(): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = null;
+    for (const run of waiting) run();
+  }
+
+  pass(run: () => void): void {
+    if (this.#waiting === null) setImmediate(run);
+    else this.#waiting.push(run);
+  }
+}
+
 /** Real sockets, the real log, a disk in memory that outlives the node: for tests of the driver. */
-export function memoryEnvironment(disk: MemoryDisk, sizes: Partial<LogSizes> = {}): OpenEnvironment {
+export function memoryEnvironment(
+  disk: MemoryDisk,
+  sizes: Partial<LogSizes> = {},
+  gate: DiskGate = new DiskGate(),
+): OpenEnvironment {
   return (_options, resolved, events) => {
     const log = new DirectLogStore({
       disk,
       path: 'node',
       events,
       schedule: (_step, _bytes, run) => {
-        setImmediate(run);
+        gate.pass(run);
       },
       random: (bytes) => {
         randomFillSync(bytes);
@@ -61,27 +86,4 @@ function incarnationOf(disk: MemoryDisk): string {
     incarnations.set(disk, incarnation);
   }
   return incarnation;
-}
-
-/** Ports that were free a moment ago. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<void>((resolve) => {
-          server.listen(0, '127.0.0.1', resolve);
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise((resolve) => {
-          server.close(resolve);
-        }),
-    ),
-  );
-  return ports;
 }

@@ -3,7 +3,7 @@ import { MemoryDisk } from '../../../lib/log/memory-disk.ts';
 import { StackMachine } from '../../../lib/machine/stack-machine.ts';
 import { RaftNode } from '../../../lib/node/node.ts';
 import type { Logger, NodeOptions } from '../../../lib/node/types.ts';
-import { freePorts, memoryEnvironment } from './memory-environment.ts';
+import { DiskGate, freePorts, memoryEnvironment } from './memory-environment.ts';
 
 export interface LogLine {
   readonly id: number;
@@ -22,6 +22,7 @@ export class TestCluster {
   readonly logs: LogLine[] = [];
   readonly ports: number[];
   readonly size: number;
+  readonly #gates = new Map<number, DiskGate>();
   readonly #running = new Map<number, RaftNode>();
   readonly #options: Partial<NodeOptions>;
 
@@ -52,6 +53,13 @@ export class TestCluster {
     return this.#running.get(id)!;
   }
 
+  /** Makes the disk of a node stand still, and go on. */
+  gate(id: number): DiskGate {
+    let gate = this.#gates.get(id);
+    if (gate === undefined) this.#gates.set(id, (gate = new DiskGate()));
+    return gate;
+  }
+
   address(id: number): string {
     return `127.0.0.1:${this.ports[id - 1]!}`;
   }
@@ -77,7 +85,7 @@ export class TestCluster {
         ...this.#options,
         ...options,
       },
-      memoryEnvironment(disk),
+      memoryEnvironment(disk, {}, this.gate(id)),
     );
     this.#running.set(id, node);
     return node;
@@ -117,6 +125,7 @@ export class TestCluster {
   }
 
   async close(): Promise<void> {
+    for (const gate of this.#gates.values()) gate.goOn();
     await Promise.all(this.nodes.map((node) => node.close({ transfer: false })));
     this.#running.clear();
   }

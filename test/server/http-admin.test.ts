@@ -1,0 +1,85 @@
+import t from 'tap';
+import type { ChangeCallOptions, ClusterAdmin } from '../../lib/client/index.ts';
+import { adminRoutes } from '../../lib/server/http-admin.ts';
+import type { Request } from '../../lib/server/http-request.ts';
+
+interface Asked {
+  readonly what: string;
+  readonly with: unknown;
+  readonly options: ChangeCallOptions | undefined;
+}
+
+const asked: Asked[] = [];
+const note =
+  (what: string, answer: unknown) =>
+  (given: unknown, options?: ChangeCallOptions): Promise<unknown> => {
+    asked.push({ what, with: given, options });
+    return Promise.resolve(answer);
+  };
+const result = { done: true };
+const admin = {
+  members: note('members', { members: [] }),
+  explain: note('explain', { healthy: true }),
+  add: note('add', result),
+  promote: note('promote', result),
+  remove: note('remove', result),
+  set: note('set', result),
+  transfer: note('transfer', 3),
+} as unknown as ClusterAdmin;
+const routes = new Map(adminRoutes(admin).map((route) => [`${route.method} ${route.path}`, route]));
+
+async function ask(
+  route: string,
+  body: string,
+  headers: object = { 'content-type': 'application/json' },
+): Promise<unknown> {
+  const request = { incoming: { headers }, body: Buffer.from(body), call: { timeoutMs: 1234 } };
+  const reply = await routes.get(route)!.handle(request as unknown as Request);
+  return JSON.parse(String(reply.body));
+}
+
+t.test('each request reaches the cluster with what it says', async (t) => {
+  t.same(await ask('GET /v1/members', ''), { members: [] });
+  t.same(await ask('GET /v1/explain', ''), { healthy: true });
+  t.same(
+    await ask('POST /v1/admin/add', '{"id":4,"address":"h:1","dryRun":true,"expectedConfigIndex":7}'),
+    result,
+  );
+  t.match(asked.at(-1), {
+    what: 'add',
+    with: { id: 4, address: 'h:1', learner: false },
+    options: { dryRun: true, force: false, expectedConfigIndex: 7, timeoutMs: 50_000 },
+  });
+  const timed = { 'content-type': 'application/json; charset=utf-8', 'x-timeout-ms': '1234' };
+  await ask(
+    'POST /v1/admin/set',
+    '{"voters":[1,4],"members":[{"id":4,"peerAddress":"h:1"}],"force":true}',
+    timed,
+  );
+  t.match(asked.at(-1), {
+    what: 'set',
+    with: { voters: [1, 4], members: [{ id: 4, peerAddress: 'h:1' }] },
+    options: { force: true, timeoutMs: 1234 },
+  });
+  t.same(await ask('POST /v1/admin/transfer', ''), { leader: 3 });
+  t.equal(asked.at(-1)!.with, undefined);
+});
+
+t.test('what makes no sense is refused before the cluster hears of it', async (t) => {
+  const before = asked.length;
+  for (const [route, body] of [
+    ['add', '{"id":"4","address":"h:1"}'],
+    ['add', '{"id":4}'],
+    ['set', '{"voters":"1,2"}'],
+    ['set', '{"voters":[1],"members":[null]}'],
+    ['remove', '[1]'],
+    ['remove', '{'],
+  ] as const) {
+    await t.rejects(ask(`POST /v1/admin/${route}`, body), { code: 'MALFORMED' }, body);
+  }
+  // The one type that a page of another site cannot send without a preflight.
+  await t.rejects(ask('POST /v1/admin/remove', '{"id":1}', { 'content-type': 'text/plain' }), {
+    code: 'MALFORMED',
+  });
+  t.equal(asked.length, before);
+});
