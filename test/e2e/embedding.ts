@@ -28,6 +28,9 @@ function blocks(language: string): string[] {
   return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((match) => match[1]!);
 }
 
+// Beyond what tap grants a test by default.
+t.setTimeout(300_000);
+
 t.test('from the packed tarball, in an empty project', (t) => {
   const packed = run('npm', ['pack', '--json', '--pack-destination', dir], root);
   t.equal(packed.code, 0, packed.err);
