@@ -18,10 +18,18 @@ export async function runNode(options: StartOptions): Promise<number> {
   const { logger, flush } = createLog(options.logLevel, options.logFormat);
   const supervisor = new Supervisor();
   const stop = stopRequest(supervisor, flush);
+  const joining = new AbortController();
   let node: RaftNode | undefined;
   let server: Server | undefined;
   try {
-    const opened = await RaftNode.start({ ...settings, machine: new StackMachine(), logger });
+    // A node that joins may wait for long.
+    void stop.then(() => joining.abort());
+    const opened = await RaftNode.start({
+      ...settings,
+      machine: new StackMachine(),
+      logger,
+      joinSignal: joining.signal,
+    });
     node = opened;
     const failure = new Promise<Error>((resolve) => opened.onFailure((error) => resolve(error)));
     const allowed = options.allowHost === undefined ? {} : { allowedHosts: options.allowHost };
@@ -47,6 +55,8 @@ export async function runNode(options: StartOptions): Promise<number> {
     logger.info({ id: options.id }, 'stopped');
     return ExitCode.ok;
   } catch (error) {
+    if (node === undefined && joining.signal.aborted && CordwoodError.is(error) && error.code === 'ABORTED')
+      return ExitCode.ok;
     const { line, exitCode } = verdictOf(error);
     supervisor.failed(line);
     flush();

@@ -1,6 +1,7 @@
 import { CordwoodError } from '../../protocol/errors.ts';
 import { isVoter } from '../core/quorum.ts';
-import type { NodeId } from '../core/types.ts';
+import type { RaftCore } from '../core/raft-core.ts';
+import type { NodeId, Term } from '../core/types.ts';
 import type { Driver } from './driver.ts';
 import { isLive } from './liveness.ts';
 import type { Turns } from './turns.ts';
@@ -29,7 +30,7 @@ export async function handOver(
   const to = core.transfer(target);
   if (to === 0) throw unreachable(target);
   const taken = (): boolean => {
-    if (core.role !== 'leader' || core.term !== term) return core.leader !== 0;
+    if (!leads(core, term)) return core.leader !== 0;
     if (core.transferring && isLive(driver, to)) return false;
     throw new CordwoodError('TIMEOUT', `node ${to} did not take over; node ${options.id} leads on`);
   };
@@ -37,10 +38,14 @@ export async function handOver(
   try {
     await turns.until(taken, { deadlineMs, signal }, 'no new leader is known in time');
   } catch (error) {
-    if (!CordwoodError.is(error) || (core.role === 'leader' && core.term === term)) throw error;
+    if (!CordwoodError.is(error) || leads(core, term)) throw error;
     throw new CordwoodError(error.code, error.message, { outcome: 'unknown', cause: error });
   }
   return core.leader;
+}
+
+function leads(core: RaftCore, term: Term): boolean {
+  return core.role === 'leader' && core.term === term;
 }
 
 function unreachable(target: NodeId): CordwoodError {

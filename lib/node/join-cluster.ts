@@ -18,15 +18,18 @@ export async function joinCluster(
   options: ResolvedOptions,
   introduce: Environment['introduce'],
 ): Promise<{ clusterId: string; members: readonly Member[] }> {
-  const { addresses, timeoutMs } = options.join!;
+  const { addresses, timeoutMs, signal } = options.join!;
   const { logger, runtime } = options;
   const deadlineMs = runtime.now() + timeoutMs;
   for (let round = 0; ; round++) {
-    const members = await askAll(addresses, introduce);
+    const members = await askAll(addresses, introduce, signal);
     if (members.length > 0) return settle(options, members);
     if (runtime.now() >= deadlineMs) {
       const message = `no member of the cluster answers at ${addresses.join(', ')}`;
       throw new CordwoodError('UNREACHABLE', message);
+    }
+    if (signal?.aborted === true) {
+      throw new CordwoodError('ABORTED', 'joining was given up', { cause: signal.reason });
     }
     if (round === 0) logger.info({ addresses }, 'waiting for a member of the cluster to answer');
     await new Promise<void>((resolve) => runtime.timer(PAUSE_MS, resolve));
@@ -36,8 +39,11 @@ export async function joinCluster(
 async function askAll(
   addresses: readonly string[],
   introduce: Environment['introduce'],
+  signal: AbortSignal | undefined,
 ): Promise<Introduction[]> {
-  const asked = await Promise.allSettled(addresses.map((address) => introduce(address, ASK_TIMEOUT_MS)));
+  const asked = await Promise.allSettled(
+    addresses.map((address) => introduce(address, ASK_TIMEOUT_MS, signal)),
+  );
   const answers = asked.flatMap((a) => (a.status === 'fulfilled' ? [a.value] : []));
   // Others that wait to be added themselves are no authority.
   return answers.filter(({ config }) => config.voters.length > 0);

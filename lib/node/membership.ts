@@ -74,7 +74,7 @@ export class Membership {
     this.#running = true;
     try {
       const deadlineMs = this.#parts.turns.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-      await this.#until('the leader’s term to begin', () => this.#mustLead() && core.termCommitted, {
+      await this.#until('the leader’s term to begin', () => this.#leadsFor(core.termCommitted), {
         deadlineMs,
         signal: options.signal,
       });
@@ -248,8 +248,13 @@ export class Membership {
     return plan.newcomers.includes(id) || this.#parts.isLive(id);
   }
 
-  #mustLead(added = ''): true {
-    if (this.#parts.core.role === 'leader') return true;
+  #leadsFor(condition: boolean): boolean {
+    this.#mustLead();
+    return condition;
+  }
+
+  #mustLead(added = ''): void {
+    if (this.#parts.core.role === 'leader') return;
     throw new CordwoodError('NOT_LEADER', `this node does not lead; no voter was changed${added}`);
   }
 

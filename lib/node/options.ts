@@ -14,7 +14,11 @@ export interface ResolvedOptions {
   /** Where peers reach this node. */
   readonly peerAddress: string;
   /** Set for a node that joins: peer addresses to ask. */
-  readonly join: { readonly addresses: readonly string[]; readonly timeoutMs: number } | null;
+  readonly join: {
+    readonly addresses: readonly string[];
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal | undefined;
+  } | null;
   readonly priority: number;
   readonly leaseReads: boolean;
   readonly bootstrap: Config;
@@ -67,7 +71,11 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     members,
     peerAddress,
     join: joins
-      ? { addresses: others, timeoutMs: positive('joinTimeoutMs', options.joinTimeoutMs, 60_000) }
+      ? {
+          addresses: others,
+          timeoutMs: positive('joinTimeoutMs', options.joinTimeoutMs, 60_000),
+          signal: options.joinSignal,
+        }
       : null,
     priority: priorityOf(options.priority),
     leaseReads: options.leaseReads ?? false,

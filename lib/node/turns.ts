@@ -30,22 +30,22 @@ export class Turns {
     const driver = this.#driver;
     return new Promise((resolve, reject) => {
       let cancelTimer: () => void = () => undefined;
-      const finish = (error: unknown): void => {
+      const finish = (error?: Error): void => {
         driver.afterTurn.delete(check);
         limits.signal?.removeEventListener('abort', check);
         cancelTimer();
         if (error === undefined) resolve();
-        else reject(error as Error);
+        else reject(error);
       };
       const check = (): void => {
         try {
-          if (done()) finish(undefined);
+          if (done()) finish();
           else if (limits.signal?.aborted === true) {
             finish(new CordwoodError('ABORTED', 'the call was aborted', { cause: limits.signal.reason }));
           } else if (driver.stopped) finish(new CordwoodError('SHUTTING_DOWN', 'the node is stopping'));
           else if (driver.now >= limits.deadlineMs) finish(new CordwoodError('TIMEOUT', late));
         } catch (error) {
-          finish(error);
+          finish(error as Error);
         }
       };
       const arm = (): void => {

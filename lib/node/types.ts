@@ -38,6 +38,8 @@ export interface NodeOptions {
   readonly join?: boolean;
   /** How long a joining node waits for a member to answer. Default 60,000. */
   readonly joinTimeoutMs?: number;
+  /** Ends that wait; the start then fails with `ABORTED`. */
+  readonly joinSignal?: AbortSignal;
   /**
    * Among voters that are caught up, the one with the highest priority should lead: others hand leadership over to it.
    * Default 0.

@@ -177,6 +177,28 @@ t.test('while a lease may be held nobody else is elected, not even after restart
   t.ok(electedAt < until + 4 * T, 'but then they did');
 });
 
+t.test('a voter that restarts keeps the promise it has forgotten', async (t) => {
+  const trio = new Trio();
+  const leader = trio.lead();
+  // Node 2 hears nothing of the leader any more and asks for votes; node 3's word alone keeps the lease.
+  const cut = (from: NodeId, to: NodeId): boolean => from + to !== 3;
+  for (let i = 0; i < 30; i++) {
+    trio.pass(100);
+    trio.settle(cut);
+  }
+  t.equal(leader.role, 'leader');
+  const until = leader.leaseUntil(promise);
+  t.ok(until > trio.now);
+  trio.start(3);
+  let electedAt = 0;
+  while (electedAt === 0) {
+    trio.pass(10);
+    trio.settle((from, to) => from !== 1 && to !== 1);
+    if ([2, 3].some((id) => trio.core(id).role === 'leader')) electedAt = trio.now;
+  }
+  t.ok(electedAt > until, `elected at ${electedAt}, the lease lasted until ${until}`);
+});
+
 t.test('without leases a dead leader is replaced at once', async (t) => {
   const trio = new Trio(false);
   const leader = trio.lead();

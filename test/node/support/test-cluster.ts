@@ -69,7 +69,7 @@ export class TestCluster {
     if (disk === undefined) this.disks.set(id, (disk = new MemoryDisk()));
     const cluster = Array.from({ length: this.size }, (_, i) => this.address(i + 1));
     const log = (level: keyof Logger) => (fields: object, message: string) => {
-      const code = String((fields as { code?: unknown }).code ?? '');
+      const { code = '' } = fields as { code?: string };
       this.logs.push({ id, level, code, message });
     };
     const node = await RaftNode.start(
