@@ -310,8 +310,9 @@ export class Driver {
    */
   #pipelineHasRoom(now: number): boolean {
     const { inFlight } = this.proposals;
+    // Nothing is taken during a hand-over: to wake for it would keep the loop spinning until it is over.
+    if (this.core.transferring || inFlight >= MAX_PIPELINE) return false;
     if (inFlight === 0) return true;
-    if (inFlight >= MAX_PIPELINE || this.core.transferring) return false;
     return this.batcher.hasFull || now - this.proposals.oldestMs >= LATE_MS;
   }
 

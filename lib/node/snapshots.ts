@@ -178,9 +178,15 @@ export class Snapshots {
     const driver = this.#driver;
     const { core, log, state, cache, applier, options } = driver;
     const stored = log.snapshots.latest;
-    if (stored?.meta.index !== meta.index || !core.beginInstall(meta)) return core.commitIndex >= meta.index;
-    options.logger.info({ index: meta.index, term: meta.term }, 'installing a snapshot');
+    if (stored?.meta.index !== meta.index || meta.index <= core.commitIndex)
+      return core.commitIndex >= meta.index;
+    // Opened before it is begun: what has begun must end, and a disk that fails here has changed nothing yet.
     const reader = await log.snapshots.open(stored);
+    if (!core.beginInstall(meta)) {
+      await reader.close();
+      return core.commitIndex >= meta.index;
+    }
+    options.logger.info({ index: meta.index, term: meta.term }, 'installing a snapshot');
     try {
       await state.restore(readAll(reader));
     } catch (error) {

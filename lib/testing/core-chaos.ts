@@ -2,9 +2,10 @@ import type { CoreOptions } from '../core/state.ts';
 import { isMember, isVoter, memberIds } from '../core/quorum.ts';
 import { Random } from '../core/random.ts';
 import type { NodeId } from '../core/types.ts';
-import { CoreCluster, describeNode, fairWeather } from './core-cluster.ts';
+import { CoreCluster, describeNode } from './core-cluster.ts';
 import { SafetyViolation } from './core-checker.ts';
 import type { CoreNode } from './core-node.ts';
+import { fairWeather } from './weather.ts';
 
 export interface CoreChaosResult {
   readonly seed: number;

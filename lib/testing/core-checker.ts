@@ -1,14 +1,34 @@
 import { isVoter, quorumValue } from '../core/quorum.ts';
 import {
   EntryKind,
+  type HardState,
   type Index,
   type Message,
   type NodeId,
   type SnapshotMeta,
   type Term,
 } from '../core/types.ts';
-import type { CoreNode } from './core-node.ts';
-import type { ModelEntry } from './model-log.ts';
+
+import type { RaftCore } from '../core/raft-core.ts';
+import type { ModelEntry, ModelLog } from './model-log.ts';
+
+/** A node as the checker sees it. */
+export interface CheckedNode {
+  readonly id: NodeId;
+  readonly core: RaftCore;
+  /** What its core believes its log to be, kept the naive way. */
+  readonly log: ModelLog;
+  readonly disk: CheckedDisk;
+  peer(id: NodeId): CheckedNode | undefined;
+}
+
+/** What would be found on its disk if the node crashed now. */
+export interface CheckedDisk {
+  readonly hardState: HardState;
+  readonly lastIndex: Index;
+  /** Whether the entry `id` at `index` is there, in the log or within a snapshot. */
+  holds(index: Index, id: number): boolean;
+}
 
 /** A property of Raft did not hold. */
 export class SafetyViolation extends Error {
@@ -41,7 +61,7 @@ export class CoreChecker {
   }
 
   /** Log matching (Raft 5.3), by induction: equal (index, term) means equal entry and equal term before it. */
-  entryAppended(node: CoreNode, entry: ModelEntry, prevTerm: Term): void {
+  entryAppended(node: CheckedNode, entry: ModelEntry, prevTerm: Term): void {
     const key = `${entry.index}/${entry.term}`;
     const known = this.#written.get(key);
     if (!known) this.#written.set(key, { id: entry.id, prevTerm });
@@ -51,7 +71,7 @@ export class CoreChecker {
   }
 
   /** Election safety (5.2), leader completeness (5.4), and R4. */
-  leads(node: CoreNode, term: Term): void {
+  leads(node: CheckedNode, term: Term): void {
     const other = this.#leaders.get(term);
     if (other === node.id) return;
     if (other !== undefined) fail(node, `election safety: ${other} led term ${term} already`);
@@ -69,7 +89,7 @@ export class CoreChecker {
   }
 
   /** State machine safety, and for the leader: commitment only on a quorum of disks and of its own term (5.4.2). */
-  commitMoved(node: CoreNode, from: Index, to: Index): void {
+  commitMoved(node: CheckedNode, from: Index, to: Index): void {
     if (to < from) fail(node, `commit went back from ${from} to ${to}`);
     const { core } = node;
     if (core.role === 'leader' && to > from) {
@@ -96,7 +116,7 @@ export class CoreChecker {
   }
 
   /** R1: nothing leaves that the disk does not know. One vote per term, over all restarts. */
-  sent(node: CoreNode, to: NodeId, m: Message): void {
+  sent(node: CheckedNode, to: NodeId, m: Message): void {
     if ((m.kind === 'voteRequest' || m.kind === 'voteResponse') && m.pre) return;
     const { hardState } = node.disk;
     if (hardState.term < m.term) fail(node, `sent ${m.kind} of term ${m.term}, durable is ${hardState.term}`);
@@ -119,7 +139,7 @@ export class CoreChecker {
   }
 
   /** A snapshot carries the configuration that was in force at its index, not an older or a newer one. */
-  snapshotTaken(node: CoreNode, meta: SnapshotMeta): void {
+  snapshotTaken(node: CheckedNode, meta: SnapshotMeta): void {
     const index = this.#configs.findLast((i) => i <= meta.index)!;
     if (meta.configIndex !== index)
       fail(node, `snapshot ${meta.index} with config ${meta.configIndex}, not ${index}`);
@@ -127,19 +147,24 @@ export class CoreChecker {
       fail(node, `snapshot of another log`);
   }
 
+  /** Which entry (index, term) is; 0 if nobody ever appended one. */
+  idOf(index: Index, term: Term): number {
+    return this.#written.get(`${index}/${term}`)?.id ?? 0;
+  }
+
   readAsked(token: number): void {
     this.#readFloors.set(token, this.committedIndex);
   }
 
   /** Linearizability: whatever was committed anywhere before the read was asked must be seen by it. */
-  readConfirmed(node: CoreNode, token: number, index: Index): void {
+  readConfirmed(node: CheckedNode, token: number, index: Index): void {
     const floor = this.#readFloors.get(token);
     if (floor === undefined) fail(node, `read ${token} settled twice`);
     if (index < floor) fail(node, `read at ${index}, but ${floor} was committed before it was asked`);
     this.#readFloors.delete(token);
   }
 
-  readFailed(node: CoreNode, token: number): void {
+  readFailed(node: CheckedNode, token: number): void {
     if (!this.#readFloors.delete(token)) fail(node, `read ${token} settled twice`);
   }
 
@@ -149,7 +174,7 @@ export class CoreChecker {
   }
 
   /** What a leader believes of its followers is true as long as they follow it. */
-  checkLeader(node: CoreNode): void {
+  checkLeader(node: CheckedNode): void {
     const { core, log } = node;
     if (core.role !== 'leader') return;
     for (const [id, pr] of core.state.progress) {
@@ -168,7 +193,7 @@ export class CoreChecker {
   }
 
   /** The core's view of its log against the naive one. */
-  checkLog(node: CoreNode): void {
+  checkLog(node: CheckedNode): void {
     const { core, log } = node;
     if (core.lastIndex !== log.lastIndex || core.prevIndex !== log.prevIndex) {
       fail(node, `log ${core.prevIndex}…${core.lastIndex}, model ${log.prevIndex}…${log.lastIndex}`);
@@ -187,6 +212,6 @@ export class CoreChecker {
   }
 }
 
-export function fail(node: CoreNode, what: string): never {
+export function fail(node: CheckedNode, what: string): never {
   throw new SafetyViolation(`node ${node.id}: ${what}`);
 }

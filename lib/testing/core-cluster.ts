@@ -5,6 +5,7 @@ import { CoreChecker } from './core-checker.ts';
 import { CoreNode, type Packet } from './core-node.ts';
 import { EventQueue } from './event-queue.ts';
 import { formatMessage } from './format-message.ts';
+import { fairWeather, type Weather } from './weather.ts';
 
 export interface CoreClusterOptions {
   readonly seed: number;
@@ -17,28 +18,6 @@ export interface CoreClusterOptions {
   /** Called with a line for everything that happens. */
   readonly trace?: ((line: string) => void) | undefined;
 }
-
-/** What the network and the disks do at the moment; a nemesis changes it as it likes. */
-export interface Weather {
-  minDelayMs: number;
-  maxDelayMs: number;
-  lossRate: number;
-  duplicateRate: number;
-  /** Messages of one connection overtake each other. */
-  reorder: boolean;
-  minDiskMs: number;
-  maxDiskMs: number;
-}
-
-export const fairWeather: Readonly<Weather> = {
-  minDelayMs: 1,
-  maxDelayMs: 5,
-  lossRate: 0,
-  duplicateRate: 0,
-  reorder: false,
-  minDiskMs: 0.5,
-  maxDiskMs: 3,
-};
 
 /** Cores on simulated disks, network and clocks, in one thread: one seed, one run. */
 export class CoreCluster {

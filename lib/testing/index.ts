@@ -1,1 +1,10 @@
-export {};
+/** The simulator: whole clusters in one thread over virtual time, and checkers for what their clients saw. */
+export { Simulation, type SimulationOptions } from './simulation.ts';
+export type { SimNode } from './sim-node.ts';
+export type { SimNetwork } from './sim-network.ts';
+export { fairWeather, type Weather } from './weather.ts';
+export { SafetyViolation } from './core-checker.ts';
+export { checkLinearizable, type Operation, type SequentialModel, type Verdict } from './linearizability.ts';
+export { stackModel, type StackInput, type StackOutput, type StackState } from './stack-model.ts';
+export { stackChaos, type StackChaosResult } from './stack-chaos.ts';
+export { coreChaos, type CoreChaosResult } from './core-chaos.ts';

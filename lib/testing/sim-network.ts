@@ -1,0 +1,128 @@
+import type { Random } from '../core/random.ts';
+import type { EventQueue } from './event-queue.ts';
+import type { Weather } from './weather.ts';
+
+/** A place in the network: a node or a client. Nodes are called by their ids. */
+export type Place = number;
+
+/** How long it takes to send again what was lost. */
+const RESEND_MS = 40;
+
+/**
+ * Delays, loss and partitions between places. What runs over it are connections (`SimPipe`): they keep the order of
+ * their bytes and lose none of them, or end.
+ */
+export class SimNetwork {
+  readonly events: EventQueue;
+  readonly random: Random;
+  readonly weather: Weather;
+  readonly #cut = new Set<string>();
+  readonly #pipes = new Set<SimPipe>();
+
+  constructor(events: EventQueue, random: Random, weather: Weather) {
+    this.events = events;
+    this.random = random;
+    this.weather = weather;
+  }
+
+  /** Nothing gets from `from` to `to` any more. */
+  cut(from: Place, to: Place): void {
+    this.#cut.add(`${from}>${to}`);
+  }
+
+  heal(): void {
+    this.#cut.clear();
+  }
+
+  reaches(from: Place, to: Place): boolean {
+    return !this.#cut.has(`${from}>${to}`);
+  }
+
+  /** Both ways: what a connection needs. */
+  connects(a: Place, b: Place): boolean {
+    return this.reaches(a, b) && this.reaches(b, a);
+  }
+
+  delayMs(): number {
+    const { random, weather } = this;
+    let delayMs = random.between(weather.minDelayMs, weather.maxDelayMs);
+    for (let again = RESEND_MS; random.next() < weather.lossRate && again < 1000; again *= 2)
+      delayMs += again;
+    return delayMs;
+  }
+
+  add(pipe: SimPipe): void {
+    this.#pipes.add(pipe);
+  }
+
+  remove(pipe: SimPipe): void {
+    this.#pipes.delete(pipe);
+  }
+
+  /** Connections between two places, or of one place, end: a reset, or the death of a process. */
+  breakPipes(a: Place, b?: Place): void {
+    for (const pipe of [...this.#pipes]) {
+      const { near, far } = pipe;
+      if (b === undefined ? near === a || far === a : (near === a && far === b) || (near === b && far === a))
+        pipe.end();
+    }
+  }
+}
+
+/**
+ * One direction of a connection from `near` to `far`: in order, each delivery after a delay. Over a cut it stands
+ * still, and ends after a while.
+ */
+export class SimPipe {
+  readonly near: Place;
+  readonly far: Place;
+  readonly #network: SimNetwork;
+  readonly #onEnd: () => void;
+  #lastMs = 0;
+  #ended = false;
+  #stuck = false;
+  /** Deliveries that have not arrived. */
+  pending = 0;
+
+  /** `onEnd` is called once, soon after it has ended, unless `end(true)` did it. */
+  constructor(network: SimNetwork, near: Place, far: Place, onEnd: () => void) {
+    this.near = near;
+    this.far = far;
+    this.#network = network;
+    this.#onEnd = onEnd;
+    network.add(this);
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  deliver(arrive: () => void): void {
+    if (this.#ended) return;
+    const { events } = this.#network;
+    this.#lastMs = Math.max(this.#lastMs, events.nowMs + this.#network.delayMs());
+    this.pending++;
+    events.at(this.#lastMs, () => {
+      this.pending--;
+      if (this.#ended || this.#stuck) return;
+      if (this.#network.connects(this.near, this.far)) arrive();
+      else this.#giveUpLater();
+    });
+  }
+
+  /** What is under way does not arrive. `silent`: the near side knows. */
+  end(silent = false): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#network.remove(this);
+    if (!silent) this.#network.events.after(this.#network.random.between(0, 3), this.#onEnd);
+  }
+
+  /** Nothing tells the ends of a connection that the way between them is cut, until somebody loses patience. */
+  #giveUpLater(): void {
+    this.#stuck = true;
+    this.#network.events.after(this.#network.random.between(200, 2000), () => {
+      this.end();
+    });
+  }
+}
