@@ -13,7 +13,7 @@ import { Arguments } from './support/arguments.ts';
 import { Cluster, COMMAND } from './support/cluster.ts';
 import { DiskCounters } from './support/disk-counters.ts';
 import { Loaders } from './support/loaders.ts';
-import { measure, type Point } from './support/measure.ts';
+import { heat, measure, type Point } from './support/measure.ts';
 import { medians } from './support/medians.ts';
 import { Progress } from './support/progress.ts';
 import { hardware, ratioTable, throughputTable } from './support/report.ts';
@@ -23,7 +23,7 @@ const USAGE = `
 npm run bench:compare -- REV [options]
 
   --conc=1,256,1000,10000 --conns=1 --values=64   the load, as in npm run bench
-  --secs=2 --warm=2    seconds measured, and before that
+  --secs=2 --warm=1    seconds measured, and before that
   --rounds=5           turns; the table shows medians
   --whole              REV's own benchmark and client library measure it
   --data=DIR           where the nodes' data goes
@@ -41,7 +41,7 @@ const args = new Arguments(USAGE, {
   conns: '1',
   values: '64',
   secs: '2',
-  warm: '2',
+  warm: '1',
   rounds: '5',
   whole: '',
   data: '',
@@ -49,6 +49,7 @@ const args = new Arguments(USAGE, {
 });
 
 const OURS = 'now';
+const HEAT_S = 3;
 /** The checkout this file was built in: dist/bench lies two directories below. */
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const directory = scratchDirectory(args.text('data'));
@@ -101,6 +102,7 @@ async function runNodes(): Promise<void> {
     command: COMMAND,
   });
   await using loaders = new Loaders(1);
+  for (const cluster of [theirs, ours]) await heat(cluster, loaders, HEAT_S);
   for (let i = 0; i < rounds * loads.length; i++) {
     const load = loads[i % loads.length]!;
     const spec = { operation: 'push', ratePerS: 0, warmS, measureS, ...load } as const;

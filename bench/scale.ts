@@ -10,7 +10,7 @@ import { Cluster } from './support/cluster.ts';
 import { DiskCounters } from './support/disk-counters.ts';
 import { fill } from './support/fill.ts';
 import { Loaders } from './support/loaders.ts';
-import { measure, type Point } from './support/measure.ts';
+import { heat, measure, type Point } from './support/measure.ts';
 import { medians } from './support/medians.ts';
 import { openSessions } from './support/open-sessions.ts';
 import { Progress } from './support/progress.ts';
@@ -53,6 +53,7 @@ const args = new Arguments(USAGE, {
 });
 /** More than any log gets here. */
 const NO_SNAPSHOTS = ['--snapshot-log-mb', '65536'];
+const HEAT_S = 2;
 const FILL_TIMEOUT_MS = 60_000;
 
 interface Row {
@@ -90,6 +91,7 @@ async function compare(dimension: Dimension, amounts: readonly number[]): Promis
         args: dimension === 'log' ? NO_SNAPSHOTS : [],
       });
       clusters.push(cluster);
+      await heat(cluster, loaders, HEAT_S);
       await prepare(cluster, dimension, amount);
     }
     const points: Point[][] = amounts.map(() => []);

@@ -12,7 +12,7 @@ import { throughputChart } from './support/chart.ts';
 import { DiskCounters } from './support/disk-counters.ts';
 import { type Operation, Operations } from './support/load.ts';
 import { Loaders } from './support/loaders.ts';
-import { measure, type Point, type PointSpec } from './support/measure.ts';
+import { heat, measure, type Point, type PointSpec } from './support/measure.ts';
 import { medians } from './support/medians.ts';
 import { Progress } from './support/progress.ts';
 import { hardware, ratioTable, throughputTable } from './support/report.ts';
@@ -27,6 +27,7 @@ npm run bench -- [options]
   --values=64            bytes of a value
   --rates=               calls a second, made whether or not earlier ones have ended (open loop)
   --secs=3 --warm=1      seconds measured, and before that
+  --heat=3               seconds of load before all that, so that the code is as fast as it gets
   --nodes=3              nodes of the cluster
   --procs=1              processes that make the load
   --rounds=1             passes over all of it; the table shows medians
@@ -47,6 +48,7 @@ const args = new Arguments(USAGE, {
   rates: '',
   secs: '3',
   warm: '1',
+  heat: '3',
   nodes: '3',
   procs: '1',
   rounds: '1',
@@ -82,7 +84,7 @@ if (points.some(({ faults }) => faults.length > 0)) process.exitCode = 1;
 async function run(): Promise<Point[]> {
   const points: Point[] = [];
   const seconds = specs.reduce((sum, spec) => sum + secondsOf(spec) * (hasCeiling(spec) ? 2 : 1), 0);
-  const progress = new Progress(seconds * rounds);
+  const progress = new Progress(args.number('heat') + seconds * rounds);
   const add = (point: Point): void => {
     points.push(point);
     if (asJson) process.stdout.write(`${JSON.stringify(point)}\n`);
@@ -99,6 +101,8 @@ async function run(): Promise<Point[]> {
     args.number('procs', 1),
     profile === '' ? [] : ['--cpu-prof', '--cpu-prof-dir', `${profile}/load`],
   );
+  progress.step('heating up', args.number('heat'));
+  await heat(cluster, loaders, args.number('heat'));
   for (let i = 0; i < rounds * specs.length; i++) {
     const spec = specs[i % specs.length]!;
     if (hasCeiling(spec)) {
