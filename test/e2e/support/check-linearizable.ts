@@ -1,4 +1,4 @@
-import { EMPTY, type Op } from './history.ts';
+import { EMPTY, type Op, type OpKind } from './history.ts';
 
 /** More states than any honest history of these tests needs. */
 const MAX_STATES = 3_000_000;
@@ -16,6 +16,8 @@ interface Level {
   readonly value: string;
   readonly below: Level | null;
   readonly size: number;
+  /** When the first of the pops that must take this value or one below has ended. */
+  readonly goneMs: number;
   readonly hash1: number;
   readonly hash2: number;
 }
@@ -56,8 +58,8 @@ class Search {
   readonly #sure: readonly Op[];
   readonly #maybe: readonly Op[];
   readonly #ops: readonly Op[];
-  /** Values that pops returned. */
-  readonly #popped = new Set<string>();
+  /** Values that pops returned, each with its pop. */
+  readonly #popped = new Map<string, Op>();
   readonly #done: Uint8Array;
   readonly #random1: Uint32Array;
   readonly #random2: Uint32Array;
@@ -72,10 +74,11 @@ class Search {
 
   constructor(ops: readonly Op[], moreMaybe: number) {
     const seenMs = new Map<string, number>();
-    for (const { kind, outcome, result, endMs } of ops) {
+    for (const op of ops) {
+      const { kind, outcome, result, endMs } = op;
       if (outcome !== 'ok' || (kind !== 'pop' && kind !== 'top') || typeof result !== 'string') continue;
       seenMs.set(result, Math.min(endMs, seenMs.get(result) ?? Infinity));
-      if (kind === 'pop') this.#popped.add(result);
+      if (kind === 'pop') this.#popped.set(result, op);
     }
     const sure = ops.filter((op) => op.outcome === 'ok');
     const lostPops = ops.filter((op) => op.outcome === 'unknown' && op.kind === 'pop');
@@ -150,8 +153,14 @@ class Search {
     }
     const candidates = window.filter((i) => this.#sure[i]!.callMs <= end);
     if (this.#maybePlaced === this.mostMaybe) return candidates;
+    // Pops without an answer are all alike, and so are pushes of values that nobody saw: the one called first can stand
+    // for any other.
+    const tried = new Set<OpKind>();
     for (let i = 0; i < this.#maybe.length && this.#maybe[i]!.callMs <= end; i++) {
-      if (this.#done[this.#sure.length + i] === 0) candidates.push(this.#sure.length + i);
+      const { kind } = this.#maybe[i]!;
+      if (this.#done[this.#sure.length + i] === 1 || tried.has(kind)) continue;
+      tried.add(kind);
+      candidates.push(this.#sure.length + i);
     }
     return candidates;
   }
@@ -166,7 +175,9 @@ class Search {
     switch (op.kind) {
       case 'push':
         if (sure && op.result !== size + 1) return false;
-        after = pushed(top, op.value!);
+        after = pushed(top, op.value!, this.#popped.get(op.value!)?.endMs ?? Infinity);
+        // It would lie above a value whose pop had ended before its own began.
+        if (top !== null && top.goneMs < (this.#popped.get(op.value!)?.callMs ?? op.callMs)) return false;
         break;
       case 'pop':
         // One that took nothing changed nothing: it need not be placed.
@@ -206,7 +217,7 @@ class Search {
   }
 }
 
-function pushed(below: Level | null, value: string): Level {
+function pushed(below: Level | null, value: string, poppedMs: number): Level {
   let hash1 = below?.hash1 ?? 0x811c9dc5;
   let hash2 = below?.hash2 ?? 0x1b873593;
   for (let i = 0; i < value.length; i++) {
@@ -215,7 +226,8 @@ function pushed(below: Level | null, value: string): Level {
     hash2 = (Math.imul(hash2 ^ code, 0x5bd1e995) + 0x6b43a9b5) >>> 0;
   }
   hash1 = Math.imul(hash1 ^ 0xff, 0x01000193) >>> 0;
-  return { value, below, size: (below?.size ?? 0) + 1, hash1, hash2 };
+  const goneMs = Math.min(poppedMs, below?.goneMs ?? Infinity);
+  return { value, below, size: (below?.size ?? 0) + 1, goneMs, hash1, hash2 };
 }
 
 function randoms(count: number, seed: number): Uint32Array {
