@@ -176,13 +176,18 @@ export class SnapshotFiles {
     }
   }
 
+  /** What cannot be removed now is tried again with the next snapshot: it is only in the way. */
   #removeOld(): void {
     if (this.#latest === null) return;
     const keep = new Set([...this.#readers.values()].map((reader) => reader.path));
     keep.add(this.#path(this.#latest.meta));
-    for (const name of this.#disk.readdir(this.#directory)) {
-      const path = `${this.#directory}/${name}`;
-      if (parseSnapshotName(name) !== undefined && !keep.has(path)) this.#disk.unlink(path);
+    try {
+      for (const name of this.#disk.readdir(this.#directory)) {
+        const path = `${this.#directory}/${name}`;
+        if (parseSnapshotName(name) !== undefined && !keep.has(path)) this.#disk.unlink(path);
+      }
+    } catch {
+      // Neither the new snapshot nor whoever read the old one is any worse for it.
     }
   }
 

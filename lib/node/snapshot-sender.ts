@@ -93,7 +93,8 @@ export class SnapshotSender {
   end(installed: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
-    void this.#reader?.close();
+    // Whether the file could be closed is of no interest to anyone any more.
+    this.#reader?.close().catch(() => undefined);
     this.#onEnd(installed);
   }
 

@@ -16,6 +16,11 @@ export interface SequentialModel<S, I, O> {
   step(state: S, input: I, output: O | undefined): S | null;
   /** Equal states have equal keys. */
   keyOf(state: S): number | string;
+  /**
+   * Of an operation without an answer: when somebody saw its effect at the latest, so that it must have taken place;
+   * `Infinity` if nobody did. Absent: never. It narrows the search.
+   */
+  seenMs?(operation: Operation<I, O>, operations: readonly Operation<I, O>[]): number;
   /** Operations on different parts have nothing to do with each other and are checked apart. Absent: one part. */
   partOf?(input: I): string;
   /** For explanations. */
@@ -35,7 +40,7 @@ export type Verdict =
     };
 
 /** Steps of the search after which it is given up. */
-const MAX_STEPS = 5_000_000;
+const MAX_STEPS = 1_000_000;
 
 /**
  * Whether the operations can be put in one order that explains every answer and in which each takes place between its
@@ -63,7 +68,9 @@ export function checkLinearizable<S, I, O>(
   let steps = 0;
   for (const [part, list] of parts) {
     const search = new Search(model, list);
-    const found = search.run();
+    // Most of what has no answer did not take place, or was seen: an order with few of those is found much faster.
+    let found = search.run(0);
+    for (let most = 1; found === 'no' && search.heldBack; most *= 4) found = search.run(most);
     steps += search.steps;
     if (found === 'yes') continue;
     const undecided = found === 'gave up';
@@ -80,14 +87,27 @@ interface Choice<S> {
   chosen: number;
 }
 
+/**
+ * Operations are numbered: first those that must have taken place, by call, then those that need not, by call. The
+ * former are done almost in order, so what is done is told by the first that is not and the few behind it.
+ */
 class Search<S, I, O> {
   readonly #model: SequentialModel<S, I, O>;
-  /** By call; those without an answer too. */
   readonly #operations: readonly Operation<I, O>[];
+  /** Until when each must have taken place; Infinity: it need not at all. */
+  readonly #endMs: readonly number[];
+  /** How many must have taken place. */
+  readonly #sure: number;
   readonly #done: boolean[];
-  readonly #seen = new Set<string>();
+  #seen = new Set<string>();
   #first = 0;
-  #open: number;
+  /** Operations that must be placed and are not. */
+  #open = 0;
+  /** Operations that need not be placed and are, and how many may be. */
+  #extra = 0;
+  #mostExtra = 0;
+  /** More of those might have helped. */
+  heldBack = false;
   steps = 0;
   /** The longest beginning that could be explained. */
   #best: number[] = [];
@@ -95,13 +115,29 @@ class Search<S, I, O> {
 
   constructor(model: SequentialModel<S, I, O>, operations: readonly Operation<I, O>[]) {
     this.#model = model;
-    this.#operations = [...operations].sort((a, b) => a.callMs - b.callMs);
-    this.#done = this.#operations.map(() => false);
-    this.#open = operations.filter((o) => o.output !== undefined).length;
+    const timed = operations.map((o) => ({
+      o,
+      endMs: o.output === undefined ? (model.seenMs?.(o, operations) ?? Infinity) : o.returnMs,
+    }));
+    const order = (a: (typeof timed)[0], b: (typeof timed)[0]): number =>
+      Number(a.endMs === Infinity) - Number(b.endMs === Infinity) || a.o.callMs - b.o.callMs;
+    timed.sort(order);
+    this.#operations = timed.map(({ o }) => o);
+    this.#endMs = timed.map(({ endMs }) => endMs);
+    this.#sure = timed.filter(({ endMs }) => endMs < Infinity).length;
+    this.#done = timed.map(() => false);
     this.#bestState = model.initial;
   }
 
-  run(): 'yes' | 'no' | 'gave up' {
+  /** Searches for an order with at most so many operations that need not have taken place. */
+  run(mostExtra: number): 'yes' | 'no' | 'gave up' {
+    this.#seen = new Set();
+    this.#done.fill(false);
+    this.#first = 0;
+    this.#open = this.#sure;
+    this.#extra = 0;
+    this.#mostExtra = mostExtra;
+    this.heldBack = false;
     const path: Choice<S>[] = [this.#choice(this.#model.initial)];
     while (this.#open > 0) {
       const choice = path[path.length - 1]!;
@@ -133,63 +169,67 @@ class Search<S, I, O> {
 
   explain(part: string, undecided: boolean): string {
     const model = this.#model;
-    const tell = (o: Operation<I, O>): string =>
-      `  [${o.callMs.toFixed(1)}, ${o.returnMs.toFixed(1)}] client ${o.client}: ` +
-      (model.describe?.(o) ?? `${JSON.stringify(o.input)} → ${JSON.stringify(o.output)}`);
+    const tell = (i: number): string => {
+      const o = this.#operations[i]!;
+      const what = model.describe?.(o) ?? `${JSON.stringify(o.input)} → ${JSON.stringify(o.output)}`;
+      return `  [${o.callMs.toFixed(1)}, ${o.returnMs.toFixed(1)}] client ${o.client}: ${what}`;
+    };
     const placed = new Set(this.#best);
-    const answered = this.#operations.filter((o) => o.output !== undefined).length;
     const left = this.#operations.map((_, i) => i).filter((i) => !placed.has(i));
-    const end = Math.min(...left.map((i) => this.#operations[i]!.returnMs));
-    const stuck = left
-      .filter((i) => this.#operations[i]!.callMs <= end)
-      .map((i) => tell(this.#operations[i]!));
+    const end = Math.min(...left.map((i) => this.#endMs[i]!));
+    const stuck = left.filter((i) => this.#operations[i]!.callMs <= end);
     return [
-      undecided
-        ? `undecided after ${this.steps} steps${part === '' ? '' : ` (${part})`}`
-        : `not linearizable${part === '' ? '' : `: ${part}`}`,
-      `of ${answered} answered operations at most ${this.#best.length} can be put in order; it ends with`,
-      ...this.#best.slice(-8).map((i) => tell(this.#operations[i]!)),
+      `${undecided ? `undecided after ${this.steps} steps` : 'not linearizable'}${part === '' ? '' : `: ${part}`}`,
+      `of ${this.#sure} operations that took place at most ${this.#best.length} can be put in order; it ends with`,
+      ...this.#best.slice(-8).map(tell),
       model.describeState
         ? `which leaves ${model.describeState(this.#bestState)}, where none of these can come next:`
         : 'then none of:',
-      ...stuck.slice(0, 20),
+      ...stuck.slice(0, 20).map(tell),
     ].join('\n');
   }
 
-  /** What may come next: called before anything that is still open has returned. */
+  /** What may come next: called before anything that is still open has ended. */
   #choice(state: S): Choice<S> {
-    const candidates: number[] = [];
+    let candidates: number[] = [];
     let end = Infinity;
-    for (let i = this.#first; i < this.#operations.length; i++) {
-      const { callMs, returnMs } = this.#operations[i]!;
-      if (callMs > end) break;
+    for (let i = this.#first; i < this.#sure && this.#operations[i]!.callMs <= end; i++) {
       if (this.#done[i]) continue;
       candidates.push(i);
-      end = Math.min(end, returnMs);
+      end = Math.min(end, this.#endMs[i]!);
     }
-    const open = candidates.filter((i) => this.#operations[i]!.callMs <= end);
-    // Those with an answer first, and the earliest return: mostly that is the order things happened in.
-    open.sort((a, b) => this.#operations[a]!.returnMs - this.#operations[b]!.returnMs);
-    return { state, candidates: open, tried: 0, chosen: -1 };
+    // The earliest end first: mostly that is the order things happened in.
+    candidates = candidates.filter((i) => this.#operations[i]!.callMs <= end);
+    candidates.sort((a, b) => this.#endMs[a]! - this.#endMs[b]!);
+    for (let i = this.#sure; i < this.#operations.length && this.#operations[i]!.callMs <= end; i++) {
+      if (this.#done[i]) continue;
+      if (this.#extra < this.#mostExtra) candidates.push(i);
+      else this.heldBack = true;
+    }
+    return { state, candidates, tried: 0, chosen: -1 };
   }
 
   #set(index: number, done: boolean): void {
     this.#done[index] = done;
-    if (this.#operations[index]!.output !== undefined) this.#open += done ? -1 : 1;
+    if (index >= this.#sure) {
+      this.#extra += done ? 1 : -1;
+      return;
+    }
+    this.#open += done ? -1 : 1;
     if (!done) this.#first = Math.min(this.#first, index);
-    else while (this.#done[this.#first]) this.#first++;
+    else while (this.#done[this.#first] && this.#first < this.#sure) this.#first++;
   }
 
-  /** Which operations are done: all before the first open one, and these behind it. */
   #key(): string {
     let key = `${this.#first}`;
-    const last = this.#operations.length;
-    // Nothing that was called after the first open one has returned can be done.
+    // Nothing that was called after the end of one that is open can be done.
     let end = Infinity;
-    for (let i = this.#first; i < last && this.#operations[i]!.callMs <= end; i++) {
+    for (let i = this.#first; i < this.#sure && this.#operations[i]!.callMs <= end; i++) {
       if (this.#done[i]) key += `,${i}`;
-      else end = Math.min(end, this.#operations[i]!.returnMs);
+      else end = Math.min(end, this.#endMs[i]!);
     }
+    if (this.#extra === 0) return key;
+    for (let i = this.#sure; i < this.#operations.length; i++) if (this.#done[i]) key += `,${i}`;
     return key;
   }
 }

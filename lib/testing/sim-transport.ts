@@ -91,8 +91,8 @@ export class SimTransport implements Transport {
   }
 
   queuedBytes(peer: NodeId, lane: Lane): number {
-    const queue = this.#peers.get(peer)?.[lane]?.queue ?? [];
-    return queue.reduce((sum, frame) => sum + frame.length, 0);
+    const lanes = this.#peers.get(peer);
+    return lanes ? lanes[lane]!.queue.reduce((sum, frame) => sum + frame.length, 0) : 0;
   }
 
   clientAddress(peer: NodeId): string | undefined {

@@ -15,7 +15,10 @@ export interface StackState {
   readonly below: StackState | null;
 }
 
-/** Stacks for `checkLinearizable`, each checked by itself. Make a new model for each history. */
+/**
+ * Stacks for `checkLinearizable`, each checked by itself. Make a new model for each history, in which no value is pushed
+ * twice.
+ */
 export function stackModel(): SequentialModel<StackState, StackInput, StackOutput> {
   const empty: StackState = { id: 0, size: 0, top: '', below: null };
   const known = new Map<string, StackState>();
@@ -39,6 +42,17 @@ export function stackModel(): SequentialModel<StackState, StackInput, StackOutpu
         case 'size':
           return output === undefined || output === state.size ? state : null;
       }
+    },
+    // Values are pushed once: who was given one saw its push.
+    seenMs: ({ input }, operations) => {
+      let seenMs = Infinity;
+      if (input.kind !== 'push') return seenMs;
+      for (const o of operations) {
+        if ((o.input.kind === 'pop' || o.input.kind === 'top') && o.output === input.value) {
+          seenMs = Math.min(seenMs, o.returnMs);
+        }
+      }
+      return seenMs;
     },
     keyOf: (state) => state.id,
     partOf: (input) => input.stack,

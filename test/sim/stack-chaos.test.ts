@@ -9,7 +9,7 @@ import { stackChaos } from '../../lib/testing/stack-chaos.ts';
  */
 const one = process.env['CORDWOOD_SEED'];
 const first = Number(process.env['CORDWOOD_FIRST_SEED'] ?? 1);
-const count = Number(process.env['CORDWOOD_SEEDS'] ?? 60);
+const count = Number(process.env['CORDWOOD_SEEDS'] ?? 300);
 
 if (one !== undefined) {
   const lines: string[] = [];
