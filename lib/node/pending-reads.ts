@@ -106,7 +106,14 @@ export class PendingReads {
       this.#confirmed.push(group);
       more ||= group.index <= applied;
     }
-    return more ? 'more' : this.#stalled.size > 0 ? 'stalled' : 'nothing';
+    if (more || this.#anyPassesOn()) return 'more';
+    return this.#stalled.size > 0 ? 'stalled' : 'nothing';
+  }
+
+  /** A sink in this process empties itself between two turns: there is nothing to wait for. */
+  #anyPassesOn(): boolean {
+    for (const sink of this.#stalled.keys()) if (sink.full === undefined) return true;
+    return false;
   }
 
   /** Refuses reads asked before `beforeMs`: their answer was lost on the way. */
@@ -199,6 +206,5 @@ function newGroup(token: number, sinceMs: number): ReadGroup {
 
 function isFull(sink: Sink): boolean {
   if (sink.out.position >= SPILL_BYTES) sink.flush();
-  // A sink in this process passes on what it has between two turns.
   return sink.full === true || sink.out.position >= SPILL_BYTES;
 }

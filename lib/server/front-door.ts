@@ -175,7 +175,10 @@ class FrontDoor implements Server, ConnectionHost {
   #sniff(socket: Socket): void {
     const deadline = performance.now() + this.limits.handshakeTimeoutMs;
     let head: Buffer | null = null;
+    let decided = false;
     const decide = (speech: Speech): void => {
+      if (decided) return;
+      decided = true;
       clearTimeout(timer);
       this.#silent.delete(socket);
       socket.off('data', onData);
@@ -195,10 +198,12 @@ class FrontDoor implements Server, ConnectionHost {
       if (head === null) socket.destroy();
       else decide('other');
     };
-    const timer = setTimeout(() => decide('more'), this.limits.handshakeTimeoutMs);
+    // After a stall of this process what was sent in time still lies in the socket: it is read first.
+    const timer = setTimeout(() => setImmediate(decide, 'more'), this.limits.handshakeTimeoutMs);
     socket.on('data', onData);
     socket.on('end', onEnd);
     socket.once('close', () => {
+      decided = true;
       clearTimeout(timer);
       this.#silent.delete(socket);
     });

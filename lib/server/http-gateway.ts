@@ -7,12 +7,13 @@ import { Hono } from 'hono';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { Client } from '../client/index.ts';
 import type { Requests } from '../node/types.ts';
+import { BodyBudget } from './body-budget.ts';
 import { adminRoutes } from './http-admin.ts';
 import { defencePolicy, refusalOf } from './http-defence.ts';
 import { pageRoutes } from './http-pages.ts';
 import { errorReply, failureReply, sendReply } from './http-reply.ts';
 import type { Reply } from './http-reply.ts';
-import { BodyTooLarge, readRequest, requestTarget } from './http-request.ts';
+import { announcedBytes, readRequest, requestTarget, timeoutOf } from './http-request.ts';
 import { commandRoutes } from './http-routes.ts';
 import type { Route } from './http-routes.ts';
 import { stackRoutes } from './http-stacks.ts';
@@ -56,6 +57,7 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
   // within the request's time, and the command still runs once.
   const client = Client.local(node, {});
   const stacks = stackCalls(client);
+  const bodies = new BodyBudget(limits.maxTotalBodyBytes);
   const policy = defencePolicy(options.listenHost, options.allowedHosts);
   let closing = false;
   const maxBodyBytes = Math.max(1, node.maxFrameBytes - FRAME_OVERHEAD_BYTES);
@@ -70,13 +72,16 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
       else if ('status' in route) reply = route;
       else if (output.exceeded)
         reply = failureReply(new CordwoodError('BUSY', 'too many replies are under way'));
-      else reply = await route.handle(await readRequest(incoming, maxBodyBytes, limits));
+      else {
+        await bodies.take(announcedBytes(incoming, maxBodyBytes), outgoing, timeoutOf(incoming, limits));
+        reply = await route.handle(await readRequest(incoming, maxBodyBytes, limits));
+      }
     } catch (error) {
       reply = failureReply(error);
       if (reply.status === 500)
         options.onFault('INTERNAL', error instanceof Error ? error.message : String(error));
-      // Its rest is not read, so nothing can follow it on this connection.
-      if (error instanceof BodyTooLarge) outgoing.shouldKeepAlive = false;
+      // What is left of it is not read, so nothing can follow it on this connection.
+      if (!incoming.complete) outgoing.shouldKeepAlive = false;
     }
     if (closing) outgoing.shouldKeepAlive = false;
     const bytes = reply.body?.length ?? 0;

@@ -26,6 +26,13 @@ export class BodyTooLarge extends CordwoodError {
   }
 }
 
+/** How long the body will be, as far as the headers tell: at most the limit. 0: there is none, or it is refused. */
+export function announcedBytes(incoming: IncomingMessage, maxBodyBytes: number): number {
+  const { 'content-length': length, 'transfer-encoding': coding } = incoming.headers;
+  if (coding !== undefined) return maxBodyBytes;
+  return Number(length ?? 0) > maxBodyBytes ? 0 : Number(length ?? 0);
+}
+
 /** Reads the request's body and headers. Throws `CordwoodError`: `TOO_LARGE`, `MALFORMED`, `CONNECTION_LOST`. */
 export async function readRequest(
   incoming: IncomingMessage,
@@ -118,7 +125,8 @@ function callOptions(incoming: IncomingMessage, limits: ServerLimits): CallOptio
   return { timeoutMs, idempotencyKey: bytes.toString('utf8') };
 }
 
-function timeoutOf(incoming: IncomingMessage, limits: ServerLimits): number {
+/** How long the request may take. Throws `MALFORMED`. */
+export function timeoutOf(incoming: IncomingMessage, limits: ServerLimits): number {
   const milliseconds = incoming.headers['x-timeout-ms'];
   const seconds = incoming.headers['request-timeout'];
   const given = milliseconds ?? seconds;

@@ -30,6 +30,8 @@ export interface ServerLimits {
   readonly keepAliveTimeoutMs: number;
   /** All headers of an HTTP request together. Default 16 KiB. */
   readonly maxHeaderBytes: number;
+  /** Bodies of HTTP requests that are under way, all together; beyond it large ones wait. Default 64 MiB. */
+  readonly maxTotalBodyBytes: number;
   /** How long the gateway tries to carry out an HTTP request that names no time of its own. Default 5,000. */
   readonly commandTimeoutMs: number;
   /** The most a request may ask for. Default 60,000. */
@@ -51,6 +53,7 @@ export const defaultLimits: ServerLimits = {
   requestTimeoutMs: 60_000,
   keepAliveTimeoutMs: 30_000,
   maxHeaderBytes: 16 << 10,
+  maxTotalBodyBytes: 64 << 20,
   commandTimeoutMs: 5_000,
   maxCommandTimeoutMs: 60_000,
   closeGraceMs: 2_000,
