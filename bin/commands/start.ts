@@ -77,5 +77,7 @@ export function register(program: Command): void {
     .action(async (options: StartOptions) => {
       const { runNode } = await import('../support/run-node.ts');
       process.exitCode = await runNode(options);
+      // A log that nobody takes must not keep the process.
+      if (process.stderr.writableLength > 0) process.exit();
     });
 }

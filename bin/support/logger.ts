@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import { styleText } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
@@ -9,26 +10,44 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface NodeLog {
   readonly logger: Logger;
-  /** Writes out what is buffered, waiting for it: for the last moment of the process. */
+  /** Writes out what is buffered, as far as that needs no waiting for whoever reads it. */
   readonly flush: () => void;
+  /** Resolves when what was logged has left, or nobody takes it. */
+  readonly drained: () => Promise<void>;
+}
+
+interface Destination {
+  write(line: string): void;
+  flush(): void;
+  drained(): Promise<void>;
 }
 
 /** Lines that nobody reads are dropped beyond this: a log must never stop the node, nor fill its memory. */
 const MAX_BUFFERED_BYTES = 1 << 20;
 
+/** How long the end of the process waits for the reader of its log. */
+const DRAIN_MS = 500;
+
 /** A logger to stderr, one line for each entry. */
 export function createLog(level: LogLevel, format: LogFormat): NodeLog {
-  const destination = pino.destination({ dest: 2, sync: false, maxLength: MAX_BUFFERED_BYTES });
-  // stderr was closed by whoever read it.
-  destination.on('error', () => {});
+  const status = fstatSync(2);
+  const destination = status.isFIFO() || status.isSocket() ? pipeDestination() : fileDestination();
   const colour = process.stderr.isTTY && process.env['NO_COLOR'] === undefined;
   const stream =
     format === 'json'
       ? destination
       : { write: (line: string) => void destination.write(humanLine(JSON.parse(line) as LogEntry, colour)) };
   const logger = pino({ level, base: null }, stream);
+  return { logger, flush: () => destination.flush(), drained: () => destination.drained() };
+}
+
+/** Writes from another thread: a slow disk or terminal does not stop the node. */
+function fileDestination(): Destination {
+  const destination = pino.destination({ dest: 2, sync: false, maxLength: MAX_BUFFERED_BYTES });
+  // stderr was closed by whoever read it.
+  destination.on('error', () => {});
   return {
-    logger,
+    write: (line) => void destination.write(line),
     flush: () => {
       try {
         destination.flushSync();
@@ -36,6 +55,34 @@ export function createLog(level: LogLevel, format: LogFormat): NodeLog {
         // Not open yet, or closed on the other side.
       }
     },
+    drained: () => Promise.resolve(),
+  };
+}
+
+/**
+ * A pipe whose reader has stopped reading blocks whoever writes to it for ever: a thread of the pool, and with it the
+ * end of the process, which waits for its threads. Node's own stderr does not block on pipes.
+ */
+function pipeDestination(): Destination {
+  const { stderr } = process;
+  stderr.on('error', () => {});
+  return {
+    write: (line) => {
+      if (stderr.writableLength < MAX_BUFFERED_BYTES) stderr.write(line);
+    },
+    flush: () => {},
+    drained: () =>
+      new Promise((resolve) => {
+        if (stderr.writableLength === 0) {
+          resolve();
+          return;
+        }
+        const timer = setTimeout(resolve, DRAIN_MS);
+        stderr.write('', () => {
+          clearTimeout(timer);
+          resolve();
+        });
+      }),
   };
 }
 

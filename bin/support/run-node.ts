@@ -15,7 +15,7 @@ import { Supervisor } from './supervisor.ts';
 /** Runs a node until a signal, its supervisor or a fault ends it. Resolves to the exit status. */
 export async function runNode(options: StartOptions): Promise<number> {
   const settings = nodeSettings(options);
-  const { logger, flush } = createLog(options.logLevel, options.logFormat);
+  const { logger, flush, drained } = createLog(options.logLevel, options.logFormat);
   const supervisor = new Supervisor();
   const stop = stopRequest(supervisor, flush);
   const joining = new AbortController();
@@ -67,6 +67,7 @@ export async function runNode(options: StartOptions): Promise<number> {
   } finally {
     supervisor.detach();
     flush();
+    await drained();
   }
 }
 
