@@ -111,5 +111,4 @@ t.test('what a node is told', async (t) => {
   t.equal(nodeSettings({ ...base, clientAddress: 'http://c:9' }).clientAddress, 'c:9');
   t.equal(nodeSettings({ ...base, snapshotLogMb: 2 }).snapshotLogBytes, 2 << 20);
   t.throws(() => nodeSettings({ ...base, id: 3 }), UsageError);
-  t.throws(() => nodeSettings({ ...base, join: true }), UsageError);
 });
