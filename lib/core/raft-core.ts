@@ -162,15 +162,19 @@ export class RaftCore {
 
   /**
    * This node itself stood still for a while (a stalled event loop, a stopped process). What others sent meanwhile
-   * may still be on its way through the sockets, so it gives them one heartbeat's time before it campaigns, or, as
-   * leader, before it takes their silence for the loss of its quorum.
+   * may still be on its way through the sockets, so it gives them one heartbeat's time before it campaigns. A leader
+   * waits longer before it takes their silence for the loss of its quorum: they can only answer what it says from now
+   * on, and where all nodes share a process they stood still as well.
    */
   stalled(): void {
     const s = this.#s;
-    const patienceMs = s.nowMs + s.options.heartbeatMs;
+    const { heartbeatMs, electionTimeoutMs } = s.options;
     dropLease(s);
-    if (s.role === 'leader') s.quorumDeadlineMs = Math.max(s.quorumDeadlineMs, patienceMs);
-    else s.electionDeadlineMs = Math.max(s.electionDeadlineMs, patienceMs);
+    if (s.role === 'leader') {
+      s.quorumDeadlineMs = Math.max(s.quorumDeadlineMs, s.nowMs + electionTimeoutMs / 2);
+    } else {
+      s.electionDeadlineMs = Math.max(s.electionDeadlineMs, s.nowMs + heartbeatMs);
+    }
   }
 
   /** Takes a message. For an append: the first index the driver must take over records from, else 0. */
