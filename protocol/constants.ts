@@ -169,6 +169,8 @@ export const PeerKind = {
   /** One admin frame of a client for the leader, and the answer for the node that passed it on. */
   admin: 0x22,
   adminReply: 0x23,
+  /** How a node is doing, for the others. */
+  report: 0x24,
   snapshotBegin: 0x30,
   snapshotChunk: 0x31,
   snapshotAck: 0x32,

@@ -56,6 +56,7 @@ export const ErrorCodes = [
   'LOG_FAILED',
   'SNAPSHOT_DAMAGED',
   'MACHINE_FAILED',
+  'STATE_DIVERGED',
 ] as const;
 export type ErrorCode = (typeof ErrorCodes)[number];
 

@@ -2,6 +2,7 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import type { Index } from '../core/types.ts';
 import type { Disk } from './disk.ts';
 import { diskError } from './disk-error.ts';
+import type { LogEngine } from './log-engine.ts';
 import { LogLane } from './log-lane.ts';
 import type { LaneStep } from './log-lane.ts';
 import { defaultLogSizes } from './log-options.ts';
@@ -51,17 +52,17 @@ export class DirectLogStore implements LogStore {
   #nextRead = 1;
   #scheduled = false;
   #closed = false;
-  #stats: () => Pick<LogStats, 'segments' | 'logBytes'>;
+  readonly #engine: LogEngine;
 
   /** Recovers the directory, synchronously; throws what the disk throws. */
   constructor(options: DirectLogOptions) {
     this.#options = options;
-    const sizes = { ...defaultLogSizes, ...options.sizes };
+    const sizes = { ...defaultLogSizes, reserveBytes: 0, ...options.sizes };
     const owner = options.owner ?? 0;
     const { disk, path, random, events } = options;
     const opened = openLogFiles(disk, path, { sizes, owner, random }, options.create ?? true);
     this.recovery = opened.recovery;
-    this.#stats = () => opened.engine.stats;
+    this.#engine = opened.engine;
     this.#files = new SnapshotFiles(disk, `${path}/${SNAPSHOT_DIRECTORY}`, owner, opened.latest);
     this.snapshots = new RemoteSnapshots(
       opened.latest,
@@ -103,7 +104,7 @@ export class DirectLogStore implements LogStore {
   }
 
   get stats(): LogStats {
-    return { ...this.#stats(), snapshotBytes: this.snapshots.bytes };
+    return { ...this.#engine.stats, snapshotBytes: this.snapshots.bytes };
   }
 
   append(write: LogWrite): void {
@@ -135,6 +136,15 @@ export class DirectLogStore implements LogStore {
       this.#marks.set(id, { resolve, reject });
       this.#lane.setQuarantine(id, reason);
       this.#kick();
+    });
+  }
+
+  /** Looks at the room on the disk; `onSpace` is told. */
+  checkSpace(): void {
+    if (this.#closed) return;
+    const space = this.#engine.checkSpace();
+    this.#deliver(() => {
+      this.#options.events.onSpace?.(space);
     });
   }
 

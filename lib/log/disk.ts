@@ -1,3 +1,5 @@
+import type { DiskSpace } from './space.ts';
+
 /**
  * The file system as the log uses it: a handful of synchronous calls, named for what they promise. Everything that
  * touches a file goes through this, so that the simulator can run the same code over a disk that loses, tears and
@@ -23,6 +25,8 @@ export interface Disk {
   /** Makes a directory readable by its owner only; fine if it is there. */
   mkdir(path: string): void;
   exists(path: string): boolean;
+  /** Room on the file system that holds `path`. */
+  space(path: string): DiskSpace;
   /** Makes names created, renamed and removed in a directory durable. */
   syncDirectory(path: string): void;
 }

@@ -8,6 +8,9 @@ import { missingLog, recoverLog } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
 import type { LogSizes } from './log-options.ts';
 import { LogImage } from './log-image.ts';
+import { Reserve } from './reserve.ts';
+import { lowMark } from './space.ts';
+import type { DiskSpace } from './space.ts';
 import type { LogDamage, LogSlice, LogStats, LogWrite } from './log-store.ts';
 import { Segment } from './segment.ts';
 import { BLOCK_HEADER_BYTES, END_MAGIC, SEGMENT_HEADER_BYTES, segmentSequence } from './segment-format.ts';
@@ -23,6 +26,8 @@ export interface EngineOptions {
   readonly owner: number;
   /** Fills `bytes` with random numbers; data, so that the simulator can repeat a run. */
   readonly random: (bytes: Uint8Array) => void;
+  /** Waits a while for room on a full disk; false: there is no point in waiting any longer. Absent: never waits. */
+  readonly waitForRoom?: () => boolean;
 }
 
 /** Kept free at the end of a segment: the mark of a clean close, and the mark that the log continues elsewhere. */
@@ -42,6 +47,7 @@ export class LogEngine {
   readonly #spares: SpareSegments;
   readonly #builder = new BlockBuilder();
   readonly #writer: SegmentWriter;
+  readonly #reserve: Reserve;
   #hardState: HardState;
   #nextBlock: number;
   #nextSegment: number;
@@ -89,7 +95,8 @@ export class LogEngine {
     this.#disk = disk;
     this.#directory = directory;
     this.#options = options;
-    this.#writer = new SegmentWriter(disk, directory, options.sizes.fillBytes);
+    this.#writer = new SegmentWriter(disk, directory, options.sizes.fillBytes, () => this.#makeRoom());
+    this.#reserve = new Reserve(disk, directory, options.sizes.reserveBytes);
     this.#spares = new SpareSegments(disk, directory, options.sizes.spareSegments);
     this.#spares.adopt(disk.readdir(directory));
     this.#image = recovered?.image ?? new LogImage();
@@ -150,7 +157,7 @@ export class LogEngine {
     const { segments } = this.#image;
     return {
       segments: segments.length,
-      logBytes: segments.reduce((sum, segment) => sum + segment.fileBytes, this.#spares.bytes),
+      logBytes: segments.reduce((sum, s) => sum + s.fileBytes, this.#spares.bytes + this.#reserve.bytes),
     };
   }
 
@@ -206,12 +213,20 @@ export class LogEngine {
     });
   }
 
+  /** Room on the disk, and whether it is too little to do anything ahead. */
+  checkSpace(): DiskSpace {
+    const space = this.#disk.space(this.#directory);
+    this.#noRoom = space.freeBytes < lowMark(space, this.#options.sizes.lowSpaceBytes);
+    return space;
+  }
+
   /** One short step of making files ready for what is to come. False: everything is ready. */
   prepare(): boolean {
     return this.#run(() => {
       if (this.#damage !== null || this.#rollFirst || this.#noRoom) return false;
       const segment = this.#image.current;
       try {
+        if (this.#reserve.prepare(this.#writer.zeros)) return true;
         if (this.#writer.fillAhead(segment)) return true;
         const due = segment.writeOffset * 2 > segment.header.capacityBytes;
         return due && this.#spares.prepare(this.#nextCapacity(), this.#writer.zeros);
@@ -251,8 +266,19 @@ export class LogEngine {
     }
   }
 
+  /** The disk is full, and something must be written: first the reserve goes, then there is only waiting. */
+  #makeRoom(): boolean {
+    this.#noRoom = true;
+    return this.#reserve.release() || (this.#options.waitForRoom?.() ?? false);
+  }
+
   #add(write: LogWrite): void {
-    if (this.#damage !== null && write.hardState !== null && write.records.length === 0 && this.#votes !== null) {
+    if (
+      this.#damage !== null &&
+      write.hardState !== null &&
+      write.records.length === 0 &&
+      this.#votes !== null
+    ) {
       // Terms go on while the log cannot: the vote file alone holds them until the log is restarted.
       this.#setHardState(write.hardState);
       return;

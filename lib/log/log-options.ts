@@ -11,6 +11,12 @@ export interface LogSizes {
   readonly spareSegments: number;
   /** While nothing else is to do, 256 KiB of what is at rest are read and checked this often; 0: never. */
   readonly scrubIntervalMs: number;
+  /** Kept in a file of its own for when the disk is full. */
+  readonly reserveBytes: number;
+  /** With less free than this on the disk no work is done ahead; 0: a tenth of the disk, at most 256 MiB. */
+  readonly lowSpaceBytes: number;
+  /** How often the room on the disk is looked at. */
+  readonly spaceIntervalMs: number;
 }
 
 export const defaultLogSizes: LogSizes = {
@@ -20,4 +26,7 @@ export const defaultLogSizes: LogSizes = {
   maxGroupBytes: 16 << 20,
   spareSegments: 2,
   scrubIntervalMs: 250,
+  reserveBytes: 8 << 20,
+  lowSpaceBytes: 0,
+  spaceIntervalMs: 1000,
 };

@@ -1,3 +1,4 @@
+import type { DiskSpace } from './space.ts';
 import type { Config, HardState, Index, SnapshotMeta, Term } from '../core/types.ts';
 
 /**
@@ -50,6 +51,8 @@ export interface LogEvents {
    * what has rotted superfluous.
    */
   onDamage?(damage: LogDamage): void;
+  /** Room on the disk: told now and then, and at once when a write found none. */
+  onSpace?(space: DiskSpace): void;
 }
 
 export interface LogWrite {

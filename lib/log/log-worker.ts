@@ -3,6 +3,7 @@ import { receiveMessageOnPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { diskError } from './disk-error.ts';
 import { LogLane } from './log-lane.ts';
+import type { LogSizes } from './log-options.ts';
 import type { LogSlice } from './log-store.ts';
 import { NodeDisk } from './node-disk.ts';
 import { SNAPSHOT_DIRECTORY, openLogFiles } from './open-log-files.ts';
@@ -21,11 +22,17 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
   const send = (message: FromLogThread): void => {
     port.postMessage(message);
   };
+  let thread: LogThread | null = null;
   const options = {
     sizes: task.sizes,
     owner: task.owner,
     random: (bytes: Uint8Array): void => {
       randomFillSync(bytes);
+    },
+    waitForRoom: (): boolean => {
+      if (thread === null) return false;
+      send({ kind: 'space', space: opened.engine.checkSpace() });
+      return thread.waitForRoom();
     },
   };
   let opened: OpenedLogFiles;
@@ -61,9 +68,15 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
     send({ kind: 'damage', damage });
   });
   return new Promise((resolve) => {
-    new LogThread(port, lane, scrubber, resolve).start(task.sizes.scrubIntervalMs);
+    thread = new LogThread(port, lane, scrubber, resolve);
+    thread.start(task.sizes, () => {
+      send({ kind: 'space', space: engine.checkSpace() });
+    });
   });
 }
+
+/** How long a write that finds no room waits before it is tried again. */
+const ROOM_INTERVAL_MS = 200;
 
 class LogThread {
   readonly #port: MessagePort;
@@ -74,7 +87,8 @@ class LogThread {
   #loose: Uint8Array[] = [];
   #closing = false;
   #idle: NodeJS.Immediate | null = null;
-  #scrubbing: NodeJS.Timeout | null = null;
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #never = new Int32Array(new SharedArrayBuffer(4));
 
   constructor(port: MessagePort, lane: LogLane, scrubber: Scrubber, done: () => void) {
     this.#port = port;
@@ -83,13 +97,15 @@ class LogThread {
     this.#done = done;
   }
 
-  start(scrubIntervalMs: number): void {
-    if (scrubIntervalMs > 0) {
-      this.#scrubbing = setInterval(() => {
-        this.#drainPort();
-        if (this.#lane.next === null && !this.#closing) this.#scrubber.step();
-        this.#work();
-      }, scrubIntervalMs);
+  start(sizes: LogSizes, checkSpace: () => void): void {
+    if (sizes.scrubIntervalMs > 0) {
+      this.#every(sizes.scrubIntervalMs, () => {
+        if (this.#lane.next === null) this.#scrubber.step();
+      });
+    }
+    if (sizes.spaceIntervalMs > 0) {
+      this.#every(sizes.spaceIntervalMs, checkSpace);
+      checkSpace();
     }
     this.#port.on('message', (message: ToLogThread) => {
       this.#take(message);
@@ -101,6 +117,23 @@ class LogThread {
       this.#work();
     });
     this.#work();
+  }
+
+  /** With a full disk this thread stands still, as it does with a slow one; only the end of the log ends that. */
+  waitForRoom(): boolean {
+    Atomics.wait(this.#never, 0, 0, ROOM_INTERVAL_MS);
+    this.#drainPort();
+    return !this.#closing;
+  }
+
+  #every(intervalMs: number, action: () => void): void {
+    this.#timers.push(
+      setInterval(() => {
+        this.#drainPort();
+        if (!this.#closing) action();
+        this.#work();
+      }, intervalMs),
+    );
   }
 
   #take(message: ToLogThread): void {
@@ -170,7 +203,7 @@ class LogThread {
 
   #finish(): void {
     if (this.#idle !== null) clearImmediate(this.#idle);
-    if (this.#scrubbing !== null) clearInterval(this.#scrubbing);
+    for (const timer of this.#timers) clearInterval(timer);
     this.#scrubber.close();
     this.#lane.close();
     this.#port.removeAllListeners();

@@ -1,4 +1,5 @@
 import type { Disk } from './disk.ts';
+import type { DiskSpace } from './space.ts';
 
 /** One call about to be made on a `MemoryDisk`. */
 export interface DiskCall {
@@ -48,6 +49,8 @@ export class MemoryDisk implements Disk {
    * a returned number limits how many bytes are moved.
    */
   onCall: ((call: DiskCall) => number | undefined) | null = null;
+  /** Writes that would make the files larger than this together fail with `ENOSPC`. */
+  capacityBytes: number = 2 ** 40;
   #names = new Map<string, MemoryFile>();
   #durableNames = new Map<string, MemoryFile>();
   #nameChanges: NameChange[] = [];
@@ -93,6 +96,8 @@ export class MemoryDisk implements Disk {
     let total = 0;
     for (const part of parts) total += part.length;
     const count = Math.min(total, this.#call('write', path, total));
+    const growth = position + count - file.liveBytes;
+    if (growth > 0 && growth > this.space().freeBytes) throw failure('ENOSPC', path);
     const bytes = new Uint8Array(total);
     let at = 0;
     for (const part of parts) {
@@ -142,6 +147,12 @@ export class MemoryDisk implements Disk {
 
   exists(path: string): boolean {
     return this.#names.has(path) || this.#directories.has(path);
+  }
+
+  space(): DiskSpace {
+    let used = 0;
+    for (const file of this.#names.values()) used += file.liveBytes;
+    return { freeBytes: Math.max(0, this.capacityBytes - used), totalBytes: this.capacityBytes };
   }
 
   syncDirectory(path: string): void {

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import type { Disk } from './disk.ts';
+import type { DiskSpace } from './space.ts';
 
 /** The machine's file system. Files are readable and writable by their owner only. */
 export class NodeDisk implements Disk {
@@ -46,6 +47,11 @@ export class NodeDisk implements Disk {
 
   exists(path: string): boolean {
     return fs.existsSync(path);
+  }
+
+  space(path: string): DiskSpace {
+    const { bavail, blocks, bsize } = fs.statfsSync(path);
+    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
   }
 
   syncDirectory(path: string): void {

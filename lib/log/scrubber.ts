@@ -98,7 +98,8 @@ export class Scrubber {
       (segment) => () => this.#segment(segment),
     );
     for (const name of this.#disk.readdir(this.#snapshots)) {
-      if (parseSnapshotName(name) !== undefined) plan.push(() => this.#snapshot(`${this.#snapshots}/${name}`));
+      if (parseSnapshotName(name) !== undefined)
+        plan.push(() => this.#snapshot(`${this.#snapshots}/${name}`));
     }
     plan.push(() => {
       this.#engine.checkVotes((reason, file) => {

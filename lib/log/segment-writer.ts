@@ -1,3 +1,4 @@
+import { diskError } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { writeFully } from './disk.ts';
 import type { Segment } from './segment.ts';
@@ -12,11 +13,14 @@ export class SegmentWriter {
   readonly #disk: Disk;
   readonly #directory: string;
   readonly #zeros: Uint8Array;
+  readonly #makeRoom: () => boolean;
   /** The current segment, once it has been written to. */
   #fd = -1;
   #dirty = false;
 
-  constructor(disk: Disk, directory: string, fillBytes: number) {
+  /** `makeRoom` is asked when the disk is full; it returns whether to try once more. */
+  constructor(disk: Disk, directory: string, fillBytes: number, makeRoom: () => boolean) {
+    this.#makeRoom = makeRoom;
     this.#disk = disk;
     this.#directory = directory;
     this.#zeros = new Uint8Array(fillBytes);
@@ -31,7 +35,7 @@ export class SegmentWriter {
   put(segment: Segment, parts: readonly Uint8Array[], blockBytes: number): void {
     const end = segment.writeOffset + blockBytes;
     const fd = this.#open(segment);
-    writeFully(this.#disk, fd, this.#withZeros(parts, segment, end), segment.writeOffset);
+    this.#write(fd, this.#withZeros(parts, segment, end), parts, segment.writeOffset);
     segment.writeOffset = end;
     this.#dirty = true;
   }
@@ -50,8 +54,8 @@ export class SegmentWriter {
     const file = spares.take(segment.header.capacityBytes);
     segment.fileBytes = file.fileBytes;
     const end = segment.writeOffset + blockBytes;
-    const whole = [encodeSegmentHeader(segment.header), ...this.#withZeros(parts, segment, end)];
-    writeFully(this.#disk, file.fd, whole, 0);
+    const header = encodeSegmentHeader(segment.header);
+    this.#write(file.fd, [header, ...this.#withZeros(parts, segment, end)], [header, ...parts], 0);
     this.#disk.datasync(file.fd);
     this.#disk.rename(file.path, segment.path);
     this.#disk.syncDirectory(this.#directory);
@@ -89,6 +93,22 @@ export class SegmentWriter {
   close(): void {
     if (this.#fd >= 0) this.#disk.close(this.#fd);
     this.#fd = -1;
+  }
+
+  /**
+   * Writes `wanted`, and with a full disk what is `needed` of it, however often it takes until there is room. A write
+   * that was cut short is begun again: nobody has been told of it, and it goes to the same place.
+   */
+  #write(fd: number, wanted: readonly Uint8Array[], needed: readonly Uint8Array[], position: number): void {
+    for (let parts = wanted; ; parts = needed) {
+      try {
+        writeFully(this.#disk, fd, parts, position);
+        return;
+      } catch (error) {
+        const { code } = diskError(error);
+        if (code !== 'DISK_FULL' || (parts === needed && !this.#makeRoom())) throw error;
+      }
+    }
   }
 
   #open(segment: Segment): number {

@@ -191,6 +191,9 @@ export class ThreadLogStore implements LogStore {
       case 'damage':
         this.#events.onDamage?.(message.damage);
         break;
+      case 'space':
+        this.#events.onSpace?.(message.space);
+        break;
       case 'stats':
         this.#stats = message.stats;
         break;

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../../protocol/errors.ts';
 import { diskErrorCode } from './disk-error.ts';
 import type { LogSizes } from './log-options.ts';
 import type { LogDamage, LogStats, LogWrite, Recovery, StoredSnapshot } from './log-store.ts';
+import type { DiskSpace } from './space.ts';
 import type { SnapshotCall, SnapshotReply } from './snapshot-calls.ts';
 
 /** What a log thread is started with. */
@@ -69,6 +70,7 @@ export type FromLogThread =
   | { readonly kind: 'unread'; readonly id: number; readonly error: PlainError }
   | { readonly kind: 'done'; readonly id: number; readonly error: PlainError | null }
   | { readonly kind: 'damage'; readonly damage: LogDamage }
+  | { readonly kind: 'space'; readonly space: DiskSpace }
   | { readonly kind: 'stats'; readonly stats: Pick<LogStats, 'segments' | 'logBytes'> }
   | { readonly kind: 'closed' };
 

@@ -152,7 +152,8 @@ function decode(b: Uint8Array, owner: number): Copy | null {
   if (readU32(b, 0) !== MAGIC || b[8] !== VERSION) return null;
   const reasonBytes = readU32(b, 12);
   if (reasonBytes > MAX_REASON_BYTES) return null;
-  if (crc32(b.subarray(8, HEADER_BYTES + reasonBytes)) !== readU32(b, 4) || readU32(b, 48) !== owner) return null;
+  if (crc32(b.subarray(8, HEADER_BYTES + reasonBytes)) !== readU32(b, 4) || readU32(b, 48) !== owner)
+    return null;
   const generation = readU64(b, 16);
   const term = readU64(b, 24);
   const vote = readU64(b, 32);

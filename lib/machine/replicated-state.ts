@@ -48,6 +48,7 @@ export class ReplicatedState {
   #keyed = new KeyedAnswers();
   #appliedIndex = 0;
   #timeMs = 0;
+  #answersHash = 0;
   /** Why nothing can be applied or asked. */
   #failure: CordwoodError | null = null;
   /** Takes the answers nobody waits for; sessions keep them all the same. */
@@ -66,6 +67,14 @@ export class ReplicatedState {
   /** The cluster's clock as of the last entry. */
   get timeMs(): number {
     return this.#timeMs;
+  }
+
+  /**
+   * 32 bits over the answers to all commands so far, restored with snapshots: equal on replicas that are equal. Costs
+   * a few nanoseconds per command, so it sees what answers show and not the whole state, as `hash` does.
+   */
+  get answersHash(): number {
+    return this.#answersHash;
   }
 
   get sessionCount(): number {
@@ -91,6 +100,7 @@ export class ReplicatedState {
     let runEnd = start;
     let reader: ByteWriter | null = null;
     let at = start;
+    let hash = this.#answersHash;
     while (at < end) {
       const frameEnd = at + 4 + (end - at < WRITE_HEADER_BYTES ? 0 : view.getUint32(at, true));
       if (frameEnd - at < WRITE_HEADER_BYTES || frameEnd > end) {
@@ -141,6 +151,7 @@ export class ReplicatedState {
         session = undefined;
         status = this.#other(kind, bytes, at, frameEnd, out, meta);
       }
+      hash = fold(hash, status, out.buffer, header + FRAME_HEADER_BYTES, out.position);
       if (out.position > MAX_RUN_ANSWER_BYTES && reader !== null) {
         out.position = header + FRAME_HEADER_BYTES;
         writeNil(out);
@@ -149,6 +160,7 @@ export class ReplicatedState {
       finishResponse(out, header, status, bytes, at);
       at = frameEnd;
     }
+    this.#answersHash = hash;
   }
 
   /** Applies an entry that carries no commands: only index and clock move on. */
@@ -181,7 +193,13 @@ export class ReplicatedState {
     if (this.#failure !== null) throw this.#failure;
     const { name, version } = this.machine;
     return new StateSnapshot(
-      { machine: name, version, appliedIndex: this.#appliedIndex, timeMs: this.#timeMs },
+      {
+        machine: name,
+        version,
+        appliedIndex: this.#appliedIndex,
+        timeMs: this.#timeMs,
+        answersHash: this.#answersHash,
+      },
       this.#sessions,
       this.#keyed,
       this.machine.snapshot(),
@@ -201,6 +219,7 @@ export class ReplicatedState {
     this.#keyed = restored.keyed;
     this.#appliedIndex = restored.appliedIndex;
     this.#timeMs = restored.timeMs;
+    this.#answersHash = restored.answersHash;
     this.#failure = null;
   }
 
@@ -359,6 +378,18 @@ export class ReplicatedState {
     });
     return this.#failure;
   }
+}
+
+/** At most this much of an answer is looked at. */
+const MAX_FOLDED_BYTES = 24;
+
+/** Adds an answer to a running hash (FNV-1a over its status, its length and its first bytes). */
+function fold(hash: number, status: number, b: Uint8Array, start: number, end: number): number {
+  let h = Math.imul(hash ^ status, 0x01000193);
+  h = Math.imul(h ^ (end - start), 0x01000193);
+  const until = end - start > MAX_FOLDED_BYTES ? start + MAX_FOLDED_BYTES : end;
+  for (let i = start; i < until; i++) h = Math.imul(h ^ b[i]!, 0x01000193);
+  return h >>> 0;
 }
 
 /** Besides keeping the session, says which answers the client has: all below seq − window. */

@@ -16,7 +16,7 @@ import type { SnapshotView, StateMachine } from './state-machine.ts';
  * | record: head | record: session … | record: keyed answer … | the machine's own bytes … |
  * record: | bytes u32 | … |
  * head:   | "CWST" | format u32 | appliedIndex u64 | timeMs u64 | sessions u64 | nextSession u64 | useOrder u64 |
- *         | keyed u64 | nextKeyed u64 | machine version u32 | nameBytes u8 | machine name … |
+ *         | keyed u64 | nextKeyed u64 | answersHash u32 | machine version u32 | nameBytes u8 | machine name … |
  * ```
  */
 const MAGIC = 0x54535743;
@@ -31,6 +31,7 @@ export interface SnapshotHead {
   readonly version: number;
   readonly appliedIndex: number;
   readonly timeMs: number;
+  readonly answersHash: number;
 }
 
 export class StateSnapshot implements SnapshotView {
@@ -44,7 +45,7 @@ export class StateSnapshot implements SnapshotView {
     const out = new ByteWriter(MAX_HEAD_BYTES);
     out.u32(0).u32(MAGIC).u32(FORMAT).u64(head.appliedIndex).u64(head.timeMs);
     out.u64(sessions.count).u64(sessions.nextId).u64(sessions.useOrder).u64(keyed.count).u64(keyed.nextId);
-    out.u32(head.version).u8(name.length).bytes(name);
+    out.u32(head.answersHash).u32(head.version).u8(name.length).bytes(name);
     out.patchU32(0, out.position - 4);
     this.#head = out.take();
     this.#sessions = sessions.view();
@@ -91,6 +92,7 @@ function flush(out: ByteWriter): Uint8Array {
 export interface RestoredState {
   readonly appliedIndex: number;
   readonly timeMs: number;
+  readonly answersHash: number;
   readonly sessions: SessionTable;
   readonly keyed: KeyedAnswers;
 }
@@ -112,7 +114,8 @@ export async function readState(
     onMachine();
     await machine.restore(rest(reader));
     if (!(await reader.atEnd())) throw damaged('the machine left bytes unread');
-    return { appliedIndex: head.appliedIndex, timeMs: head.timeMs, sessions, keyed };
+    const { appliedIndex, timeMs, answersHash } = head;
+    return { appliedIndex, timeMs, answersHash, sessions, keyed };
   } catch (error) {
     if (CordwoodError.is(error)) throw error;
     const reason = error instanceof Error ? error.message : String(error);
@@ -132,6 +135,7 @@ interface Head {
   readonly useOrder: number;
   readonly keyed: number;
   readonly nextKeyed: number;
+  readonly answersHash: number;
 }
 
 async function readHead(reader: ChunkReader, machine: StateMachine): Promise<Head> {
@@ -148,6 +152,7 @@ async function readHead(reader: ChunkReader, machine: StateMachine): Promise<Hea
     useOrder: fields.u64(),
     keyed: fields.u64(),
     nextKeyed: fields.u64(),
+    answersHash: fields.u32(),
   };
   const version = fields.u32();
   const name = fields.bytes(fields.u8()).toString('utf8');

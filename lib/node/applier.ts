@@ -15,6 +15,8 @@ const READ_BYTES = 4 << 20;
 export interface ApplierEvents {
   /** There is more to apply, or entries have come from disk: another turn is due. */
   more(): void;
+  /** The entry at `index` has been applied. */
+  applied(index: Index): void;
   failed(error: Error): void;
 }
 
@@ -105,6 +107,7 @@ export class Applier {
       this.#state.applyEmpty(meta);
     }
     this.#applied = index;
+    this.#events.applied(index);
     this.#appliedBytes += RECORD_HEADER_BYTES + bodyBytes;
     return bodyBytes;
   }

@@ -1,36 +1,32 @@
 import { ByteWriter } from '../../protocol/byte-writer.ts';
-import { encodeConfig } from '../../protocol/config-codec.ts';
 import { Lane, RECORD_HEADER_BYTES, Status } from '../../protocol/constants.ts';
 import { encodeMessage } from '../../protocol/peer-codec.ts';
-import { crcOf, readRecordHeader, recordBytes, writeRecordHeader } from '../../protocol/record.ts';
-import type { CreatedEntry, Persist } from '../core/effects.ts';
+import { recordBytes } from '../../protocol/record.ts';
+import type { Persist } from '../core/effects.ts';
 import type { RaftCore } from '../core/raft-core.ts';
-import type { Append, Config, Index, Message, NodeId, Role, Term } from '../core/types.ts';
-import { EntryKind } from '../core/types.ts';
+import type { Config, Message, NodeId, Role, Term } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
 import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Transport } from '../transport/transport.ts';
 import { AppendOutbox } from './append-outbox.ts';
 import { Applier } from './applier.ts';
 import { Batcher } from './batcher.ts';
-import { EntryCache } from './entry-cache.ts';
+import type { EntryCache } from './entry-cache.ts';
 import { Forwarder } from './forwarder.ts';
 import type { ResolvedOptions } from './options.ts';
+import { PeerReports } from './peer-reports.ts';
 import { PendingReads, type Unserved } from './pending-reads.ts';
 import { Health } from './health.ts';
 import type { PeerRegistry } from './peer-registry.ts';
 import { ReadLevels } from './read-levels.ts';
+import { Records } from './records.ts';
 import { Proposals } from './proposals.ts';
 import { Replies } from './replies.ts';
 import type { Sink } from './sink.ts';
-import { SlabArena } from './slab-arena.ts';
 import { Quarantine } from './quarantine.ts';
 import { Snapshots } from './snapshots.ts';
+import { SpaceGuard } from './space-guard.ts';
 
-/** Room for four full batches with their headers. */
-const SLAB_BYTES = (4 << 20) + 4096;
-/** Newest records kept in memory for followers that are a little behind. */
-const CACHE_BYTES = 16 << 20;
 /** Batches in flight at most; a second one starts only when the first is late, see `#pipelineHasRoom`. */
 const MAX_PIPELINE = 8;
 const LATE_MS = 1;
@@ -78,6 +74,8 @@ export class Driver {
   readonly forwarder: Forwarder;
   readonly snapshots: Snapshots;
   readonly quarantine: Quarantine;
+  readonly space: SpaceGuard;
+  readonly reports: PeerReports;
   readonly batcher: Batcher;
   readonly health: Health;
   readonly levels: ReadLevels;
@@ -87,15 +85,12 @@ export class Driver {
   readonly connected: Set<NodeId> = new Set();
 
   readonly #events: DriverEvents;
-  /** Records of client batches. An open batch always is the last thing in it. */
-  readonly #batchArena = new SlabArena(SLAB_BYTES);
-  /** Records that came from a leader or that the core made. */
-  readonly #recordArena = new SlabArena(SLAB_BYTES);
+  readonly #records: Records;
   readonly #outboxes = new Map<NodeId, AppendOutbox>();
   #turnDue = false;
   #cancelTimer: (() => void) | null = null;
   #timerDueMs = Infinity;
-  #lastTimeMs: number;
+  #durableTicket = 0;
   #lastRole: Role = 'follower';
   #lastTerm: Term = 0;
   #lastLeader: NodeId = 0;
@@ -114,11 +109,12 @@ export class Driver {
     } = parts);
     this.#events = events;
     this.#lastConfig = this.core.config;
-    this.#lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
-    this.cache = new EntryCache(this.core.lastIndex + 1);
+    const lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
+    this.#records = new Records(this.core.lastIndex + 1, lastTimeMs, () => this.options.runtime.wallNow());
+    this.cache = this.#records.cache;
     this.health = new Health(this, parts.registry);
     this.levels = new ReadLevels(this, parts.registry);
-    this.batcher = new Batcher(this.#batchArena, this.options.maxBatchBytes);
+    this.batcher = new Batcher(this.#records.batchArena, this.options.maxBatchBytes);
     this.reads = new PendingReads(this.replies);
     this.forwarder = new Forwarder(this.transport, this.replies);
     this.applier = new Applier(
@@ -132,12 +128,19 @@ export class Driver {
         more: () => {
           this.wake();
         },
+        applied: (index) => {
+          this.reports.applied(index);
+        },
         failed: (error) => {
           events.failed(error);
         },
       },
     );
     this.snapshots = new Snapshots(this, (error) => {
+      events.failed(error);
+    });
+    this.space = new SpaceGuard(this, this.options.minFreeBytes);
+    this.reports = new PeerReports(this, (error) => {
       events.failed(error);
     });
     this.quarantine = new Quarantine(this.core, this.log, this.options, parts.quarantine ?? null, {
@@ -185,25 +188,33 @@ export class Driver {
     const { core } = this;
     if (this.#stopped) this.#refuse(bytes, start, end, sink, Status.shuttingDown, 'the node is stopping');
     else if (core.quarantined) this.#refuse(bytes, start, end, sink, Status.noLeader, IN_QUARANTINE);
-    else if (core.role === 'leader') this.batcher.add(bytes, start, end, sink);
+    else if (core.role === 'leader') this.#admit(bytes, start, end, sink);
     else if (core.leader !== 0) this.forwarder.forward(core.leader, bytes, start, end, sink, this.now);
     else this.#refuse(bytes, start, end, sink, Status.noLeader, 'no leader is known');
     this.wake();
   }
 
+  #admit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
+    const refusal = this.space.refusal;
+    if (refusal === null) this.batcher.add(bytes, start, end, sink);
+    else this.#refuse(bytes, start, end, sink, Status.diskFull, refusal);
+  }
+
   /** A message of a peer's core. `bytes` hold the records of an append, from `recordsAt` on. */
   receive(from: NodeId, message: Message, bytes: Uint8Array, recordsAt: number): void {
     this.wake();
+    if (this.space.refuses(message)) return;
     // What a lease is counted from must not lie before the message has arrived.
     if (this.options.leaseReads && message.kind === 'heartbeat') this.core.clock(this.now);
     const first = this.core.receive(from, message);
     // Before records are replaced: whoever still waits for the old ones is answered from them.
     this.#followRole();
-    if (first !== 0 && message.kind === 'append') this.#keepRecords(message, first, bytes, recordsAt);
+    if (first !== 0 && message.kind === 'append') this.#records.keep(message, first, bytes, recordsAt);
   }
 
   durable(ticket: number): void {
     this.wake();
+    this.#durableTicket = ticket;
     this.health.durable(ticket);
     this.core.durable(ticket);
   }
@@ -262,7 +273,7 @@ export class Driver {
 
     const effects = core.drain();
     this.#followConfig();
-    this.#layCreated(effects.created);
+    this.#records.layCreated(effects.created);
     // The followers' disks and ours work at the same time (dissertation 10.2.1).
     for (const { to, message } of effects.messages) this.#send(to, message);
     if (effects.persist !== null) this.#persist(effects.persist);
@@ -287,6 +298,7 @@ export class Driver {
     }
     this.#followRole();
     this.quarantine.turn(now);
+    this.space.turn(now);
     if (now >= this.#sweepDueMs) this.#sweep(now);
     this.#releaseMemory();
     this.replies.flush();
@@ -320,74 +332,16 @@ export class Driver {
     while (this.batcher.queuedBytes > 0 && !this.core.transferring && this.#pipelineHasRoom(now)) {
       const batch = this.batcher.take();
       if (batch === null) return;
-      this.#layCreated(this.core.takeCreated());
-      const { slab, offset, bodyBytes, runs } = batch;
-      const index = this.core.propose(recordBytes(bodyBytes));
+      this.#records.layCreated(this.core.takeCreated());
+      const index = this.core.propose(recordBytes(batch.bodyBytes));
       if (index === 0) {
         this.#refuseBatch(batch, Status.noLeader, 'leadership was just lost');
         continue;
       }
-      const body = offset + RECORD_HEADER_BYTES;
-      writeRecordHeader(slab.bytes, offset, {
-        kind: EntryKind.batch,
-        term: this.core.term,
-        index,
-        timeMs: this.#stampTime(),
-        bodyBytes,
-        bodyCrc: crcOf(slab.bytes, body, body + bodyBytes),
-      });
-      const length = recordBytes(bodyBytes);
-      this.cache.add(index, { slab, arena: this.#batchArena, offset, length });
+      this.#records.seal(batch, index, this.core.term);
       this.batcher.done(batch);
-      this.proposals.add(index, runs, bodyBytes, now);
+      this.proposals.add(index, batch.runs, batch.bodyBytes, now);
     }
-  }
-
-  /** Lays out the records of entries that the core made by itself. */
-  #layCreated(created: readonly CreatedEntry[]): void {
-    for (const entry of created) {
-      const body = entry.config === null ? empty : encodeConfig(entry.config);
-      const length = recordBytes(body.length);
-      const slab = this.#recordArena.reserve(length);
-      const offset = slab.used;
-      slab.used += length;
-      slab.bytes.fill(0, offset, offset + length);
-      slab.bytes.set(body, offset + RECORD_HEADER_BYTES);
-      writeRecordHeader(slab.bytes, offset, {
-        kind: entry.kind,
-        term: entry.term,
-        index: entry.index,
-        timeMs: this.#stampTime(),
-        bodyBytes: body.length,
-        bodyCrc: crcOf(body, 0, body.length),
-      });
-      this.cache.add(entry.index, { slab, arena: this.#recordArena, offset, length });
-    }
-  }
-
-  /** Copies the records `first … message.last` out of the frame they came in: their only copy on this node. */
-  #keepRecords(message: Append, first: Index, bytes: Uint8Array, recordsAt: number): void {
-    this.cache.truncateFrom(first);
-    let at = recordsAt;
-    for (let index = message.prevIndex + 1; index <= message.last; index++) {
-      const length = message.entries[index - message.prevIndex - 1]!.sizeBytes;
-      if (index >= first) {
-        const slab = this.#recordArena.reserve(length);
-        const offset = slab.used;
-        slab.used += length;
-        slab.bytes.set(bytes.subarray(at, at + length), offset);
-        this.cache.add(index, { slab, arena: this.#recordArena, offset, length });
-        const header = readRecordHeader(slab.bytes, offset);
-        if (header !== null) this.#lastTimeMs = Math.max(this.#lastTimeMs, header.timeMs);
-      }
-      at += length;
-    }
-  }
-
-  /** The cluster's clock: the leader's wall clock, never behind what any entry before says. */
-  #stampTime(): number {
-    this.#lastTimeMs = Math.max(this.#lastTimeMs, Math.floor(this.options.runtime.wallNow()));
-    return this.#lastTimeMs;
   }
 
   #send(to: NodeId, message: Message): void {
@@ -406,6 +360,7 @@ export class Driver {
     const { ticket, hardState, resetTo, first, last } = persist;
     this.health.persisting(ticket);
     const records = first === 0 ? [] : this.cache.views(first, last);
+    this.#records.writing(ticket);
     this.log.append({
       ticket,
       hardState,
@@ -497,20 +452,16 @@ export class Driver {
     this.reads.expire(now - patienceMs);
     this.levels.expire(now - patienceMs);
     this.snapshots.sweep(now, patienceMs);
+    this.reports.send();
   }
 
   #releaseMemory(): void {
-    const { core, cache } = this;
-    if (cache.bytes > CACHE_BYTES) {
-      const safe = Math.min(this.applier.applied, core.durableIndex);
-      // Not while an answer may still have to be given from the record.
-      cache.evict(safe, CACHE_BYTES);
-    }
+    const { core } = this;
+    this.#records.evict(Math.min(this.applier.applied, core.durableIndex));
     for (const member of core.config.members) {
       if (member.id !== this.options.id && this.transport.queuedBytes(member.id, Lane.data) > 0) return;
     }
-    this.#batchArena.drained();
-    this.#recordArena.drained();
+    this.#records.drained(this.#durableTicket);
   }
 
   /** A timer that fires too early only costs a turn; setting one anew in every turn would cost more. */
@@ -537,5 +488,3 @@ export class Driver {
     this.health.stalled(lateMs);
   }
 }
-
-const empty = new Uint8Array(0);

@@ -29,7 +29,7 @@ export async function openSystemEnvironment(
   });
   const { identity } = directory;
   try {
-    const log = await openLogStore({ directory, events });
+    const log = await openLogStore({ directory, events, sizes: { lowSpaceBytes: resolved.minFreeBytes } });
     if (!hasConfig(log.recovery)) checkCluster(directory, resolved);
     return {
       clusterId: identity.clusterId,

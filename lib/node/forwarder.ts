@@ -55,14 +55,7 @@ export class Forwarder {
   }
 
   /** Answers to the run `token`; all that it still waits for, unless there are `more`. */
-  replied(
-    leader: NodeId,
-    token: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    more: boolean,
-  ): void {
+  replied(leader: NodeId, token: number, bytes: Uint8Array, start: number, end: number, more: boolean): void {
     const run = this.#runs.get(token);
     if (run?.leader !== leader) return;
     if (more) {

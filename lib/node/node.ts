@@ -138,6 +138,9 @@ export class RaftNode implements Requests {
       onDamage: (damage) => {
         if (node !== null) node.#driver.snapshots.renew(damage);
       },
+      onSpace: (space) => {
+        if (node !== null) node.#driver.space.take(space);
+      },
     };
     const transportEvents: TransportEvents = {
       onFrame: (peer, _lane, bytes, start, end) => {

@@ -29,6 +29,8 @@ export interface ResolvedOptions {
   readonly maxBatchBytes: number;
   readonly maxUncommittedBytes: number;
   readonly snapshotLogBytes: number;
+  /** 0: chosen by the size of the disk. */
+  readonly minFreeBytes: number;
   readonly maxFrameBytes: number;
   readonly logger: Logger;
   readonly runtime: Runtime;
@@ -87,6 +89,7 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     maxBatchBytes,
     maxUncommittedBytes: positive('maxUncommittedBytes', options.maxUncommittedBytes, 32 << 20),
     snapshotLogBytes: positive('snapshotLogBytes', options.snapshotLogBytes, 64 << 20),
+    minFreeBytes: options.minFreeBytes === undefined ? 0 : positive('minFreeBytes', options.minFreeBytes, 0),
     maxFrameBytes: Limits.maxFrameBytes,
     logger: options.logger ?? silent,
     runtime: options.runtime ?? systemRuntime,

@@ -12,6 +12,7 @@ import {
   FORWARD_HEADER_BYTES,
   moreReplies,
 } from '../../protocol/peer-transfer.ts';
+import { decodeReport } from '../../protocol/peer-report.ts';
 import type { NodeId } from '../core/types.ts';
 import type { Admin } from './admin.ts';
 import type { Driver } from './driver.ts';
@@ -61,6 +62,9 @@ export function takePeerFrame(
       driver.wake();
       break;
     }
+    case PeerKind.report:
+      driver.reports.take(from, decodeReport(bytes, start, end));
+      break;
     case PeerKind.snapshotBegin:
       driver.snapshots.begin(from, decodeSnapshotBegin(bytes, start, end));
       break;

@@ -161,9 +161,9 @@ export class PendingReads {
     while (group.next < ends.length && answered < room) {
       const i = group.next++;
       const start = i === 0 ? 0 : ends[i - 1]!;
-      // To be passed on may be the end of a sink.
-      const full = sinks[i] !== null && isFull(sinks[i]!);
-      const sink = sinks[i]!;
+      const full = isFull(sinks[i] ?? null);
+      // Read again: passing answers on may have been the end of the sink.
+      const sink = sinks[i] ?? null;
       if (sink === null) continue;
       if (full) {
         this.#setAside(frames.buffer, start, ends[i]!, sink, group);
@@ -204,7 +204,8 @@ function newGroup(token: number, sinceMs: number): ReadGroup {
   return { token, frames: new ByteWriter(256), ends: [], sinks: [], sinceMs, index: 0, next: 0 };
 }
 
-function isFull(sink: Sink): boolean {
+function isFull(sink: Sink | null): boolean {
+  if (sink === null) return false;
   if (sink.out.position >= SPILL_BYTES) sink.flush();
   return sink.full === true || sink.out.position >= SPILL_BYTES;
 }

@@ -20,7 +20,12 @@ export function describeDamage(damage: LogDamage): string {
  * @throws CordwoodError `LOG_DAMAGED` where nobody can help: a node alone, or one that cannot tell in which terms it
  *   has voted.
  */
-export function quarantineReason(recovery: Recovery, id: NodeId, config: Config, logger: Logger): string | null {
+export function quarantineReason(
+  recovery: Recovery,
+  id: NodeId,
+  config: Config,
+  logger: Logger,
+): string | null {
   const { damage, doubt } = recovery;
   const others = config.members.filter((m) => m.id !== id && isVoter(config, m.id)).length;
   if (damage === null) {
@@ -35,7 +40,8 @@ export function quarantineReason(recovery: Recovery, id: NodeId, config: Config,
     throw new CordwoodError('LOG_DAMAGED', `${text}: ${where}`);
   }
   if (others === 0 && config.members.length > 0) {
-    const text = 'the log is damaged and no other node has a copy; restore a backup, or see `cordwood inspect`';
+    const text =
+      'the log is damaged and no other node has a copy; restore a backup, or see `cordwood inspect`';
     throw new CordwoodError('LOG_DAMAGED', `${text}: ${where}`);
   }
   return where;
@@ -84,7 +90,10 @@ export class Quarantine {
     this.#sinceMs = options.runtime.now();
     if (reason === null) return;
     core.enterQuarantine(this.#nonce(), log.recovery.damage !== null);
-    options.logger.error({ reason }, 'the node is in quarantine until it has fetched its data from the leader');
+    options.logger.error(
+      { reason },
+      'the node is in quarantine until it has fetched its data from the leader',
+    );
   }
 
   /** What is wrong; null: nothing. */
@@ -126,7 +135,10 @@ export class Quarantine {
     this.#reason = null;
     this.#toldLonely = false;
     this.#core.leaveQuarantine();
-    this.#options.logger.info({ index: this.#core.durableIndex }, 'everything is fetched again, the quarantine is over');
+    this.#options.logger.info(
+      { index: this.#core.durableIndex },
+      'everything is fetched again, the quarantine is over',
+    );
     this.#events.wake();
   }
 

@@ -19,15 +19,18 @@ export class Slab {
 const MAX_POOLED = 8;
 
 /**
- * Hands out memory for records and takes it back a slab at a time, so that a busy node allocates nothing. A slab is
- * reused only once `drained` was called after its last record was released: until then a socket may still be
- * reading from it.
+ * Hands out memory for records and takes it back a slab at a time, so that a busy node allocates nothing.
+ *
+ * A released slab is not reused at once. A socket may still be reading from it; and so may the log: entries that were
+ * replaced while their write was under way are written all the same, and what the disk got would not fit its checksum.
  */
 export class SlabArena {
   readonly #slabBytes: number;
   #current: Slab | null = null;
   readonly #pool: Slab[] = [];
-  #limbo: Slab[] = [];
+  /** Released, and the last write that may still read from it. */
+  #limbo: { readonly slab: Slab; readonly ticket: number }[] = [];
+  #ticket = 0;
 
   constructor(slabBytes: number) {
     this.#slabBytes = slabBytes;
@@ -53,11 +56,22 @@ export class SlabArena {
     if (slab.live === 0 && slab.sealed) this.#retire(slab);
   }
 
-  /** Nothing that was released before this call is being read by anyone. */
-  drained(): void {
+  /** The log has been given a write with this ticket. */
+  writing(ticket: number): void {
+    this.#ticket = ticket;
+  }
+
+  /**
+   * No socket reads from what was released before this call, and the writes up to `durableTicket` are done.
+   */
+  drained(durableTicket: number): void {
     if (this.#limbo.length === 0) return;
-    for (const slab of this.#limbo) if (this.#pool.length < MAX_POOLED) this.#pool.push(slab);
-    this.#limbo = [];
+    const stay: { readonly slab: Slab; readonly ticket: number }[] = [];
+    for (const entry of this.#limbo) {
+      if (entry.ticket > durableTicket) stay.push(entry);
+      else if (this.#pool.length < MAX_POOLED) this.#pool.push(entry.slab);
+    }
+    this.#limbo = stay;
   }
 
   #seal(slab: Slab): void {
@@ -67,6 +81,7 @@ export class SlabArena {
 
   /** Slabs of an odd size, and more than the pool takes, are left to the garbage collector: always safe. */
   #retire(slab: Slab): void {
-    if (slab.bytes.length === this.#slabBytes && this.#limbo.length < MAX_POOLED) this.#limbo.push(slab);
+    if (slab.bytes.length !== this.#slabBytes || this.#limbo.length >= MAX_POOLED) return;
+    this.#limbo.push({ slab, ticket: this.#ticket });
   }
 }

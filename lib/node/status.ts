@@ -44,5 +44,7 @@ export function statusOf(
     version: VERSION,
     uptimeMs,
     quarantine: barred?.message ?? driver.quarantine.reason,
+    diskFreeBytes: driver.space.freeBytes,
+    diskLow: driver.space.low,
   };
 }

@@ -64,6 +64,8 @@ export interface NodeOptions {
    * to half as much again, so that they do not all write at once. Default 64 MiB.
    */
   readonly snapshotLogBytes?: number;
+  /** With less free on the disk, no writes are taken (`DISK_FULL`). Default: a tenth of it, at most 256 MiB. */
+  readonly minFreeBytes?: number;
   readonly logger?: Logger;
   /** For tests and the simulator. */
   readonly runtime?: Runtime;
@@ -103,6 +105,10 @@ export interface NodeStatus {
   readonly uptimeMs: number;
   /** Set while the node may neither vote nor serve: its place was taken, or it was removed. */
   readonly quarantine: string | null;
+  /** Room on the disk of the data directory in bytes; 0 while it is not known. */
+  readonly diskFreeBytes: number;
+  /** So little that this node takes no writes and had better not lead. */
+  readonly diskLow: boolean;
 }
 
 /**

@@ -14,6 +14,9 @@ export const tinySizes: LogSizes = {
   maxGroupBytes: 4096,
   spareSegments: 2,
   scrubIntervalMs: 0,
+  reserveBytes: 0,
+  lowSpaceBytes: 0,
+  spaceIntervalMs: 0,
 };
 
 export const config: Config = {

@@ -78,9 +78,11 @@ for (const operation of ['write', 'datasync', 'rename', 'syncDirectory'] as cons
       store.append(writeOf(1, [entry(1, 1, 1)], { term: 1, vote: 1 }));
       run();
       t.same(durable, [1]);
+      // A write that finds the disk full is tried again with less; the others are not.
+      const stays = operation === 'write' && code === 'ENOSPC';
       let failed = 0;
       disk.onCall = (call) => {
-        if (call.operation !== operation || failed > 0) return undefined;
+        if (call.operation !== operation || (failed > 0 && !stays)) return undefined;
         failed++;
         throw Object.assign(new Error(code), { code });
       };
@@ -90,7 +92,7 @@ for (const operation of ['write', 'datasync', 'rename', 'syncDirectory'] as cons
       run();
       store.append(writeOf(3, [entry(3, 1, 3)]));
       run();
-      t.equal(failed, 1);
+      t.equal(failed, stays ? 2 : 1);
       t.same(durable, [1], 'nothing is acknowledged after a failure');
       t.equal(failures.length, 1, 'it is said once');
       t.match(failures[0], { code: code === 'ENOSPC' ? 'DISK_FULL' : 'LOG_FAILED', cause: { code } });

@@ -28,7 +28,8 @@ async function filled(): Promise<{ disk: MemoryDisk; log: DirectLogStore; found:
     sizes: tinySizes,
     owner: 7,
   });
-  for (let i = 1; i <= 20; i++) log.append(writeOf(i, [entry(i, 1, i, 60)], i === 1 ? { term: 1, vote: 2 } : null));
+  for (let i = 1; i <= 20; i++)
+    log.append(writeOf(i, [entry(i, 1, i, 60)], i === 1 ? { term: 1, vote: 2 } : null));
   while (!durable.has(20)) await turn();
   const writer = await log.snapshots.create({ index: 3, term: 1, config, configIndex: 0 });
   await writer.write(new Uint8Array(3000).fill(9));
@@ -105,7 +106,8 @@ t.test('a place the disk cannot read is rot too', async (t) => {
   const { disk, log, found } = await filled();
   const path = disk.files().find((file) => file.endsWith('.log'))!;
   disk.onCall = (call) => {
-    if (call.operation === 'read' && call.path === path) throw Object.assign(new Error('EIO'), { code: 'EIO' });
+    if (call.operation === 'read' && call.path === path)
+      throw Object.assign(new Error('EIO'), { code: 'EIO' });
     return undefined;
   };
   await scrubAll(log);

@@ -88,7 +88,11 @@ t.test('the votes of a node in quarantine elect nobody', async (t) => {
   const old = await cluster.boot(behind);
   t.not(sick.status().quarantine, null);
   await until(() => cluster.errors.some((line) => line.includes('no leader has been heard of')));
-  t.equal(old.leader, null, 'two of three nodes, and no leader: one of them does not know what it has forgotten');
+  t.equal(
+    old.leader,
+    null,
+    'two of three nodes, and no leader: one of them does not know what it has forgotten',
+  );
   await cluster.boot(leader.id);
   const next = await cluster.leader();
   t.same(await new Caller(next).query(StackOp.size, 's'), { status: Status.ok, value: 60 });
@@ -137,7 +141,10 @@ t.test('who cannot be helped does not start', async (t) => {
   await alone.push(0, 20);
   await alone.stop(1);
   const file = corruptMiddle(alone.disks[0]!);
-  await t.rejects(alone.boot(1), { code: 'LOG_DAMAGED', message: new RegExp(`no other node has a copy.*${file}`) });
+  await t.rejects(alone.boot(1), {
+    code: 'LOG_DAMAGED',
+    message: new RegExp(`no other node has a copy.*${file}`),
+  });
 
   const cluster = await MemoryCluster.start(3);
   await cluster.push(0, 20);
@@ -157,7 +164,8 @@ t.test('a leader whose own files have rotted still brings a follower up to date'
   await cluster.push(60, 260);
   await until(() => leader.status().firstIndex > 70);
   const disk = cluster.disks[leader.id - 1]!;
-  for (const path of disk.files()) if (path.endsWith('.snap')) disk.corrupt(path, disk.content(path).length / 2, 1);
+  for (const path of disk.files())
+    if (path.endsWith('.snap')) disk.corrupt(path, Math.floor(disk.content(path).length / 2), 1);
   const node = await cluster.boot(behind);
   await until(() => node.status().commitIndex >= leader.status().commitIndex && node.leader !== null);
   t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 260 });

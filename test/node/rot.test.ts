@@ -96,7 +96,7 @@ for (const stop of ['clean', 'killed'] as const) {
       else seen.harmless++;
       await cluster.stop(victim);
     }
-    t.ok(seen.healed > 3, `${JSON.stringify(seen)}`);
+    t.ok(seen.healed > 3, JSON.stringify(seen));
     t.ok(seen.harmless > 0);
     await cluster.close();
   });
@@ -129,7 +129,8 @@ t.test('one bit on each of two nodes, and of all three: whatever is served is ri
       for (const node of nodes) await readsAll(node, COUNT);
       seen.served++;
     } else {
-      if (sick > 0) await until(() => cluster.errors.some((line) => line.includes('no leader has been heard of')));
+      if (sick > 0)
+        await until(() => cluster.errors.some((line) => line.includes('no leader has been heard of')));
       t.ok(nodes.every((n) => n.leader === null));
       seen.silent++;
     }

@@ -20,6 +20,7 @@ import {
 } from '../../protocol/peer-codec.ts';
 import * as introductions from '../../protocol/introduction.ts';
 import * as handshake from '../../protocol/peer-handshake.ts';
+import { decodeReport, encodeReport, type PeerReport } from '../../protocol/peer-report.ts';
 import * as transfer from '../../protocol/peer-transfer.ts';
 import { checkRecord, recordBytes, writeRecordHeader } from '../../protocol/record.ts';
 
@@ -128,6 +129,8 @@ export function encodePeerFrame(fields: Fields): Uint8Array {
         transfer.encodeSnapshotChunk(out, chunk as transfer.SnapshotChunk, unhex(content)),
       );
     }
+    case 'report':
+      return written((out) => encodeReport(out, rest as PeerReport));
     case 'snapshotAck':
       return written((out) => transfer.encodeSnapshotAck(out, rest as transfer.SnapshotAck));
     default:
@@ -165,6 +168,8 @@ export function decodePeerFrame(bytes: Uint8Array): Fields {
       return { kind: 'admin', token: transfer.decodeForward(bytes, 0, end), run: run() };
     case PeerKind.adminReply:
       return { kind: 'adminReply', token: transfer.decodeForward(bytes, 0, end), run: run() };
+    case PeerKind.report:
+      return { kind: 'report', ...decodeReport(bytes, 0, end) };
     case PeerKind.snapshotBegin:
       return { kind: 'snapshotBegin', ...transfer.decodeSnapshotBegin(bytes, 0, end) };
     case PeerKind.snapshotChunk: {

@@ -1,18 +1,24 @@
+import { DirectLogStore } from '../../../lib/log/direct-log-store.ts';
 import { MemoryDisk } from '../../../lib/log/memory-disk.ts';
 import { StackMachine } from '../../../lib/machine/stack-machine.ts';
+import type { StateMachine } from '../../../lib/machine/state-machine.ts';
 import { RaftNode } from '../../../lib/node/node.ts';
 import type { Logger } from '../../../lib/node/types.ts';
 import { StackOp, Status } from '../../../protocol/constants.ts';
 import { Caller } from './caller.ts';
 import { freePorts, memoryEnvironment } from './memory-environment.ts';
 
+export const MIN_FREE_BYTES = 40_000;
 const sizes = { minSegmentBytes: 2048, maxSegmentBytes: 4096, fillBytes: 512 };
 
 /** Nodes in this process on disks in memory that outlive them. */
 export class MemoryCluster {
   readonly disks: MemoryDisk[];
   readonly nodes: Map<number, RaftNode> = new Map();
+  readonly logs: Map<number, DirectLogStore> = new Map();
   readonly errors: string[] = [];
+  /** What node `id` runs. */
+  machineOf: (id: number) => StateMachine = () => new StackMachine();
   readonly #addresses: string[];
   readonly #snapshotLogBytes: number;
 
@@ -41,18 +47,24 @@ export class MemoryCluster {
         this.errors.push(`${id}: ${message} ${JSON.stringify(fields)}`);
       },
     };
+    const open = memoryEnvironment(this.disks[id - 1]!, sizes);
     const node = await RaftNode.start(
       {
         id,
         cluster: this.#addresses,
         dataDir: '',
-        machine: new StackMachine(),
+        machine: this.machineOf(id),
+        minFreeBytes: MIN_FREE_BYTES,
         heartbeatMs: 20,
         electionTimeoutMs: 150,
         snapshotLogBytes: this.#snapshotLogBytes,
         logger,
       },
-      memoryEnvironment(this.disks[id - 1]!, sizes),
+      async (...given) => {
+        const environment = await open(...given);
+        if (environment.log instanceof DirectLogStore) this.logs.set(id, environment.log);
+        return environment;
+      },
     );
     this.nodes.set(id, node);
     return node;

@@ -107,6 +107,8 @@ export class FakeNode implements Requests {
       version: '0',
       uptimeMs: 0,
       quarantine: this.quarantine,
+      diskFreeBytes: 0,
+      diskLow: false,
     };
   }
 

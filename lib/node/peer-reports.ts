@@ -1,0 +1,95 @@
+import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { Lane } from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import { encodeReport, type PeerReport } from '../../protocol/peer-report.ts';
+import { isVoter } from '../core/quorum.ts';
+import type { Index, NodeId } from '../core/types.ts';
+import type { Driver } from './driver.ts';
+
+/** The state is summed up after each entry whose index is a multiple of this. */
+const CHECK_EVERY = 256;
+/** How many of one's own sums are remembered, to compare those of nodes that are behind. */
+const MAX_CHECKS = 256;
+
+/**
+ * Reports between nodes. Each says how much room it has, and what the answers to all commands so far came to. Replicas
+ * that applied the same entries gave the same answers; one that differs from the others (a bit that flipped in memory,
+ * a machine that is not deterministic) must not serve any longer, for nobody knows what it holds.
+ */
+export class PeerReports {
+  readonly #driver: Driver;
+  readonly #failed: (error: Error) => void;
+  readonly #reports = new Map<NodeId, PeerReport>();
+  /** Our own sums, oldest first. */
+  readonly #checks = new Map<Index, number>();
+  #lastIndex: Index = 0;
+  /** Who differs from us, at which index. */
+  readonly #differing = new Map<NodeId, Index>();
+  #someLow = false;
+
+  constructor(driver: Driver, failed: (error: Error) => void) {
+    this.#driver = driver;
+    this.#failed = failed;
+  }
+
+  of(id: NodeId): PeerReport | undefined {
+    return this.#reports.get(id);
+  }
+
+  /** Whether any node has said that its disk is nearly full. */
+  get someLow(): boolean {
+    return this.#someLow;
+  }
+
+  /** The entry at `index` has been applied. */
+  applied(index: Index): void {
+    if (index % CHECK_EVERY !== 0) return;
+    this.#checks.set(index, this.#driver.state.answersHash);
+    this.#lastIndex = index;
+    if (this.#checks.size > MAX_CHECKS) this.#checks.delete(this.#checks.keys().next().value!);
+    for (const [id, report] of this.#reports) if (report.checkIndex === index) this.#compare(id, report);
+  }
+
+  /** Tells everyone, now. */
+  send(): void {
+    const { core, transport, options, space } = this.#driver;
+    const out = new ByteWriter(64);
+    encodeReport(out, {
+      low: space.low,
+      freeBytes: space.freeBytes,
+      checkIndex: this.#lastIndex,
+      answersHash: this.#checks.get(this.#lastIndex) ?? 0,
+    });
+    const frame = out.buffer.subarray(0, out.position);
+    for (const { id } of core.config.members) {
+      if (id !== options.id) transport.send(id, Lane.control, [frame]);
+    }
+  }
+
+  take(from: NodeId, report: PeerReport): void {
+    this.#reports.set(from, report);
+    this.#someLow = [...this.#reports.values()].some((r) => r.low);
+    this.#compare(from, report);
+  }
+
+  #compare(from: NodeId, report: PeerReport): void {
+    const own = this.#checks.get(report.checkIndex);
+    if (own === undefined) return;
+    if (own === report.answersHash) {
+      this.#differing.delete(from);
+      return;
+    }
+    const { core, options } = this.#driver;
+    if (!this.#differing.has(from)) {
+      const fields = { peer: from, index: report.checkIndex };
+      options.logger.error(fields, 'the answers of this node and of another differ: one of them is broken');
+    }
+    this.#differing.set(from, report.checkIndex);
+    const { voters } = core.config;
+    const against = [...this.#differing.keys()].filter((id) => isVoter(core.config, id)).length;
+    const outvoted = 2 * against > voters.length || (voters.length === 2 && core.role !== 'leader');
+    if (!outvoted) return;
+    const text = `the answers of this node differ from those of ${against} others at entry ${report.checkIndex}: its state is broken; start it with an empty directory, or restore a backup`;
+    this.#failed(new CordwoodError('STATE_DIVERGED', text));
+  }
+}

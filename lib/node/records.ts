@@ -1,0 +1,118 @@
+import { encodeConfig } from '../../protocol/config-codec.ts';
+import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
+import { crcOf, readRecordHeader, recordBytes, writeRecordHeader } from '../../protocol/record.ts';
+import type { CreatedEntry } from '../core/effects.ts';
+import { EntryKind, type Append, type Index, type Term } from '../core/types.ts';
+import type { Batch } from './batcher.ts';
+import { EntryCache } from './entry-cache.ts';
+import { SlabArena } from './slab-arena.ts';
+
+/** Room for four full batches with their headers. */
+const SLAB_BYTES = (4 << 20) + 4096;
+/** Newest records kept in memory for followers that are a little behind. */
+const CACHE_BYTES = 16 << 20;
+
+/**
+ * The records of the log's newest entries in memory: laid out once, and read from there by the log thread, by the
+ * followers' sockets and by the machine.
+ */
+export class Records {
+  readonly cache: EntryCache;
+  /** For the batcher alone: an open batch always is the last thing in it. */
+  readonly batchArena: SlabArena = new SlabArena(SLAB_BYTES);
+  /** Records that came from a leader or that the core made. */
+  readonly #recordArena = new SlabArena(SLAB_BYTES);
+  readonly #wallNow: () => number;
+  #lastTimeMs: number;
+
+  /** `next`: index of the first entry to come. `lastTimeMs`: newest time stamp of any entry before. */
+  constructor(next: Index, lastTimeMs: number, wallNow: () => number) {
+    this.cache = new EntryCache(next);
+    this.#lastTimeMs = lastTimeMs;
+    this.#wallNow = wallNow;
+  }
+
+  /** Completes the record of a batch that has got its place in the log. */
+  seal(batch: Batch, index: Index, term: Term): void {
+    const { slab, offset, bodyBytes } = batch;
+    const body = offset + RECORD_HEADER_BYTES;
+    writeRecordHeader(slab.bytes, offset, {
+      kind: EntryKind.batch,
+      term,
+      index,
+      timeMs: this.#stampTime(),
+      bodyBytes,
+      bodyCrc: crcOf(slab.bytes, body, body + bodyBytes),
+    });
+    this.cache.add(index, { slab, arena: this.batchArena, offset, length: recordBytes(bodyBytes) });
+  }
+
+  /** Lays out the records of entries that the core made by itself. */
+  layCreated(created: readonly CreatedEntry[]): void {
+    for (const entry of created) {
+      const body = entry.config === null ? empty : encodeConfig(entry.config);
+      const length = recordBytes(body.length);
+      const slab = this.#recordArena.reserve(length);
+      const offset = slab.used;
+      slab.used += length;
+      slab.bytes.fill(0, offset, offset + length);
+      slab.bytes.set(body, offset + RECORD_HEADER_BYTES);
+      writeRecordHeader(slab.bytes, offset, {
+        kind: entry.kind,
+        term: entry.term,
+        index: entry.index,
+        timeMs: this.#stampTime(),
+        bodyBytes: body.length,
+        bodyCrc: crcOf(body, 0, body.length),
+      });
+      this.cache.add(entry.index, { slab, arena: this.#recordArena, offset, length });
+    }
+  }
+
+  /**
+   * Copies the records `first … message.last` out of the frame they came in, where they begin at `recordsAt`: their
+   * only copy on this node. What the cache has from `first` on is replaced.
+   */
+  keep(message: Append, first: Index, bytes: Uint8Array, recordsAt: number): void {
+    this.cache.truncateFrom(first);
+    let at = recordsAt;
+    for (let index = message.prevIndex + 1; index <= message.last; index++) {
+      const length = message.entries[index - message.prevIndex - 1]!.sizeBytes;
+      if (index >= first) {
+        const slab = this.#recordArena.reserve(length);
+        const offset = slab.used;
+        slab.used += length;
+        slab.bytes.set(bytes.subarray(at, at + length), offset);
+        this.cache.add(index, { slab, arena: this.#recordArena, offset, length });
+        const header = readRecordHeader(slab.bytes, offset);
+        if (header !== null) this.#lastTimeMs = Math.max(this.#lastTimeMs, header.timeMs);
+      }
+      at += length;
+    }
+  }
+
+  /** A write with this ticket has been handed to the log: its records are being read until it is durable. */
+  writing(ticket: number): void {
+    this.batchArena.writing(ticket);
+    this.#recordArena.writing(ticket);
+  }
+
+  /** Drops records that nobody needs in memory: at or below `safe` they are applied and durable. */
+  evict(safe: Index): void {
+    if (this.cache.bytes > CACHE_BYTES) this.cache.evict(safe, CACHE_BYTES);
+  }
+
+  /** No socket is reading from any record released before now; the log has read those of `durableTicket` and before. */
+  drained(durableTicket: number): void {
+    this.batchArena.drained(durableTicket);
+    this.#recordArena.drained(durableTicket);
+  }
+
+  /** The cluster's clock: the leader's wall clock, never behind what any entry before says. */
+  #stampTime(): number {
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, Math.floor(this.#wallNow()));
+    return this.#lastTimeMs;
+  }
+}
+
+const empty = new Uint8Array(0);

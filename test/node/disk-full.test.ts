@@ -1,0 +1,103 @@
+import t from 'tap';
+import type { RaftNode } from '../../lib/node/node.ts';
+import { StackOp, Status } from '../../protocol/constants.ts';
+import { Caller } from './support/caller.ts';
+import { MIN_FREE_BYTES, MemoryCluster, until } from './support/memory-cluster.ts';
+
+/** Leaves `freeBytes` on the disk of a node, and has the node look. */
+function setFree(cluster: MemoryCluster, id: number, freeBytes: number): void {
+  const disk = cluster.disks[id - 1]!;
+  const { totalBytes, freeBytes: now } = disk.space();
+  disk.capacityBytes = totalBytes - now + freeBytes;
+  cluster.logs.get(id)!.checkSpace();
+}
+
+function roomy(cluster: MemoryCluster, id: number): void {
+  setFree(cluster, id, 1 << 30);
+}
+
+async function refusedAsFull(node: RaftNode): Promise<boolean> {
+  const { status } = await new Caller(node).command(StackOp.push, 's', 'x');
+  if (status === Status.ok) throw new Error('taken');
+  return status === Status.diskFull;
+}
+
+t.test('a leader whose disk fills up hands over, and service goes on', async (t) => {
+  const cluster = await MemoryCluster.start(3);
+  await cluster.push(0, 10);
+  const leader = await cluster.leader();
+  setFree(cluster, leader.id, MIN_FREE_BYTES - 1);
+  const next = await until(() =>
+    [...cluster.nodes.values()].find((n) => n !== leader && n.status().role === 'leader'),
+  );
+  t.ok(leader.status().diskLow);
+  await cluster.push(10, 20);
+  t.same(await new Caller(next).query(StackOp.size, 's'), { status: Status.ok, value: 20 });
+  await cluster.close();
+});
+
+t.test(
+  'with all disks nearly full writes are refused, reads and elections go on, and it ends by itself',
+  async (t) => {
+    const cluster = await MemoryCluster.start(3);
+    await cluster.push(0, 10);
+    for (const id of [1, 2, 3]) setFree(cluster, id, MIN_FREE_BYTES - 1);
+    await until(() => [...cluster.nodes.values()].every((n) => n.status().diskLow));
+    const leader = await cluster.leader();
+    t.ok(await refusedAsFull(leader));
+    t.same(await new Caller(leader).query(StackOp.size, 's'), { status: Status.ok, value: 10 });
+
+    await cluster.stop(leader.id);
+    const next = await cluster.leader();
+    t.ok(await refusedAsFull(next), 'a vote and the entry of a new leader still had room');
+    t.same(await new Caller(next).query(StackOp.size, 's'), { status: Status.ok, value: 10 });
+
+    // A little more than the mark is not enough: it would flap.
+    setFree(cluster, next.id, MIN_FREE_BYTES + 1);
+    await until(() => next.status().diskFreeBytes === MIN_FREE_BYTES + 1);
+    t.ok(next.status().diskLow);
+    await cluster.boot(leader.id);
+    for (const id of [1, 2, 3]) roomy(cluster, id);
+    await until(() => [...cluster.nodes.values()].every((n) => !n.status().diskLow));
+    const last = await cluster.leader();
+    await until(() =>
+      refusedAsFull(last)
+        .then(() => false)
+        .catch(() => true),
+    );
+    await cluster.push(11, 20);
+    await cluster.close();
+  },
+);
+
+t.test('a follower whose disk is full takes nothing more; the others go on, and it catches up', async (t) => {
+  const cluster = await MemoryCluster.start(3);
+  await cluster.push(0, 10);
+  const leader = await cluster.leader();
+  const victim = leader.id === 1 ? 2 : 1;
+  setFree(cluster, victim, 100);
+  const node = cluster.nodes.get(victim)!;
+  await until(() => node.status().diskFreeBytes === 100);
+  const { lastIndex } = node.status();
+  await cluster.push(10, 60);
+  t.equal(node.status().lastIndex, lastIndex);
+  t.equal(node.failure, null);
+  roomy(cluster, victim);
+  await until(() => node.status().appliedIndex >= lastIndex + 50);
+  t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 60 });
+  await cluster.close();
+});
+
+t.test('when the majority has no room, a leader with room takes no writes either', async (t) => {
+  const cluster = await MemoryCluster.start(3);
+  await cluster.push(0, 10);
+  const leader = await cluster.leader();
+  for (const id of [1, 2, 3].filter((other) => other !== leader.id)) setFree(cluster, id, 100);
+  const caller = new Caller(leader);
+  await until(() => [...cluster.nodes.values()].filter((n) => n.status().diskLow).length === 2);
+  // The reports are on their way.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const { status } = await caller.command(StackOp.push, 's', 'x');
+  t.equal(status, Status.diskFull);
+  await cluster.close();
+});

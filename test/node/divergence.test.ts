@@ -1,0 +1,58 @@
+import t from 'tap';
+import { StackMachine } from '../../lib/machine/stack-machine.ts';
+import type { ApplyMeta } from '../../lib/machine/state-machine.ts';
+import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import { StackOp, Status } from '../../protocol/constants.ts';
+import { Caller } from './support/caller.ts';
+import { MemoryCluster, until } from './support/memory-cluster.ts';
+
+/** Answers one command in another way than it should. */
+class FaultyMachine extends StackMachine {
+  override apply(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta?: ApplyMeta): number {
+    const status = super.apply(bytes, start, end, out);
+    if (meta?.index === 100) out.buffer[out.position - 1]! ^= 1;
+    return status;
+  }
+}
+
+t.test('a replica that gives other answers stops and says so; the others go on', async (t) => {
+  const cluster = await MemoryCluster.start(3);
+  const leader = await cluster.leader();
+  const faulty = leader.id === 1 ? 2 : 1;
+  await cluster.stop(faulty);
+  cluster.machineOf = (id) => (id === faulty ? new FaultyMachine() : new StackMachine());
+  const node = await cluster.boot(faulty);
+  await cluster.push(0, 300);
+  await until(() => node.failure !== null);
+  t.match(node.failure, { code: 'STATE_DIVERGED' });
+  await node.closed;
+  t.equal(leader.failure, null);
+  t.ok(
+    cluster.errors.some(
+      (line) => line.startsWith(`${faulty}:`) && line.includes('answers of this node and of another differ'),
+    ),
+  );
+  cluster.nodes.delete(faulty);
+  await cluster.push(300, 310);
+  t.same(await new Caller(leader).query(StackOp.size, 's'), { status: Status.ok, value: 310 });
+  await cluster.close();
+});
+
+t.test('replicas that started from snapshots compare like the others', async (t) => {
+  const cluster = await MemoryCluster.start(3, 3000);
+  const leader = await cluster.leader();
+  const behind = leader.id === 1 ? 2 : 1;
+  await cluster.stop(behind);
+  await cluster.push(0, 200);
+  await until(() => leader.status().firstIndex > 50);
+  const node = await cluster.boot(behind);
+  await cluster.push(200, 600);
+  await until(() => node.status().appliedIndex > 512);
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  t.equal(node.failure, null);
+  t.same(
+    cluster.errors.filter((line) => line.includes('differ')),
+    [],
+  );
+  await cluster.close();
+});
