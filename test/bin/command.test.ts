@@ -91,10 +91,6 @@ t.test('a command line that makes no sense', async (t) => {
     [['push', 'a', '--json-value', '{'], /not JSON/],
     [['--id', '1'], /required option '--cluster/],
     [['--id', '2', '--cluster', '127.0.0.1:1', '--port', '0'], /--cluster names 1 node/],
-    [
-      ['start', '--id', '1', '--cluster', '127.0.0.1:1', '--port', '0', '--join'],
-      /--join is not possible yet/,
-    ],
     [['--id', '1', '--cluster', '127.0.0.1:1', '--port', '99999'], /--port must be a whole number/],
     [['local', 'up', '--base-port', '65530'], /leaves no room/],
     [['nc', '127.0.0.1:1', '--addr', '127.0.0.1:1'], /not both/],

@@ -34,7 +34,10 @@ async function outage(cluster: TestCluster, client: Client, deed: 'kill' | 'free
   return took;
 }
 
-const cluster = await TestCluster.open({ nodes: Number(values.nodes), args: ['--log-level', process.env['SHOW'] ?? 'info'] });
+const cluster = await TestCluster.open({
+  nodes: Number(values.nodes),
+  args: ['--log-level', process.env['SHOW'] ?? 'info'],
+});
 try {
   const client = await cluster.client({ timeoutMs: 30_000 });
   for (const deed of ['kill', 'freeze'] as const) {
@@ -42,11 +45,13 @@ try {
     const rounds = deed === 'kill' ? Number(values.rounds) : Math.min(5, Number(values.rounds));
     for (let i = 0; i < rounds; i++) took.push(await outage(cluster, client, deed));
     took.sort((a, b) => a - b);
-    const at = (q: number): string => took[Math.min(took.length - 1, Math.floor(q * took.length))]!.toFixed(0);
+    const at = (q: number): string =>
+      took[Math.min(took.length - 1, Math.floor(q * took.length))]!.toFixed(0);
     process.stdout.write(
       `${deed}: ${took.length} rounds, min ${at(0)}, median ${at(0.5)}, p90 ${at(0.9)}, max ${at(1)} ms\n`,
     );
-    if (process.env['SHOW'] !== undefined) process.stdout.write(`${took.map((t) => t.toFixed(0)).join(' ')}\n`);
+    if (process.env['SHOW'] !== undefined)
+      process.stdout.write(`${took.map((t) => t.toFixed(0)).join(' ')}\n`);
   }
 } finally {
   await cluster.close();

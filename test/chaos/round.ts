@@ -73,7 +73,9 @@ export async function runRound(options: RoundOptions): Promise<Round> {
       states += verdict.states;
       if (verdict.undecided) wrong.push(`${stack}: the search was given up after ${verdict.states} states`);
       else if (!verdict.linearizable)
-        wrong.push(`${stack}: not linearizable; nothing of this fits: ${verdict.stuckAt.map(tell).join('; ')}`);
+        wrong.push(
+          `${stack}: not linearizable; nothing of this fits: ${verdict.stuckAt.map(tell).join('; ')}`,
+        );
     }
     if (wrong.length > 0) {
       const file = path.join(tmpdir(), `cordwood-history-${seed}.json`);
@@ -88,6 +90,8 @@ export async function runRound(options: RoundOptions): Promise<Round> {
       `errors ${JSON.stringify(history.errors)}`;
     const elections = statuses[0]!.term - firstTerm;
     return { ops: history.ops.length, done: history.count('ok'), elections, wrong, summary };
+  } catch (error) {
+    throw new Error(`seed ${seed}: ${(error as Error).message}\n${cluster.logs()}`, { cause: error });
   } finally {
     await cluster.close();
   }

@@ -31,7 +31,17 @@ function play(sketches: readonly Sketch[], at: readonly number[]): Op[] {
     const result = runs ? apply(stack, s.kind, value) : EMPTY;
     const outcome = s.lost ? 'unknown' : 'ok';
     const endMs = s.lost ? Infinity : s.callMs + s.lengthMs;
-    return { client: 'c', stack: 's', kind: s.kind, value, callMs: s.callMs, endMs, outcome, result, error: '' };
+    return {
+      client: 'c',
+      stack: 's',
+      kind: s.kind,
+      value,
+      callMs: s.callMs,
+      endMs,
+      outcome,
+      result,
+      error: '',
+    };
   });
   for (let ms = 1000; ; ms++) {
     const result = apply(stack, 'pop', null);
@@ -86,23 +96,32 @@ t.test('a wrong answer is found exactly where no order explains it', (t) => {
   let wrong = 0;
   const damage = fc.record({ at: fc.nat(), to: fc.nat(), shift: fc.integer({ min: -1, max: 1 }) });
   fc.assert(
-    fc.property(fc.array(sketch, { minLength: 2, maxLength: 6 }), times, damage, (sketches, at, { at: which, to, shift }) => {
-      const ops = play(sketches, at);
-      // The last pop stays what it was: the one that found the stack empty.
-      const one = ops[which % (ops.length - 1)]!;
-      const other = ops[to % (ops.length - 1)]!;
-      const swap =
-        typeof one.result === 'number'
-          ? ops.map((op) => (op === one ? { ...op, result: Number(op.result) + shift } : op))
-          : one.kind === other.kind
-            ? ops.map((op) =>
-                op === one ? { ...op, result: other.result } : op === other ? { ...op, result: one.result } : op,
-              )
-            : ops;
-      const expected = linearizable(swap, []);
-      if (!expected) wrong++;
-      return checkLinearizable(swap).linearizable === expected;
-    }),
+    fc.property(
+      fc.array(sketch, { minLength: 2, maxLength: 6 }),
+      times,
+      damage,
+      (sketches, at, { at: which, to, shift }) => {
+        const ops = play(sketches, at);
+        // The last pop stays what it was: the one that found the stack empty.
+        const one = ops[which % (ops.length - 1)]!;
+        const other = ops[to % (ops.length - 1)]!;
+        const swap =
+          typeof one.result === 'number'
+            ? ops.map((op) => (op === one ? { ...op, result: Number(op.result) + shift } : op))
+            : one.kind === other.kind
+              ? ops.map((op) =>
+                  op === one
+                    ? { ...op, result: other.result }
+                    : op === other
+                      ? { ...op, result: one.result }
+                      : op,
+                )
+              : ops;
+        const expected = linearizable(swap, []);
+        if (!expected) wrong++;
+        return checkLinearizable(swap).linearizable === expected;
+      },
+    ),
     { numRuns: 1500 },
   );
   t.ok(wrong > 50, `${wrong} histories were wrong`);
@@ -110,7 +129,12 @@ t.test('a wrong answer is found exactly where no order explains it', (t) => {
 });
 
 t.test('plain facts', (t) => {
-  const op = (kind: OpKind, value: string | null, result: string | number | null, more: Partial<Op> = {}): Op => ({
+  const op = (
+    kind: OpKind,
+    value: string | null,
+    result: string | number | null,
+    more: Partial<Op> = {},
+  ): Op => ({
     client: 'c',
     stack: 's',
     kind,

@@ -16,7 +16,11 @@ t.teardown(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-function run(program: string, args: readonly string[], cwd: string): { code: number | null; out: string; err: string } {
+function run(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+): { code: number | null; out: string; err: string } {
   // A program that does not end by itself is what this looks for.
   const { status, stdout, stderr } = spawnSync(program, args, { cwd, encoding: 'utf8', timeout: 120_000 });
   return { code: status, out: stdout, err: stderr };
@@ -25,7 +29,9 @@ function run(program: string, args: readonly string[], cwd: string): { code: num
 /** The blocks of code in one language, in their order. */
 function blocks(language: string): string[] {
   const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
-  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((match) => match[1]!);
+  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(
+    (match) => match[1]!,
+  );
 }
 
 // Beyond what tap grants a test by default.
@@ -37,7 +43,10 @@ t.test('from the packed tarball, in an empty project', (t) => {
   const tarball = readdirSync(dir).find((name) => name.endsWith('.tgz'))!;
   const project = path.join(dir, 'project');
   mkdirSync(project);
-  writeFileSync(path.join(project, 'package.json'), '{ "name": "empty", "private": true, "type": "module" }\n');
+  writeFileSync(
+    path.join(project, 'package.json'),
+    '{ "name": "empty", "private": true, "type": "module" }\n',
+  );
   const args = ['install', '--prefer-offline', '--no-audit', '--no-fund', path.join(dir, tarball)];
   const installed = run('npm', args, project);
   t.equal(installed.code, 0, installed.err);
@@ -64,7 +73,8 @@ export const all: unknown[] = [Client, RaftNode, startServer, Alone, PROTOCOL_VE
 `;
   writeFileSync(path.join(project, 'types.ts'), types);
   const compiler = path.join(root, 'node_modules', 'typescript', 'lib', 'tsc.js');
-  const flags = '--noEmit --strict --module nodenext --target es2023 --lib es2023,esnext.disposable --types node';
+  const flags =
+    '--noEmit --strict --module nodenext --target es2023 --lib es2023,esnext.disposable --types node';
   const typeRoots = ['--typeRoots', path.join(root, 'node_modules', '@types')];
   const checked = run(process.execPath, [compiler, ...flags.split(' '), ...typeRoots, 'types.ts'], project);
   t.equal(checked.code, 0, checked.out);

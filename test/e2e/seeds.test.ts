@@ -4,20 +4,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { http, type HttpAnswer } from './support/http-stacks.ts';
-import { freePorts } from './support/ports.ts';
+import { freePortRange, freePorts } from './support/ports.ts';
 import { cordwood, run, start, type Running } from './support/run-command.ts';
 import { PROGRAM } from './support/test-node.ts';
 import { until } from './support/until.ts';
 
 /** Five client ports, 10 apart, with the peers' one below each. */
 async function basePort(): Promise<number> {
-  for (;;) {
-    const [port] = await freePorts(1);
-    const others = new Set(await freePorts(45));
-    const base = port! + 1;
-    const wanted = [0, 1, 2, 3, 4].flatMap((i) => [base + 10 * i - 1, base + 10 * i]);
-    if (wanted.every((one) => one === port || others.has(one))) return base;
-  }
+  return (await freePortRange(42)) + 1;
 }
 
 interface NodeReport {
@@ -70,7 +64,16 @@ t.test('cordwood local up', async (t) => {
   await t.test('the six commands, by curl, at every node', async (t) => {
     const curl = async (client: string, command: string, body: string): Promise<HttpAnswer> => {
       const url = `http://${client}/${command}`;
-      const { code, stdout } = await run('curl', ['-s', '-L', url, '-XPOST', '-d', body, '-w', '%{http_code}']);
+      const { code, stdout } = await run('curl', [
+        '-s',
+        '-L',
+        url,
+        '-XPOST',
+        '-d',
+        body,
+        '-w',
+        '%{http_code}',
+      ]);
       // Without curl: what curl would send.
       const headers = { 'content-type': 'application/x-www-form-urlencoded' };
       if (code === null) return http(url, body, { headers });
@@ -113,7 +116,11 @@ t.test('cordwood local up', async (t) => {
       const megabyte = 'm'.repeat(1 << 20);
       t.equal((await http(`http://${client}/sPush`, `${name},${megabyte}`)).body.toString(), '2\n');
       const next = clients[(i + 1) % clients.length]!;
-      t.equal((await http(`http://${next}/sTop`, name)).body.toString(), `${megabyte}\n`, 'read at the next node');
+      t.equal(
+        (await http(`http://${next}/sTop`, name)).body.toString(),
+        `${megabyte}\n`,
+        'read at the next node',
+      );
     }
   });
 
@@ -151,7 +158,8 @@ t.test('cordwood local up', async (t) => {
     const { code, stderr } = await up!.finished;
     t.equal(code, 0);
     t.equal(stderr, '');
-    for (const client of clients) t.equal((await http(`http://${client}/sSize`, 'jobs')).error, 'ECONNREFUSED');
+    for (const client of clients)
+      t.equal((await http(`http://${client}/sSize`, 'jobs')).error, 'ECONNREFUSED');
     const status = await cordwood(['local', 'status', '--data', dir]);
     t.equal(status.code, 2, 'nothing runs');
     await startCluster();
@@ -169,7 +177,7 @@ t.test('a single node, started as its users start it', async (t) => {
   // No --data: it goes below the working directory.
   const args = ['--id', '1', '--cluster', `http://127.0.0.1:${peer}`, '--port', String(client)];
   for (const [round, signal] of (['SIGINT', 'SIGTERM'] as const).entries()) {
-    const node = start(process.execPath, [PROGRAM, ...args], dir);
+    const node = start(process.execPath, [PROGRAM, ...args], { cwd: dir });
     const url = `http://127.0.0.1:${client}`;
     const answer = await until('the node to serve', async () => {
       const tried = await http(`${url}/sPush`, '1,10');

@@ -10,14 +10,28 @@ import { until } from './support/until.ts';
 for (const format of ['human', 'json']) {
   t.test(`a log nobody reads, ${format}`, async (t) => {
     const [client, peer] = await freePorts(2);
-    const args = ['--id', '1', '--cluster', `127.0.0.1:${peer}`, '--port', String(client), '--data', t.testdir()];
+    const args = [
+      '--id',
+      '1',
+      '--cluster',
+      `127.0.0.1:${peer}`,
+      '--port',
+      String(client),
+      '--data',
+      t.testdir(),
+    ];
     const more = ['--log-level', 'debug', '--log-format', format];
-    const child = spawn(process.execPath, [PROGRAM, ...args, ...more], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(process.execPath, [PROGRAM, ...args, ...more], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     t.teardown(() => child.kill('SIGKILL'));
     const exited = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
     child.stderr.pause();
     const url = `http://127.0.0.1:${client}/sPush`;
-    await until('the node to serve', async () => (await http(url, 'a,1', { timeoutMs: 1000 })).status === 200);
+    await until(
+      'the node to serve',
+      async () => (await http(url, 'a,1', { timeoutMs: 1000 })).status === 200,
+    );
     // Each is worth a line: more than any pipe holds.
     for (let round = 0; round < 40; round++) {
       await Promise.all(Array.from({ length: 100 }, () => nonsense(client!)));

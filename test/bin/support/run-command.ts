@@ -41,15 +41,25 @@ export class CommandHost {
 
   run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CommandResult> {
     const result = this.#last.then(async () => {
-      this.#child.send({ args, env });
-      const [answer] = (await once(this.#child, 'message')) as [CommandResult];
-      return answer;
+      const ended = new AbortController();
+      const gone = once(this.#child, 'exit', { signal: ended.signal }).then(([code]) => {
+        throw new Error(`${args.join(' ')}: ended the process that runs it, with ${String(code)}`);
+      });
+      try {
+        this.#child.send({ args, env });
+        const [answer] = (await Promise.race([once(this.#child, 'message'), gone])) as [CommandResult];
+        return answer;
+      } finally {
+        gone.catch(() => {});
+        ended.abort();
+      }
     });
     this.#last = result.catch(() => {});
     return result;
   }
 
   async close(): Promise<void> {
+    if (!this.#child.connected) return;
     const gone = once(this.#child, 'exit');
     this.#child.disconnect();
     await gone;

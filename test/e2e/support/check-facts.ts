@@ -37,7 +37,9 @@ function checkStack(stack: string, ops: readonly Op[]): string[] {
   const suspects = ops.filter((op) => op.kind === 'pop' && op.outcome === 'unknown').length;
   if (missing.length > suspects) {
     const some = missing.slice(0, 5).map(tell).join('; ');
-    wrong.push(`${stack}: ${missing.length} acknowledged pushes are lost (${suspects} pops unknown): ${some}`);
+    wrong.push(
+      `${stack}: ${missing.length} acknowledged pushes are lost (${suspects} pops unknown): ${some}`,
+    );
   }
   return wrong;
 }

@@ -141,7 +141,7 @@ export class TestCluster {
       const all = await Promise.all(this.live.map((node) => node.status()));
       const votes = new Map<number, number>();
       for (const status of all)
-        if (status?.leader != null) votes.set(status.leader, (votes.get(status.leader) ?? 0) + 1);
+        if (typeof status?.leader === 'number') votes.set(status.leader, (votes.get(status.leader) ?? 0) + 1);
       for (const [id, count] of votes) {
         const node = this.node(id);
         if (count > this.nodes.length / 2 && node.alive && !node.frozen) return node;
@@ -151,14 +151,19 @@ export class TestCluster {
   }
 
   /** Waits until all nodes run and have applied as much as the furthest of them. */
-  converged(): Promise<NodeStatus[]> {
-    return until('all nodes at the same place', async () => {
-      const all = await Promise.all(this.nodes.map((node) => node.status()));
-      const known = all.filter((status) => status !== null);
-      if (known.length < all.length) return null;
-      const last = Math.max(...known.map((status) => status.lastIndex));
-      return known.every((status) => status.appliedIndex === last && status.leader !== null) ? known : null;
-    });
+  async converged(): Promise<NodeStatus[]> {
+    let last: (NodeStatus | null)[] = [];
+    try {
+      return await until('all nodes at the same place', async () => {
+        last = await Promise.all(this.nodes.map((node) => node.status()));
+        const known = last.filter((status) => status !== null);
+        if (known.length < last.length) return null;
+        const end = Math.max(...known.map((status) => status.lastIndex));
+        return known.every((status) => status.appliedIndex === end && status.leader !== null) ? known : null;
+      });
+    } catch (cause) {
+      throw new Error(`${(cause as Error).message}: ${JSON.stringify(last)}`, { cause });
+    }
   }
 
   /** A client of all nodes, closed with the cluster. */

@@ -16,7 +16,11 @@ export interface HttpOptions {
 }
 
 /** One HTTP request on a connection of its own. Never rejects. */
-export function http(url: string, body: string | Uint8Array = '', options: HttpOptions = {}): Promise<HttpAnswer> {
+export function http(
+  url: string,
+  body: string | Uint8Array = '',
+  options: HttpOptions = {},
+): Promise<HttpAnswer> {
   return new Promise((resolve) => {
     const none = (error: string): void => {
       resolve({ status: 0, body: Buffer.alloc(0), headers: {}, error });
@@ -51,7 +55,8 @@ export function http(url: string, body: string | Uint8Array = '', options: HttpO
 /** The error of an answer that is no result. */
 export function httpError(answer: HttpAnswer): { code: string; outcome: 'not_applied' | 'unknown' } {
   // Refused before a byte was sent: the only silence that says something.
-  if (answer.status === 0) return { code: answer.error, outcome: answer.error === 'ECONNREFUSED' ? 'not_applied' : 'unknown' };
+  if (answer.status === 0)
+    return { code: answer.error, outcome: answer.error === 'ECONNREFUSED' ? 'not_applied' : 'unknown' };
   const { error } = JSON.parse(answer.body.toString()) as {
     error: { code: string; outcome: 'not_applied' | 'unknown' };
   };

@@ -11,6 +11,7 @@ export type Deed =
   | 'freeze-leader'
   | 'stop'
   | 'storm'
+  | 'flap'
   | 'isolate'
   | 'isolate-leader'
   | 'one-way'
@@ -24,6 +25,7 @@ export const ALL_DEEDS: readonly Deed[] = [
   'freeze-leader',
   'stop',
   'storm',
+  'flap',
 ];
 /** Deeds on links: for clusters whose nodes talk by way of proxies. */
 export const LINK_DEEDS: readonly Deed[] = ['isolate', 'isolate-leader', 'one-way', 'split', 'slow'];
@@ -88,6 +90,15 @@ export class Nemesis {
           node.thaw();
         }
         break;
+      case 'flap':
+        // Dies again and again, wherever in its start it is.
+        for (const node of this.#some()) {
+          for (let lives = 1 + random.below(6); lives > 0; lives--) {
+            await this.#down([node], 'SIGKILL');
+            await pause(random.below(1200));
+          }
+        }
+        break;
       case 'isolate':
         await this.#splitOff(this.#some());
         break;
@@ -101,7 +112,8 @@ export class Nemesis {
         for (const node of this.#some()) {
           for (const other of nodes) {
             if (other === node) continue;
-            const link = random.next() < 0.5 ? this.#cluster.link(node, other) : this.#cluster.link(other, node);
+            const link =
+              random.next() < 0.5 ? this.#cluster.link(node, other) : this.#cluster.link(other, node);
             link.state = 'hole';
           }
         }

@@ -18,10 +18,15 @@ export interface Running {
   readonly finished: Promise<Finished>;
   /** What it has printed so far. */
   stdout(): string;
+  stderr(): string;
 }
 
-export function start(program: string, args: readonly string[], cwd?: string): Running {
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(cwd === undefined ? {} : { cwd }) });
+export function start(
+  program: string,
+  args: readonly string[],
+  where: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
+): Running {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...where });
   running.add(child);
   let stdout = '';
   let stderr = '';
@@ -36,7 +41,7 @@ export function start(program: string, args: readonly string[], cwd?: string): R
       resolve({ code, stdout, stderr });
     });
   });
-  return { child, finished, stdout: () => stdout };
+  return { child, finished, stdout: () => stdout, stderr: () => stderr };
 }
 
 /** Runs the `cordwood` command in a process of its own, to its end. */
@@ -47,7 +52,11 @@ export function cordwood(args: readonly string[], input: string | Uint8Array = '
 }
 
 /** Runs any program to its end. Its exit code is null if it is not there. */
-export async function run(program: string, args: readonly string[], input: string | Uint8Array = ''): Promise<Finished> {
+export async function run(
+  program: string,
+  args: readonly string[],
+  input: string | Uint8Array = '',
+): Promise<Finished> {
   try {
     const { child, finished } = start(program, args);
     child.stdin!.end(input);

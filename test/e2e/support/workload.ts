@@ -77,7 +77,8 @@ export class Workload {
       for (let i = 0; i < count; i++) {
         const random = new Random(seed * 1000 + ++number);
         const client = shared[style];
-        const call = client === undefined
+        const call =
+          client === undefined
             ? this.#httpCaller(random, style)
             : libraryCaller(client, this.#options.readLevel);
         this.#workers.push(this.#work(`${style}${number}`, random, call));
@@ -121,7 +122,13 @@ export class Workload {
     }
   }
 
-  async #record(client: string, kind: OpKind, stack: string, value: string | null, call: Caller): Promise<Op> {
+  async #record(
+    client: string,
+    kind: OpKind,
+    stack: string,
+    value: string | null,
+    call: Caller,
+  ): Promise<Op> {
     const callMs = performance.now();
     const { outcome, result, error } = await call(kind, stack, value);
     const nowMs = performance.now();
@@ -148,7 +155,11 @@ export class Workload {
         const answer = await http(url, body, { headers, timeoutMs });
         if (answer.status === 200) {
           const text = answer.body.toString().slice(0, -1);
-          return { outcome: 'ok', result: kind === 'push' || kind === 'size' ? Number(text) : text, error: '' };
+          return {
+            outcome: 'ok',
+            result: kind === 'push' || kind === 'size' ? Number(text) : text,
+            error: '',
+          };
         }
         if (answer.status === 204) return { outcome: 'ok', result: EMPTY, error: '' };
         const { code, outcome } = httpError(answer);
