@@ -41,6 +41,7 @@ class Story {
   readonly #loadMs: number;
   readonly #snapshots: boolean;
   readonly #changes: boolean;
+  readonly #readRate: number;
   readonly #maxDiskMs: number;
   #calm = false;
 
@@ -61,6 +62,7 @@ class Story {
     this.#loadMs = this.#pick([5, 20, 60]);
     this.#snapshots = dice.next() < 0.7;
     this.#changes = dice.next() < 0.6;
+    this.#readRate = this.#pick([0.1, 0.3, 1]);
     const spares = this.#changes ? this.#pick([0, 1, 2]) : 0;
     this.cluster = new CoreCluster({
       seed,
@@ -117,8 +119,11 @@ class Story {
       const sizeBytes = Math.floor(this.#dice.between(40, this.#dice.next() < 0.1 ? 900 : 120));
       node.act(() => node.propose(sizeBytes));
     }
-    const reader = this.#any(running);
-    if (reader && this.#dice.next() < 0.3) reader.act(() => reader.read());
+    for (let node of running) {
+      // A leader that has been replaced and does not know it is the most interesting one to ask.
+      if (node.core.role !== 'leader') node = this.#any(running)!;
+      if (this.#dice.next() < this.#readRate) node.act(() => node.read());
+    }
     const saver = this.#any(running);
     if (saver && this.#snapshots && this.#dice.next() < 0.05) {
       const trailing = this.#pick([0, 0, 3, 20]);
@@ -245,7 +250,7 @@ class Story {
         events.runUntil(events.nowMs + 20);
       }
     };
-    until('one leader that all members follow', () => this.#leader() !== undefined, 5000);
+    until('one leader that all members follow', () => this.#leader() !== undefined, 10_000);
     until('equal logs', () => this.#equal(), 10_000);
     // Once more from here: an entry gets through, and a read on every member.
     const before = cluster.checker.committedIndex;

@@ -180,17 +180,16 @@ export class CoreNode {
   #turn(): void {
     const { core } = this;
     core.clock(this.localMs());
+    // The disk's answer may come before or after what the sockets hold.
+    const diskFirst = this.#cluster.random.next() < 0.5;
+    if (diskFirst) this.#takeDurable();
     const inbox = this.inbox;
     this.inbox = [];
     for (const { from, packet } of inbox) {
       this.#deliver(from, packet);
       this.#check();
     }
-    if (this.#durableTicket > 0) {
-      core.durable(this.#durableTicket);
-      this.#durableTicket = 0;
-      this.#check();
-    }
+    this.#takeDurable();
     const actions = this.#actions;
     this.#actions = [];
     for (const action of actions) {
@@ -203,6 +202,13 @@ export class CoreNode {
     this.#check();
     this.#cluster.checker.checkLog(this);
     this.#cluster.checker.checkLeader(this);
+  }
+
+  #takeDurable(): void {
+    if (this.#durableTicket === 0) return;
+    this.core.durable(this.#durableTicket);
+    this.#durableTicket = 0;
+    this.#check();
   }
 
   #deliver(from: NodeId, packet: Packet): void {
