@@ -36,6 +36,7 @@ npm run bench -- [options]
   --data=DIR             where the nodes' data goes; it must lie on a real disk (default: temporary files)
   --slow-disk=0          milliseconds added to each fsync
   --node-flags=          flags for the nodes' Node, as in --node-flags=--trace-gc
+  --load-flags=          the same for the load, as in --load-flags=--max-semi-space-size=64
   --profile=DIR          CPU profiles of nodes and load
   --json                 a line of JSON for each point in place of the table
 `;
@@ -57,6 +58,7 @@ const args = new Arguments(USAGE, {
   data: '',
   'slow-disk': '0',
   'node-flags': '',
+  'load-flags': '',
   profile: '',
   json: '',
   'peer-name': '',
@@ -97,10 +99,10 @@ async function run(): Promise<Point[]> {
     nodeFlags: args.list('node-flags'),
     slowDiskMs: args.number('slow-disk'),
   });
-  await using loaders = new Loaders(
-    args.number('procs', 1),
-    profile === '' ? [] : ['--cpu-prof', '--cpu-prof-dir', `${profile}/load`],
-  );
+  await using loaders = new Loaders(args.number('procs', 1), [
+    ...args.list('load-flags'),
+    ...(profile === '' ? [] : ['--cpu-prof', '--cpu-prof-dir', `${profile}/load`]),
+  ]);
   progress.step('heating up', args.number('heat'));
   await heat(cluster, loaders, args.number('heat'));
   for (let i = 0; i < rounds * specs.length; i++) {

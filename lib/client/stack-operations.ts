@@ -83,6 +83,10 @@ export function decodeSize(status: number, bytes: Uint8Array, start: number, end
   if (tag < 0x80 && end === start + 1) return tag;
   if (tag === 0xcc && end === start + 2) return bytes[start + 1]!;
   if (tag === 0xcd && end === start + 3) return (bytes[start + 1]! << 8) | bytes[start + 2]!;
+  if (tag === 0xce && end === start + 5) {
+    const high = (bytes[start + 1]! << 8) | bytes[start + 2]!;
+    return high * 65_536 + ((bytes[start + 3]! << 8) | bytes[start + 4]!);
+  }
   const size = decodeValue(bytes, start, end);
   if (typeof size !== 'number') throw new CordwoodError('PROTOCOL_ERROR', 'the answer is not a size');
   return size;

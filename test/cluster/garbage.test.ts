@@ -45,7 +45,7 @@ const garbage: Record<string, () => Buffer[]> = {
   'deep msgpack': () => [clientHello, frame(8 + 5000, Kind.query, Buffer.alloc(5000, 0x91))],
   'a map of 4 billion': () => [clientHello, frame(13, Kind.query, Buffer.from('dfffffffff', 'hex'))],
   'a TLS hello': () => [tls],
-  'HTTP': () => [Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')],
+  HTTP: () => [Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')],
   'HTTP that is none': () => [Buffer.from('GET / HTTP/9.9\r\n: :\r\n\r\n'), bytes(100)],
   'an HTTP body of 4 GiB announced': () => [
     Buffer.from('POST /sPush HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4294967295\r\n\r\n1,'),

@@ -4,10 +4,11 @@ import t from 'tap';
 import { ALL_DEEDS, type Deed } from '../e2e/support/nemesis.ts';
 import { runRound } from '../chaos/round.ts';
 
-const rounds: readonly { readonly nodes: number; readonly seed: number; readonly deeds: readonly Deed[] }[] = [
-  { nodes: 3, seed: 1, deeds: ALL_DEEDS },
-  { nodes: 5, seed: 2, deeds: ['storm', 'kill-leader', 'freeze-leader', 'stop', 'kill'] },
-];
+const rounds: readonly { readonly nodes: number; readonly seed: number; readonly deeds: readonly Deed[] }[] =
+  [
+    { nodes: 3, seed: 1, deeds: ALL_DEEDS },
+    { nodes: 5, seed: 2, deeds: ['storm', 'kill-leader', 'freeze-leader', 'stop', 'kill'] },
+  ];
 
 for (const { nodes, seed, deeds } of rounds) {
   t.test(`${nodes} nodes`, async (t) => {

@@ -27,7 +27,8 @@ t.test('three nodes that take a snapshot for every MiB of log', async (t) => {
   /** The same for all nodes, each asked for its own copy. */
   const contents = async (): Promise<void> => {
     await cluster.converged();
-    for (const node of cluster.nodes) t.strictSame(await contentOf(cluster, node), kept(pushed), `node ${node.id}`);
+    for (const node of cluster.nodes)
+      t.strictSame(await contentOf(cluster, node), kept(pushed), `node ${node.id}`);
   };
 
   await t.test('the directory stays small', async (t) => {
@@ -38,7 +39,9 @@ t.test('three nodes that take a snapshot for every MiB of log', async (t) => {
       t.ok(snapshotIndex > 0 && firstIndex > 1, `node ${node.id} has compacted its log`);
       // 40 MiB went through it. What a snapshot covers goes when the next one is there.
       t.ok(firstIndex > lastIndex / 2, `node ${node.id} keeps entries ${firstIndex} to ${lastIndex}`);
-      const files = readdirSync(path.join(node.dataDir, 'snapshots')).filter((name) => name.endsWith('.snap'));
+      const files = readdirSync(path.join(node.dataDir, 'snapshots')).filter((name) =>
+        name.endsWith('.snap'),
+      );
       t.ok(files.length <= 2, `node ${node.id} keeps ${files.length} snapshots`);
       // Segments are made ahead and recycled: at most 64 MiB each, one in use and one in reserve.
       const bytes = sizeOf(node.dataDir);

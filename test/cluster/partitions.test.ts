@@ -104,7 +104,9 @@ t.test('a bridge: one node between two pairs that do not see each other', async 
   await client.push('s', 'over the bridge');
   const settledTerm = async (): Promise<number> => {
     await client.push('s', 'again');
-    return Math.max(...(await Promise.all(cluster.nodes.map(async (node) => (await node.status())?.term ?? 0))));
+    return Math.max(
+      ...(await Promise.all(cluster.nodes.map(async (node) => (await node.status())?.term ?? 0))),
+    );
   };
   await until('an end of elections', async () => {
     const term = await settledTerm();

@@ -51,7 +51,10 @@ t.test('five nodes', async (t) => {
       t.match(error.code, /^(TIMEOUT|NO_LEADER|OUTCOME_UNKNOWN)$/);
       if (error.outcome === 'unknown') maybe.push(attempts[i]!);
     });
-    await t.rejects(client.top('kept', { timeoutMs: 1_000 }), { name: 'CordwoodError', outcome: 'not_applied' });
+    await t.rejects(client.top('kept', { timeoutMs: 1_000 }), {
+      name: 'CordwoodError',
+      outcome: 'not_applied',
+    });
     for (const node of alive) await refusesOverHttp(t, node);
 
     dead[1]!.start();
