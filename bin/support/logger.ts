@@ -36,7 +36,7 @@ export function createLog(level: LogLevel, format: LogFormat): NodeLog {
   const stream =
     format === 'json'
       ? destination
-      : { write: (line: string) => void destination.write(humanLine(JSON.parse(line) as LogEntry, colour)) };
+      : { write: (line: string) => destination.write(humanLine(JSON.parse(line) as LogEntry, colour)) };
   const logger = pino({ level, base: null }, stream);
   return { logger, flush: () => destination.flush(), drained: () => destination.drained() };
 }

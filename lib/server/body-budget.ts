@@ -34,7 +34,8 @@ export class BodyBudget {
   async take(bytes: number, outgoing: ServerResponse, patienceMs: number): Promise<void> {
     if (bytes <= SMALL_BYTES) return;
     const size = Math.min(bytes, this.#maxBytes);
-    if (this.#waiting.size > 0 || this.#held + size > this.#maxBytes) await this.#wait(size, outgoing, patienceMs);
+    if (this.#waiting.size > 0 || this.#held + size > this.#maxBytes)
+      await this.#wait(size, outgoing, patienceMs);
     else this.#held += size;
     const giveBack = (): void => {
       this.#held -= size;
