@@ -6,7 +6,6 @@ import type { Running } from '../e2e/support/run-command.ts';
 import { until } from '../e2e/support/until.ts';
 import { DocumentedPorts } from './support/documented-ports.ts';
 import { documents, fences, ROOT } from './support/fences.ts';
-import type { Fence } from './support/fences.ts';
 import { ANY_NUMBER, shellCommands } from './support/shell-commands.ts';
 import type { ShellCommand } from './support/shell-commands.ts';
 import { Workplace } from './support/workplace.ts';
@@ -45,9 +44,13 @@ for (const file of new Set(blocks.map((block) => block.file))) {
   t.test(file, { skip: runnable.length === 0 && 'nothing to run' }, async (t) => {
     const standing = await LocalCluster.start(t);
     for (const block of runnable) {
-      await t.test(`line ${block.line}`, (t) =>
-        shellCommands(block.code).some(runsNode) ? startNodes(t, block) : runBlock(t, block, standing),
-      );
+      const commands = shellCommands(block.code);
+      await t.test(`line ${block.line}`, async (t) => {
+        if (!commands.some(runsNode)) await runBlock(t, commands, standing);
+        else if (commands.every(runsNode)) await startNodes(t, commands);
+        // What joins or leaves in this block must not be missed, or met, by the others.
+        else await runBlock(t, commands, await LocalCluster.start(t));
+      });
     }
     t.equal(await standing.interrupt(), 0, 'Ctrl-C stops the cluster in an orderly way');
   });
@@ -75,14 +78,23 @@ class LocalCluster {
     return cluster;
   }
 
-  async interrupt(): Promise<number | null> {
-    this.#process.child.kill('SIGINT');
-    return (await this.#process.finished).code;
+  interrupt(): Promise<number | null> {
+    return interrupted(this.#process);
   }
 }
 
-async function runBlock(t: Test, block: Fence, { ports, place }: LocalCluster): Promise<void> {
-  for (const command of shellCommands(block.code)) {
+/** Commands that end, and nodes, which run until the block has. */
+async function runBlock(
+  t: Test,
+  commands: readonly ShellCommand[],
+  { ports, place }: LocalCluster,
+): Promise<void> {
+  const nodes: Running[] = [];
+  for (const command of commands) {
+    if (runsNode(command)) {
+      nodes.push(await startNode(t, place, await ports.replaceIn(command.text)));
+      continue;
+    }
     const isCurl = command.text.startsWith('curl ');
     const line = await ports.replaceIn(isCurl ? asked(command.text) : command.text);
     const { code, stdout, stderr } = await place.shell(line);
@@ -92,19 +104,29 @@ async function runBlock(t: Test, block: Fence, { ports, place }: LocalCluster): 
     if (command.prints === ANY_NUMBER) t.match(answer, /^\d+\n$/, command.text);
     else if (command.prints !== undefined) t.equal(answer, `${command.prints}\n`, command.text);
   }
+  for (const node of nodes) t.equal(await interrupted(node), 0, 'Ctrl-C ends the node');
 }
 
 /** Nodes in the foreground: each comes up, and ends well. */
-async function startNodes(t: Test, block: Fence): Promise<void> {
+async function startNodes(t: Test, commands: readonly ShellCommand[]): Promise<void> {
   const ports = DocumentedPorts.ofItsOwn();
   const place = await Workplace.open(t);
-  for (const command of shellCommands(block.code)) {
-    t.ok(runsNode(command), `${command.text}: nodes and other commands are in blocks of their own`);
-    const node = place.start(await ports.replaceIn(command.text));
-    await heard(node, /node is up|Ctrl-C stops all nodes/);
-    node.child.kill('SIGINT');
-    t.equal((await node.finished).code, 0, command.text);
+  for (const command of commands) {
+    const node = await startNode(t, place, await ports.replaceIn(command.text));
+    t.equal(await interrupted(node), 0, command.text);
   }
+}
+
+async function startNode(t: Test, place: Workplace, line: string): Promise<Running> {
+  const node = place.start(line);
+  t.teardown(() => interrupted(node));
+  await heard(node, /node is up|Ctrl-C stops all nodes/);
+  return node;
+}
+
+async function interrupted(node: Running): Promise<number | null> {
+  if (node.child.exitCode === null) node.child.kill('SIGINT');
+  return (await node.finished).code;
 }
 
 /** The curl command, made to print the status in a line behind the answer. */
