@@ -57,9 +57,9 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   readonly #links = new Map<NodeId, PeerLink>();
   /** Links that peers were removed with, until their last frames have left. */
   readonly #leaving = new Set<Promise<void>>();
-  /** Accepted connections: strangers have not introduced themselves yet. */
   readonly #inbound = new Set<InboundConnection>();
-  #strangers = 0;
+  /** Those of them that have not introduced themselves, the oldest first. */
+  readonly #strangers = new Set<InboundConnection>();
   readonly #incarnations = new Map<NodeId, string>();
   readonly #clientAddresses = new Map<NodeId, string>();
   readonly #toldCauses = new Set<string>();
@@ -136,13 +136,27 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   }
 
   #accept(socket: Socket): void {
-    // Whoever opens connections and says nothing must not keep peers out for longer than the deadline.
-    if (this.#strangers >= this.#context.limits.maxStrangers || this.#closing !== null) {
+    if (this.#closing !== null) {
       socket.destroy();
       return;
     }
-    this.#strangers++;
-    this.#inbound.add(new InboundConnection(this.#context, this, socket));
+    const { maxStrangers } = this.#context.limits;
+    if (this.#strangers.size >= maxStrangers) {
+      // Peers introduce themselves at once. Whoever has been silent for longest is none; to refuse the newcomer
+      // instead would let a few silent connections, renewed at each deadline, keep every peer out.
+      const [oldest] = this.#strangers;
+      if (oldest !== undefined) this.#dismiss(oldest);
+      this.rejected(0, 'BUSY', `more than ${maxStrangers} connections that do not introduce themselves`);
+    }
+    const connection = new InboundConnection(this.#context, this, socket);
+    this.#inbound.add(connection);
+    this.#strangers.add(connection);
+  }
+
+  /** Not counted any more from now on, though its end comes later: others may arrive in the same turn. */
+  #dismiss(stranger: InboundConnection): void {
+    this.#strangers.delete(stranger);
+    stranger.destroy();
   }
 
   // — LinkHost —
@@ -172,7 +186,7 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   }
 
   established(connection: InboundConnection, hello: Hello): void {
-    this.#strangers--;
+    this.#strangers.delete(connection);
     // A peer has one connection for each lane; a new one means that it gave up the old one.
     for (const other of this.#inbound) {
       if (other !== connection && other.peer === hello.from && other.lane === hello.lane) other.destroy();
@@ -186,7 +200,7 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   }
 
   closed(connection: InboundConnection): void {
-    if (connection.peer === 0) this.#strangers--;
+    this.#strangers.delete(connection);
     this.#inbound.delete(connection);
   }
 

@@ -9,6 +9,7 @@ import { beginPeerFrame, sealPeerFrame } from '../../protocol/peer-frame.ts';
 import { createTcpTransport, type TcpTransport } from '../../lib/transport/tcp-transport.ts';
 import type { TcpTransportOptions } from '../../lib/transport/transport-options.ts';
 import type { Member } from '../../lib/core/types.ts';
+import { until } from '../e2e/support/until.ts';
 
 interface Told {
   what: string;
@@ -384,20 +385,41 @@ t.test('silence is cut off at the deadline, on both ends', async (t) => {
   for (const socket of sockets) socket.destroy();
 });
 
-t.test('more strangers than allowed are dropped at once', async (t) => {
-  const one = await start(t, 1, { limits: { maxStrangers: 2 } });
-  const idle = [connect(one.transport.port, '127.0.0.1'), connect(one.transport.port, '127.0.0.1')];
-  for (const socket of idle) {
+t.test('silent strangers keep no peer out: the oldest of them makes room', async (t) => {
+  // No deadline comes to the rescue.
+  const limits = { maxStrangers: 2, acceptTimeoutMs: 600_000 };
+  const one = await start(t, 1, { limits });
+  const idle: Socket[] = [];
+  const ended: number[] = [];
+  const open = async (): Promise<void> => {
+    const number = idle.length;
+    const socket = connect(one.transport.port, '127.0.0.1');
+    idle.push(socket);
     socket.on('error', () => {});
+    socket.on('close', () => ended.push(number));
     t.teardown(() => socket.destroy());
     await once(socket, 'connect');
-  }
-  // The limit counts what the transport has accepted; later connections end without a word.
-  t.equal((await conversation(one.transport.port, 'hello?')).length, 0);
-  idle[0]!.destroy();
-  let answer: Buffer = Buffer.alloc(0);
-  while (answer.length === 0) answer = await conversation(one.transport.port, 'hello?');
-  t.match(answer.toString(), /^cordwood:/);
+  };
+  await open();
+  await open();
+  await open();
+  await until('one of them to be closed', () => ended.length > 0);
+  t.same(ended, [0], 'the oldest');
+  t.match(one.events.of('rejected')[0]!.detail, /^BUSY more than 2 connections/);
+
+  const two = await start(t, 2);
+  two.transport.setPeers([one.member]);
+  one.transport.setPeers([two.member]);
+  await bothUp([one, two]);
+
+  await open();
+  await open();
+  await open();
+  t.match((await conversation(one.transport.port, 'hello?')).toString(), /^cordwood:/, 'an answer, at once');
+  one.transport.send(2, Lane.data, [frame('peers stay')]);
+  one.transport.flush();
+  await two.events.until(() => two.events.of('frame').length === 1);
+  t.same(two.events.of('down'), [], 'whoever has introduced itself is no stranger');
 });
 
 t.test('a listener that refuses a frame ends that connection only', async (t) => {
