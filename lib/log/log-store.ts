@@ -17,6 +17,12 @@ export interface LogStore {
   append(write: LogWrite): void;
 
   /**
+   * Tells `onDurable`, from within this call, what is durable already but would be told a little later. For callers
+   * that are about to act anyway; stores to which it would make no difference do not have it.
+   */
+  poll?(): void;
+
+  /**
    * Entries from `from` up to at most `to` and about `maxBytes` (always at least one), in wire format
    * (PROTOCOL.md, "Record"), checksums verified. Rejects with `LOG_DAMAGED` if they cannot be read whole.
    */
@@ -40,7 +46,7 @@ export interface LogStore {
   close(): Promise<void>;
 }
 
-/** Answers of a `LogStore`, always called from a turn of their own, never from inside a call into it. */
+/** Answers of a `LogStore`, always called from a turn of their own, never from inside a call into it but `poll`. */
 export interface LogEvents {
   /** Every write up to and including `ticket` is durable. */
   onDurable(ticket: number): void;

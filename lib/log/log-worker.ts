@@ -10,15 +10,17 @@ import { SNAPSHOT_DIRECTORY, openLogFiles } from './open-log-files.ts';
 import type { OpenedLogFiles } from './open-log-files.ts';
 import { Scrubber } from './scrubber.ts';
 import { decodeAppend, toPlainError } from './thread-messages.ts';
+import { RingReader } from './thread-ring.ts';
 import type { FromLogThread, LogThreadTask, ToLogThread } from './thread-messages.ts';
 
 /**
- * The log thread: one task that lasts as long as the log is open. It sleeps on its port; once woken it takes
- * everything that has come, does one step, looks at the port again, and goes on until nothing is left. What arrives
+ * The log thread: one task that lasts as long as the log is open. It sleeps on its ring; once woken it takes
+ * everything that has come, does one step, looks at the ring again, and goes on until nothing is left. What arrives
  * during an fdatasync is therefore one write and one fdatasync, however many appends it was.
  */
 export default function serveLog(task: LogThreadTask): Promise<void> {
   const { port } = task;
+  const ring = new RingReader(task.ring);
   const send = (message: FromLogThread): void => {
     port.postMessage(message);
   };
@@ -47,7 +49,9 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
   const lane = new LogLane(
     engine,
     {
-      durable: send,
+      durable: (ticket) => {
+        ring.durable(ticket);
+      },
       failed: (error) => {
         send({ kind: 'failed', error: toPlainError(error) });
       },
@@ -68,7 +72,7 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
     send({ kind: 'damage', damage });
   });
   return new Promise((resolve) => {
-    thread = new LogThread(port, lane, scrubber, resolve);
+    thread = new LogThread(port, ring, lane, scrubber, resolve);
     thread.start(task.sizes, () => {
       send({ kind: 'space', space: engine.checkSpace() });
     });
@@ -77,74 +81,89 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
 
 /** How long a write that finds no room waits before it is tried again. */
 const ROOM_INTERVAL_MS = 200;
+/** The longest sleep: in between, the thread's own event loop hears whether the node is still there. */
+const MAX_SLEEP_MS = 1000;
+
+/** Something done now and then. */
+interface Chore {
+  readonly intervalMs: number;
+  dueMs: number;
+  run(): void;
+}
 
 class LogThread {
   readonly #port: MessagePort;
+  readonly #ring: RingReader;
   readonly #lane: LogLane;
   readonly #scrubber: Scrubber;
   readonly #done: () => void;
   readonly #shared = new Map<number, SharedArrayBuffer>();
   #loose: Uint8Array[] = [];
   #closing = false;
-  #idle: NodeJS.Immediate | null = null;
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #chores: Chore[] = [];
   readonly #never = new Int32Array(new SharedArrayBuffer(4));
 
-  constructor(port: MessagePort, lane: LogLane, scrubber: Scrubber, done: () => void) {
+  constructor(port: MessagePort, ring: RingReader, lane: LogLane, scrubber: Scrubber, done: () => void) {
     this.#port = port;
+    this.#ring = ring;
     this.#lane = lane;
     this.#scrubber = scrubber;
     this.#done = done;
   }
 
   start(sizes: LogSizes, checkSpace: () => void): void {
-    if (sizes.scrubIntervalMs > 0) {
-      this.#every(sizes.scrubIntervalMs, () => {
-        if (this.#lane.next === null) this.#scrubber.step();
-      });
-    }
-    if (sizes.spaceIntervalMs > 0) {
-      this.#every(sizes.spaceIntervalMs, checkSpace);
-      checkSpace();
-    }
-    this.#port.on('message', (message: ToLogThread) => {
-      this.#take(message);
-      this.#work();
+    this.#every(sizes.scrubIntervalMs, () => {
+      this.#scrubber.step();
     });
+    this.#every(sizes.spaceIntervalMs, checkSpace);
+    if (sizes.spaceIntervalMs > 0) checkSpace();
     // The node is gone without a word (its thread ended): what it appended is kept as it would be after a crash.
     this.#port.on('close', () => {
       this.#closing = true;
-      this.#work();
     });
-    this.#work();
+    setImmediate(this.#run);
   }
 
   /** With a full disk this thread stands still, as it does with a slow one; only the end of the log ends that. */
   waitForRoom(): boolean {
     Atomics.wait(this.#never, 0, 0, ROOM_INTERVAL_MS);
-    this.#drainPort();
+    this.#drain();
     return !this.#closing;
   }
 
-  #every(intervalMs: number, action: () => void): void {
-    this.#timers.push(
-      setInterval(() => {
-        this.#drainPort();
-        if (!this.#closing) action();
-        this.#work();
-      }, intervalMs),
-    );
+  #every(intervalMs: number, run: () => void): void {
+    if (intervalMs > 0) this.#chores.push({ intervalMs, dueMs: performance.now() + intervalMs, run });
   }
 
-  #take(message: ToLogThread): void {
-    if (Array.isArray(message)) {
-      this.#lane.append(decodeAppend(message as readonly number[], this.#shared, this.#loose));
-      return;
+  /** Works until there has been nothing to do for a while, then lets the event loop have its turn. */
+  readonly #run = (): void => {
+    for (let asleep = false; !asleep;) {
+      this.#work();
+      if (this.#closing) {
+        this.#finish();
+        return;
+      }
+      if (this.#lane.next === 'prepare') {
+        // Work ahead goes in single steps: an append waits for one of them at most.
+        this.#lane.step();
+        continue;
+      }
+      const now = performance.now();
+      let wakeMs = now + MAX_SLEEP_MS;
+      for (const chore of this.#chores) wakeMs = Math.min(wakeMs, chore.dueMs);
+      if (wakeMs > now) this.#ring.sleep(wakeMs - now);
+      asleep = performance.now() >= wakeMs;
     }
-    this.#takeOther(message as Exclude<ToLogThread, readonly number[]>);
-  }
+    const now = performance.now();
+    for (const chore of this.#chores) {
+      if (chore.dueMs > now) continue;
+      chore.dueMs = now + chore.intervalMs;
+      chore.run();
+    }
+    setImmediate(this.#run);
+  };
 
-  #takeOther(message: Exclude<ToLogThread, readonly number[]>): void {
+  #takeOther(message: ToLogThread): void {
     switch (message.kind) {
       case 'share':
         this.#shared.set(message.id, message.buffer);
@@ -170,40 +189,30 @@ class LogThread {
     }
   }
 
-  #drainPort(): void {
-    for (;;) {
+  #drain(): void {
+    for (let fields = this.#ring.read(); fields !== null; fields = this.#ring.read()) {
+      if (fields.length > 0) {
+        this.#lane.append(decodeAppend(fields, this.#shared, this.#loose));
+        continue;
+      }
       const received = receiveMessageOnPort(this.#port);
-      if (received === undefined) return;
-      this.#take(received.message as ToLogThread);
+      if (received !== undefined) this.#takeOther(received.message as ToLogThread);
     }
+    if (this.#ring.starved) this.#port.postMessage({ kind: 'room' } satisfies FromLogThread);
   }
 
   #work(): void {
-    this.#drainPort();
+    this.#drain();
     for (;;) {
       const next = this.#lane.next;
-      if (next === null || next === 'prepare') break;
+      if (next === null || next === 'prepare') return;
       this.#lane.step();
       // Between a write and its sync there is nothing to decide: what comes meanwhile waits for the next block.
-      if (next !== 'write') this.#drainPort();
+      if (next !== 'write') this.#drain();
     }
-    if (this.#closing) this.#finish();
-    else if (this.#lane.next === 'prepare') this.#prepareSoon();
-  }
-
-  /** Work ahead goes in single steps from turns of their own: an append waits for one of them at most. */
-  #prepareSoon(): void {
-    this.#idle ??= setImmediate(() => {
-      this.#idle = null;
-      this.#drainPort();
-      if (!this.#closing && this.#lane.next === 'prepare') this.#lane.step();
-      this.#work();
-    });
   }
 
   #finish(): void {
-    if (this.#idle !== null) clearImmediate(this.#idle);
-    for (const timer of this.#timers) clearInterval(timer);
     this.#scrubber.close();
     this.#lane.close();
     this.#port.removeAllListeners();

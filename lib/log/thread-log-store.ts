@@ -7,6 +7,7 @@ import { LOG_DIRECTORY, SNAPSHOT_DIRECTORY } from './open-log-files.ts';
 import { SharedBuffers } from './shared-buffers.ts';
 import { RemoteSnapshots } from './snapshot-calls.ts';
 import { encodeAppend, fromPlainError } from './thread-messages.ts';
+import { RingWriter, ringMemory } from './thread-ring.ts';
 import type { FromLogThread, LogThreadTask, ToLogThread } from './thread-messages.ts';
 import { SnapshotThread } from './thread-snapshots.ts';
 import { WorkerThread } from './worker-thread.ts';
@@ -32,6 +33,7 @@ export class ThreadLogStore implements LogStore {
   readonly snapshots: RemoteSnapshots;
   readonly #path: string;
   readonly #thread: WorkerThread;
+  readonly #ring: RingWriter;
   readonly #snapshotThread: SnapshotThread;
   readonly #events: LogEvents;
   readonly #shared: SharedBuffers;
@@ -39,13 +41,16 @@ export class ThreadLogStore implements LogStore {
   readonly #marks = new Map<number, { resolve(): void; reject(error: Error): void }>();
   #stats: Pick<LogStats, 'segments' | 'logBytes'>;
   #nextRead = 1;
+  #durable = 0;
   #failure: Error | null = null;
   #closing: Promise<void> | null = null;
+  #closed = false;
 
   /** Starts the thread; resolves when it has recovered the directory. */
   static async open(options: ThreadLogOptions): Promise<ThreadLogStore> {
     const { path, owner, sizes } = options;
-    const task: Omit<LogThreadTask, 'port'> = { path, owner, sizes };
+    const ring = ringMemory();
+    const task: Omit<LogThreadTask, 'port'> = { path, owner, sizes, ring };
     const thread = new WorkerThread('log-worker', task);
     let settle: (message: FromLogThread) => void = () => {};
     const first = new Promise<FromLogThread>((resolve) => {
@@ -55,10 +60,9 @@ export class ThreadLogStore implements LogStore {
     thread.port.on('message', settle);
     try {
       const message = await Promise.race([first, thread.ended.then(() => first)]);
-      if (typeof message === 'object' && message.kind === 'failed') throw fromPlainError(message.error);
-      if (typeof message !== 'object' || message.kind !== 'opened')
-        throw new TypeError('the log thread did not start');
-      const store = new ThreadLogStore(thread, message, options);
+      if (message.kind === 'failed') throw fromPlainError(message.error);
+      if (message.kind !== 'opened') throw new TypeError('the log thread did not start');
+      const store = new ThreadLogStore(thread, new RingWriter(ring), message, options);
       thread.port.off('message', settle);
       return store;
     } catch (error) {
@@ -67,10 +71,11 @@ export class ThreadLogStore implements LogStore {
     }
   }
 
-  private constructor(thread: WorkerThread, opened: Opened, options: ThreadLogOptions) {
+  private constructor(thread: WorkerThread, ring: RingWriter, opened: Opened, options: ThreadLogOptions) {
     this.recovery = opened.recovery;
     this.#stats = opened.stats;
     this.#thread = thread;
+    this.#ring = ring;
     this.#events = options.events;
     const snapshotPath = `${options.path}/${SNAPSHOT_DIRECTORY}`;
     this.#snapshotThread = new SnapshotThread(snapshotPath, options.owner, opened.latest);
@@ -97,6 +102,7 @@ export class ThreadLogStore implements LogStore {
     thread.ended.catch((error: unknown) => {
       this.#fail(diskError(error));
     });
+    this.#awaitDurable();
   }
 
   get stats(): LogStats {
@@ -113,11 +119,18 @@ export class ThreadLogStore implements LogStore {
       } else {
         // A copy of exactly these bytes: the port would take the whole buffer beneath.
         const bytes = Uint8Array.from(part);
-        this.#thread.port.postMessage({ kind: 'loose', bytes } satisfies ToLogThread, [bytes.buffer]);
+        this.#post({ kind: 'loose', bytes }, [bytes.buffer]);
         message.push(0, 0, bytes.length);
       }
     }
-    this.#thread.port.postMessage(message);
+    this.#ring.write(message);
+  }
+
+  poll(): void {
+    const { durable } = this.#ring;
+    if (durable === this.#durable) return;
+    this.#durable = durable;
+    if (this.#failure === null) this.#events.onDurable(durable);
   }
 
   read(from: Index, to: Index, maxBytes: number): Promise<LogSlice> {
@@ -152,6 +165,9 @@ export class ThreadLogStore implements LogStore {
   async #close(): Promise<void> {
     this.#post({ kind: 'close' });
     await Promise.all([this.#thread.join(), this.#snapshotThread.close()]);
+    this.poll();
+    this.#closed = true;
+    this.#ring.interrupt();
     this.#refuseAll(new CordwoodError('CLOSED', 'the log is closed'));
   }
 
@@ -162,15 +178,23 @@ export class ThreadLogStore implements LogStore {
     this.#marks.clear();
   }
 
-  #post(message: ToLogThread): void {
-    this.#thread.port.postMessage(message);
+  /** The port holds the message, the ring its place among the others. */
+  #post(message: ToLogThread, transfer: readonly ArrayBuffer[] = []): void {
+    this.#thread.port.postMessage(message, transfer);
+    this.#ring.write(null);
   }
 
-  #receive(message: FromLogThread): void {
-    if (typeof message === 'number') {
-      this.#events.onDurable(message);
+  readonly #awaitDurable = (): void => {
+    while (!this.#closed) {
+      this.poll();
+      const next = this.#ring.durableAfter(this.#durable);
+      if (next === null) continue;
+      void next.then(this.#awaitDurable);
       return;
     }
+  };
+
+  #receive(message: FromLogThread): void {
     switch (message.kind) {
       case 'slice':
         this.#reads
@@ -199,6 +223,9 @@ export class ThreadLogStore implements LogStore {
         break;
       case 'failed':
         this.#fail(fromPlainError(message.error));
+        break;
+      case 'room':
+        this.#ring.refill();
         break;
       case 'opened':
       case 'closed':

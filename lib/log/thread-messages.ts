@@ -6,10 +6,12 @@ import type { LogSizes } from './log-options.ts';
 import type { LogDamage, LogStats, LogWrite, Recovery, StoredSnapshot } from './log-store.ts';
 import type { DiskSpace } from './space.ts';
 import type { SnapshotCall, SnapshotReply } from './snapshot-calls.ts';
+import type { RingMemory } from './thread-ring.ts';
 
 /** What a log thread is started with. */
 export interface LogThreadTask {
   readonly port: MessagePort;
+  readonly ring: RingMemory;
   readonly path: string;
   readonly owner: number;
   readonly sizes: LogSizes;
@@ -23,7 +25,7 @@ export interface SnapshotThreadTask {
 }
 
 /**
- * An append is one flat array of numbers, the cheapest thing a port carries:
+ * An append is one flat array of numbers, which goes through the ring and not the port:
  * ```
  * ticket, first, last, hasHardState, term, vote, hasReset, resetIndex, resetTerm, then for each record buffer:
  * id of its SharedArrayBuffer, offset, length
@@ -34,7 +36,6 @@ export type AppendMessage = readonly number[];
 const APPEND_FIELDS = 9;
 
 export type ToLogThread =
-  | AppendMessage
   | { readonly kind: 'share'; readonly id: number; readonly buffer: SharedArrayBuffer }
   | { readonly kind: 'forget'; readonly id: number }
   | { readonly kind: 'loose'; readonly bytes: Uint8Array }
@@ -49,9 +50,8 @@ export type ToLogThread =
   | { readonly kind: 'quarantine'; readonly id: number; readonly reason: string | null }
   | { readonly kind: 'close' };
 
-/** A bare number is a durable ticket. */
+/** Durable tickets come through the ring. */
 export type FromLogThread =
-  | number
   | {
       readonly kind: 'opened';
       readonly recovery: Recovery;
@@ -72,6 +72,8 @@ export type FromLogThread =
   | { readonly kind: 'damage'; readonly damage: LogDamage }
   | { readonly kind: 'space'; readonly space: DiskSpace }
   | { readonly kind: 'stats'; readonly stats: Pick<LogStats, 'segments' | 'logBytes'> }
+  /** The ring was full, and is not any more. */
+  | { readonly kind: 'room' }
   | { readonly kind: 'closed' };
 
 export type ToSnapshotThread =

@@ -248,6 +248,7 @@ export class Driver {
   // --- the turn -----------------------------------------------------------------------------------------------------
 
   readonly #turn = (): void => {
+    if (!this.#stopped) this.log.poll?.();
     this.#turnDue = false;
     if (this.#stopped) return;
     try {
