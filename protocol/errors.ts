@@ -119,3 +119,16 @@ const codeOfStatus = new Map<number, ErrorCode>([
 export function errorCodeOfStatus(status: number): ErrorCode | undefined {
   return codeOfStatus.get(status);
 }
+
+/** What answers of the session layer mean: they carry no text, because all replicas must answer the same bytes. */
+const textOfStatus = new Map<number, string>([
+  [Status.sessionExpired, 'the session has ended'],
+  [Status.alreadyAcked, 'the answer was acknowledged before and is gone'],
+  [Status.sessionFull, 'too many answers of the session wait to be taken'],
+  [Status.keyReused, 'the idempotency key was used for another command'],
+]);
+
+/** Says what a status means whose answer brought no text of its own; empty for those that always do. */
+export function textOfBareStatus(status: number): string {
+  return textOfStatus.get(status) ?? '';
+}

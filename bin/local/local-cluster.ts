@@ -17,6 +17,9 @@ export interface LocalClusterOptions {
   readonly say: (line: string) => void;
 }
 
+/** Followers hear of a new leader within a round trip; one that does not has something wrong with it. */
+const FOLLOWERS_WAIT_MS = 2_000;
+
 /** A cluster on this machine: one process for each node, all of them children of this one. */
 export class LocalCluster {
   readonly #nodes: Map<number, ChildNode>;
@@ -28,7 +31,9 @@ export class LocalCluster {
   #ending = false;
   #down: Promise<void> | null = null;
   #onDown: () => void = () => {};
-  readonly #leaderWaiters = new Set<() => void>();
+  /** The leader that each node that runs knows. */
+  readonly #known = new Map<number, number | null>();
+  #onNews: () => void = () => {};
   /** Resolves when `down` was asked for from elsewhere and has been done. */
   readonly ended: Promise<void>;
 
@@ -39,7 +44,11 @@ export class LocalCluster {
     this.ended = new Promise((resolve) => (this.#onDown = resolve));
     const peers = options.nodes.map((node) => `http://${node.peerAddress}`).join(',');
     const events = {
-      onLeader: (_node: ChildNode, leader: number | null, term: number) => this.#onLeader(leader, term),
+      onLeader: (node: ChildNode, leader: number | null, term: number) => {
+        this.#known.set(node.place.id, leader);
+        this.#onLeader(leader, term);
+        this.#onNews();
+      },
       onDeath: (node: ChildNode) => this.#onDeath(node),
     };
     this.#nodes = new Map(
@@ -73,17 +82,30 @@ export class LocalCluster {
     throw failed.reason;
   }
 
-  /** Resolves to whether some node says that it knows a leader, within the time. */
+  /**
+   * Resolves to whether there is a leader: once every node that runs follows it, or when not all do so soon after
+   * the first, or when the time is up.
+   */
   leaderKnown(withinMs: number): Promise<boolean> {
-    if (this.#leader !== null) return Promise.resolve(true);
     return new Promise((resolve) => {
       const settle = (): void => {
         clearTimeout(timer);
-        this.#leaderWaiters.delete(settle);
+        this.#onNews = () => {};
         resolve(this.#leader !== null);
       };
-      const timer = setTimeout(settle, withinMs);
-      this.#leaderWaiters.add(settle);
+      let timer = setTimeout(settle, withinMs);
+      let first = true;
+      this.#onNews = () => {
+        if (this.#leader === null) return;
+        const running = [...this.#nodes.values()].filter((node) => node.running);
+        if (running.every((node) => this.#known.get(node.place.id) === this.#leader)) settle();
+        else if (first) {
+          first = false;
+          clearTimeout(timer);
+          timer = setTimeout(settle, FOLLOWERS_WAIT_MS);
+        }
+      };
+      this.#onNews();
     });
   }
 
@@ -147,13 +169,13 @@ export class LocalCluster {
     const changed = leader !== this.#leader || term !== this.#term;
     this.#leader = leader;
     this.#term = term;
-    for (const settle of [...this.#leaderWaiters]) settle();
     if (changed && !this.#ending) this.#say(`node ${leader} leads (term ${term})`);
   }
 
   #onDeath(node: ChildNode): void {
-    if (this.#ending) return;
     const { id } = node.place;
+    this.#known.delete(id);
+    if (this.#ending) return;
     this.#say(
       `node ${id} is down: ${node.note}. Start it again with: ${this.#self} start ${id}${this.#selfOptions}`,
     );

@@ -13,8 +13,9 @@ export type FromNode =
   | { readonly type: 'status'; readonly seq: number; readonly status: NodeStatus }
   | { readonly type: 'failed'; readonly message: string };
 
-/** One node as `cordwood local status` shows it. */
+/** One node as `cordwood local status` and `cordwood status` show it. */
 export interface NodeReport {
+  /** 0: not known. */
   readonly id: number;
   readonly state: 'starting' | 'up' | 'silent' | 'stopping' | 'down';
   readonly pid: number | null;

@@ -13,6 +13,8 @@ const MAX_STATUS_BYTES = 1 << 20;
 
 interface Found {
   readonly address: string;
+  /** Of a node that does not answer: by what the others say; null if none says it. */
+  readonly id: number | null;
   readonly status: NodeStatus | null;
   readonly problem: string;
 }
@@ -82,13 +84,19 @@ async function askAll(addresses: readonly string[], timeoutMs: number): Promise<
     }
   }
   const more = await Promise.all([...others.values()].map((address) => ask(address, timeoutMs)));
-  return [...first, ...more].sort((a, b) => (a.status?.id ?? Infinity) - (b.status?.id ?? Infinity) || 0);
+  const found = [...first, ...more];
+  const named = new Map(
+    found.flatMap(({ status }) => status?.peers ?? []).map(({ id, clientAddress }) => [clientAddress, id]),
+  );
+  return found
+    .map((one) => ({ ...one, id: one.status?.id ?? named.get(one.address) ?? null }))
+    .sort((a, b) => (a.id ?? Infinity) - (b.id ?? Infinity) || 0);
 }
 
 function ask(address: string, timeoutMs: number): Promise<Found> {
   const { host, port } = parseAddress(address);
   return new Promise((resolve) => {
-    const fail = (problem: string): void => resolve({ address, status: null, problem });
+    const fail = (problem: string): void => resolve({ address, id: null, status: null, problem });
     const request = get({ host, port, path: '/v1/status', timeout: timeoutMs, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -103,6 +111,7 @@ function ask(address: string, timeoutMs: number): Promise<Found> {
           else
             resolve({
               address,
+              id: null,
               status: JSON.parse(Buffer.concat(chunks).toString()) as NodeStatus,
               problem: '',
             });
@@ -120,10 +129,10 @@ function ask(address: string, timeoutMs: number): Promise<Found> {
   });
 }
 
-function report({ address, status, problem }: Found): NodeReport {
+function report({ address, id, status, problem }: Found): NodeReport {
   const peer = status?.config.members.find(({ id }) => id === status.id);
   return {
-    id: status?.id ?? 0,
+    id: id ?? 0,
     state: status === null ? 'down' : 'up',
     pid: null,
     clientAddress: address,

@@ -1,6 +1,12 @@
 import { decodeErrorBody, type LeaderHint } from '../../protocol/client-codec.ts';
 import { FRAME_HEADER_BYTES, Limits, Status } from '../../protocol/constants.ts';
-import { CordwoodError, type ErrorCode, ErrorCodes, errorCodeOfStatus } from '../../protocol/errors.ts';
+import {
+  CordwoodError,
+  type ErrorCode,
+  ErrorCodes,
+  errorCodeOfStatus,
+  textOfBareStatus,
+} from '../../protocol/errors.ts';
 import type { Runtime } from '../node/runtime.ts';
 import { Verdict, verdictOf } from './answer-policy.ts';
 import { type Call, Retry } from './call.ts';
@@ -229,7 +235,7 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
     end: number,
   ): void {
     const body = decodeErrorBody(bytes, start - FRAME_HEADER_BYTES, end);
-    const told = body.message;
+    const told = body.message === '' ? textOfBareStatus(status) : body.message;
     const code =
       (status === Status.refused ? knownCode(body.code) : errorCodeOfStatus(status)) ?? 'OUTCOME_UNKNOWN';
     switch (verdict) {

@@ -2,6 +2,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { startServer } from '../../lib/server/index.ts';
 import { Kind } from '../../protocol/constants.ts';
+import { freePorts } from '../e2e/support/ports.ts';
 import { FakeNode } from '../server/support/fake-node.ts';
 import { CommandHost, run } from './support/run-command.ts';
 import type { CommandResult } from './support/run-command.ts';
@@ -149,6 +150,13 @@ t.test('status and members', async (t) => {
     nodes: { status: { id: number } }[];
   };
   t.equal(status.nodes[0]!.status.id, 1);
+  const down = (await freePorts(2)).map((port) => `127.0.0.1:${port}`);
+  const peer = { id: 7, peerAddress: '127.0.0.1:3', connected: false, match: null, voter: true };
+  node.peers = [{ ...peer, clientAddress: down[0]! }];
+  const table = (await cordwood('status', '--addr', [...down, server.address].join(','))).stdout;
+  node.peers = [];
+  t.match(table, new RegExp(`│ 7 +│ down: ECONNREFUSED .*${down[0]}`), 'its number is known from the others');
+  t.match(table, new RegExp(`│ - +│ down: ECONNREFUSED .*${down[1]}`), 'a number nobody says is not made up');
   t.match(await cordwood('members'), {
     code: 0,
     stdout: /^1\tvoter\t127\.0\.0\.1:2\t127\.0\.0\.1:1\tleader\n$/,

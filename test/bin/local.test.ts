@@ -110,6 +110,23 @@ t.test('up, status, down', async (t) => {
   );
 });
 
+t.test('what is shown first shows nobody as a candidate who is about to follow', async (t) => {
+  process.env['FAKE_NODE'] = '3';
+  process.env['FAKE_MODE'] = 'late';
+  t.teardown(() => {
+    delete process.env['FAKE_NODE'];
+    delete process.env['FAKE_MODE'];
+  });
+  const { cluster, hear } = bench(t);
+  await cluster.up();
+  let told = false;
+  const known = cluster.leaderKnown(60_000).then(() => (told = true));
+  await hear(/node 1 leads/);
+  t.equal(told, false, 'node 3 does not know yet');
+  await cluster.reports();
+  t.equal(await known, true);
+});
+
 t.test('nodes are stopped and started one by one', async (t) => {
   const { cluster, log } = bench(t);
   await cluster.up();

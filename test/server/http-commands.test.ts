@@ -181,7 +181,7 @@ t.test('a repeated request with the same key runs once', async (t) => {
   t.equal((await post('/sSize', 'k')).text, '1\n');
   const reused = await post('/sPush', 'k,2', key);
   t.equal(reused.status, 422);
-  t.match(errorOf(reused), { code: 'KEY_REUSED', outcome: 'not_applied' });
+  t.match(errorOf(reused), { code: 'KEY_REUSED', outcome: 'not_applied', message: /another command/ });
   const before = node.commandsApplied;
   for (const bad of ['', 'x'.repeat(256)]) {
     t.equal((await post('/sPush', 'k,3', { 'idempotency-key': bad })).status, 400, `${bad.length} bytes`);

@@ -1,6 +1,6 @@
 /*
  * Stands in for a node's process under a supervisor: speaks its messages and does nothing else. `FAKE_MODE` says how
- * it behaves: `fail` ends with a reason, `crash` without one, `hang` ignores the order to stop.
+ * it behaves: `fail` ends with a reason, `crash` without one, `late` knows no leader until it is asked how it is.
  */
 import type { FromNode, ToNode } from '../../../bin/local/messages.ts';
 
@@ -18,6 +18,7 @@ process.on('message', (message: ToNode) => {
   }
   const status = { id, role: id === 1 ? 'leader' : 'follower', term: 7, appliedIndex: 42, quarantine: null };
   tell({ type: 'status', seq: message.seq, status } as unknown as FromNode);
+  if (mode === 'late') tell({ type: 'leader', leader: 1, term: 7 });
 });
 process.on('disconnect', () => process.exit(0));
 
@@ -29,5 +30,5 @@ if (mode === 'fail') {
 } else {
   console.error(process.argv.slice(2).join(' '));
   tell({ type: 'ready' });
-  tell({ type: 'leader', leader: 1, term: 7 });
+  if (mode !== 'late') tell({ type: 'leader', leader: 1, term: 7 });
 }

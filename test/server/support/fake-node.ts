@@ -12,7 +12,7 @@ import { readU32 } from '../../../protocol/byte-writer.ts';
 import { ReplicatedState } from '../../../lib/machine/replicated-state.ts';
 import { StackMachine } from '../../../lib/machine/stack-machine.ts';
 import type { Sink } from '../../../lib/node/sink.ts';
-import type { LeaderInfo, NodeStatus, Requests } from '../../../lib/node/types.ts';
+import type { LeaderInfo, NodeStatus, PeerStatus, Requests } from '../../../lib/node/types.ts';
 
 interface Work {
   readonly bytes: Buffer;
@@ -30,6 +30,7 @@ export class FakeNode implements Requests {
   maxFrameBytes: number = Limits.maxFrameBytes;
   leader: LeaderInfo | null = { id: 1, address: '127.0.0.1:1' };
   quarantine: string | null = null;
+  peers: PeerStatus[] = [];
   saturated = false;
   /** What every write and query is refused with. */
   refuseWith: Status | null = null;
@@ -102,7 +103,7 @@ export class FakeNode implements Requests {
       logBytes: 0,
       sessions: this.state.sessionCount,
       config: { voters: [1], outgoing: [], learners: [], learnersNext: [], members: [member] },
-      peers: [],
+      peers: this.peers,
       machine: 'stack',
       version: '0',
       uptimeMs: 0,
