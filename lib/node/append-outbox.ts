@@ -18,6 +18,7 @@ export class AppendOutbox {
   readonly #log: LogStore;
   readonly #transport: Transport;
   #queue: Append[] = [];
+  readonly #header = new ByteWriter(64);
   #reading = false;
   #generation = 0;
 
@@ -52,7 +53,8 @@ export class AppendOutbox {
   #write(message: Append, records: Uint8Array[]): void {
     let bytes = 0;
     for (const part of records) bytes += part.length;
-    const header = new ByteWriter(64);
+    const header = this.#header;
+    header.clear();
     encodeAppendHeader(message, bytes, message.last - message.prevIndex, header);
     this.#transport.send(this.#peer, Lane.data, [header.buffer.subarray(0, header.position), ...records]);
   }

@@ -247,6 +247,9 @@ export class Driver {
 
   // --- the turn -----------------------------------------------------------------------------------------------------
 
+  /** Each message of the core is laid out here; the transport copies it. */
+  readonly #frame = new ByteWriter(256);
+
   readonly #turn = (): void => {
     if (!this.#stopped) this.log.poll?.();
     this.#turnDue = false;
@@ -275,10 +278,10 @@ export class Driver {
     const effects = core.drain();
     this.#followConfig();
     this.#records.layCreated(effects.created);
-    // The followers' disks and ours work at the same time (dissertation 10.2.1).
+    // The followers' disks and ours work at the same time (dissertation 10.2.1), and theirs are further away.
     for (const { to, message } of effects.messages) this.#send(to, message);
-    if (effects.persist !== null) this.#persist(effects.persist);
     this.transport.flush();
+    if (effects.persist !== null) this.#persist(effects.persist);
 
     for (const read of effects.reads) {
       this.reads.confirmed(read.token, read.index);
@@ -350,7 +353,8 @@ export class Driver {
       this.outboxFor(to).push(message);
       return;
     }
-    const out = new ByteWriter(64);
+    const out = this.#frame;
+    out.clear();
     encodeMessage(message, out);
     // Behind every ack of an earlier life: what the leader forgets must not be told to it again (quarantine.ts).
     const lane = message.kind === 'appendAck' || message.kind === 'lostLog' ? Lane.data : Lane.control;

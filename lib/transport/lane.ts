@@ -27,7 +27,8 @@ export interface LaneHost {
 }
 
 /** Parts shorter than this are copied together: one write of many small buffers costs more than the copy. */
-const COPIED_PART_BYTES = 4096;
+const COPIED_PART_BYTES: number = 64 << 10;
+const OUT_BYTES: number = 128 << 10;
 /** Redials right after a loss, 0, 1, 2, 4 and 8 ms apart, before the back-off begins. */
 const QUICK_REDIALS = 5;
 const KEEP_ALIVE_MS = 5_000;
@@ -45,8 +46,11 @@ export class OutgoingLane {
   #socket: Socket | null = null;
   #cancelTimer: (() => void) | null = null;
 
+  /** What is queued: these parts, then what has been copied to `#out`. */
   #parts: Uint8Array[] = [];
   #partsBytes = 0;
+  #out: Buffer | null = null;
+  #outBytes = 0;
   readonly #maxQueuedBytes: number;
   #maxFrameBytes: number;
 
@@ -70,7 +74,7 @@ export class OutgoingLane {
   }
 
   get queuedBytes(): number {
-    return this.#partsBytes + (this.#socket?.writableLength ?? 0);
+    return this.#partsBytes + this.#outBytes + (this.#socket?.writableLength ?? 0);
   }
 
   send(parts: readonly Uint8Array[]): boolean {
@@ -90,40 +94,51 @@ export class OutgoingLane {
     }
     const queued = this.queuedBytes;
     if (queued > 0 && queued + bytes > this.#maxQueuedBytes) return false;
-    for (const part of parts) this.#parts.push(part);
-    this.#partsBytes += bytes;
+    for (const part of parts) this.#queue(part);
     this.#usedSinceCheck = true;
     return true;
   }
 
-  /** Hands everything queued to the kernel in one write. */
-  flush(): void {
-    const parts = this.#parts;
-    if (parts.length === 0 || this.#state !== 'up') return;
-    const socket = this.#socket!;
-    this.#parts = [];
-    this.#partsBytes = 0;
-    if (parts.length === 1) {
-      socket.write(parts[0]!);
+  #queue(part: Uint8Array): void {
+    if (part.length >= COPIED_PART_BYTES) {
+      this.#sealOut();
+      this.#parts.push(part);
+      this.#partsBytes += part.length;
       return;
     }
-    socket.cork();
-    for (let i = 0; i < parts.length;) {
-      if (parts[i]!.length >= COPIED_PART_BYTES) {
-        socket.write(parts[i++]!);
-        continue;
-      }
-      const first = i;
-      let bytes = 0;
-      while (i < parts.length && parts[i]!.length < COPIED_PART_BYTES) bytes += parts[i++]!.length;
-      const joined = Buffer.allocUnsafe(bytes);
-      for (let at = 0, p = first; p < i; p++) {
-        copyBytes(parts[p]!, 0, parts[p]!.length, joined, at);
-        at += parts[p]!.length;
-      }
-      socket.write(joined);
+    if (this.#outBytes + part.length > OUT_BYTES) this.#sealOut();
+    this.#out ??= Buffer.allocUnsafeSlow(OUT_BYTES);
+    copyBytes(part, 0, part.length, this.#out, this.#outBytes);
+    this.#outBytes += part.length;
+  }
+
+  #sealOut(): void {
+    if (this.#outBytes === 0) return;
+    this.#parts.push(this.#out!.subarray(0, this.#outBytes));
+    this.#partsBytes += this.#outBytes;
+    this.#out = null;
+    this.#outBytes = 0;
+  }
+
+  /** Hands everything queued to the kernel in one write. */
+  flush(): void {
+    if (this.#state !== 'up') return;
+    const socket = this.#socket!;
+    if (this.#parts.length > 0) {
+      this.#sealOut();
+      const parts = this.#parts;
+      this.#parts = [];
+      this.#partsBytes = 0;
+      socket.cork();
+      for (const part of parts) socket.write(part);
+      socket.uncork();
+    } else if (this.#outBytes > 0) {
+      const out = this.#out!.subarray(0, this.#outBytes);
+      this.#outBytes = 0;
+      socket.write(out);
+      // Mostly the kernel has taken all of it before write() returns, and then the buffer is ours again.
+      if (socket.writableLength > 0) this.#out = null;
     }
-    socket.uncork();
   }
 
   /** The peer was heard of: no reason to wait any longer with the next attempt. */
@@ -252,7 +267,7 @@ export class OutgoingLane {
     this.#socket = null;
     this.#clearTimer();
     if (this.#state === 'closed') return;
-    const hadFrames = this.#partsBytes > 0;
+    const hadFrames = this.#partsBytes + this.#outBytes > 0;
     const wasUp = this.#state === 'up';
     this.#dropQueue();
     this.#state = 'waiting';
@@ -305,6 +320,7 @@ export class OutgoingLane {
   #dropQueue(): void {
     this.#parts = [];
     this.#partsBytes = 0;
+    this.#outBytes = 0;
   }
 
   #clearTimer(): void {

@@ -6,8 +6,9 @@ import type { Member, NodeId } from '../core/types.ts';
 /** Carries frames to peers, in order on each lane while a connection lasts; frames are lost with their connection. */
 export interface Transport {
   /**
-   * Queues one frame (its parts are laid one behind the other on the wire). The parts must not change until they
-   * have left; `false`: dropped, because the lane is down or its queue is full.
+   * Queues one frame (its parts are laid one behind the other on the wire). Parts of less than 64 KiB are copied at
+   * once, longer ones must not change until they have left; `false`: dropped, because the lane is down or its queue
+   * is full.
    */
   send(peer: NodeId, lane: Lane, parts: readonly Uint8Array[]): boolean;
   /** Writes what was queued since the last flush: one write for each connection. */
