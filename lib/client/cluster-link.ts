@@ -5,7 +5,7 @@ import type { Runtime } from '../node/runtime.ts';
 import { AddressBook } from './address-book.ts';
 import type { Call } from './call.ts';
 import type { Channel } from './channel.ts';
-import { Connection, type ConnectionEvents } from './connection.ts';
+import { Connection, type ConnectionEvents, whyEnded } from './connection.ts';
 import type { ClientSettings } from './options.ts';
 
 /** A dial that has not answered by then gets company: the next address is tried beside it. */
@@ -194,7 +194,7 @@ export class ClusterLink implements ConnectionEvents {
       this.#events.onLost(connection, error);
       return;
     }
-    this.book.failed(connection.address, now, error.message);
+    this.book.failed(connection.address, now, whyEnded(error));
     if (connection === this.active) {
       this.active = null;
       // Others are tried at once, and so is this one after them: it may have restarted.

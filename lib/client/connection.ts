@@ -241,6 +241,11 @@ function toldError(address: string, bytes: Uint8Array, at: number, end: number):
   );
 }
 
+/** Why a connection ended, in a word if the system has one for it: for lists that name the address already. */
+export function whyEnded({ message, cause }: CordwoodError): string {
+  return cause instanceof Error ? ((cause as NodeJS.ErrnoException).code ?? cause.message) : message;
+}
+
 function reasonOf(error: Error | undefined): string {
   if (error === undefined) return 'the other side closed it';
   // An AggregateError of several failed addresses has an empty message.
