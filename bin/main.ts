@@ -24,6 +24,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   member: () => import('./commands/member.ts'),
   transfer: () => import('./commands/transfer.ts'),
   explain: () => import('./commands/explain.ts'),
+  backup: () => import('./commands/backup.ts'),
+  restore: () => import('./commands/restore.ts'),
+  inspect: () => import('./commands/inspect.ts'),
+  recover: () => import('./commands/recover.ts'),
 };
 
 /** Runs the command line and resolves to the exit status. */

@@ -5,6 +5,7 @@
  * front door (TCP and HTTP) for a node; `cordwood/protocol` the wire; `cordwood/testing` the simulator.
  */
 export { RaftNode, type CloseOptions } from './node/node.ts';
+export type { Backup, BackupOptions } from './node/backup.ts';
 export type { Explanation, Finding } from './node/explain.ts';
 export type { ChangeOptions, ChangeResult } from './node/membership.ts';
 export type { MembershipTarget } from './node/membership-plan.ts';

@@ -14,13 +14,15 @@ export interface DirectoryLock {
  * process dies, there is no stale lock to judge, and a second path to the same directory finds it too. Such names
  * belong to a network namespace: two containers that share a volume but no network do not see each other's.
  * Elsewhere it is a file that holds the process's number.
+ *
+ * Whoever only looks takes it with `traceless` and, where the lock is a socket, leaves the directory as it is.
  */
-export async function lockDirectory(path: string): Promise<DirectoryLock> {
+export async function lockDirectory(path: string, traceless = false): Promise<DirectoryLock> {
   const file = `${path}/LOCK`;
-  return process.platform === 'linux' ? lockBySocket(path, file) : lockByFile(path, file);
+  return process.platform === 'linux' ? lockBySocket(path, file, traceless) : lockByFile(path, file);
 }
 
-async function lockBySocket(path: string, file: string): Promise<DirectoryLock> {
+async function lockBySocket(path: string, file: string, traceless: boolean): Promise<DirectoryLock> {
   const { dev, ino } = fs.statSync(path, { bigint: true });
   const server = net.createServer((socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
@@ -31,11 +33,11 @@ async function lockBySocket(path: string, file: string): Promise<DirectoryLock> 
   });
   server.unref();
   // For whoever looks, and for the message a second process gives; the lock is the socket.
-  fs.writeFileSync(file, `${process.pid}\n`, { mode: 0o600 });
+  if (!traceless) fs.writeFileSync(file, `${process.pid}\n`, { mode: 0o600 });
   return {
     release: async () => {
       if (!server.listening) return;
-      fs.rmSync(file, { force: true });
+      if (!traceless) fs.rmSync(file, { force: true });
       await new Promise<void>((resolve) => {
         server.close(() => {
           resolve();

@@ -15,6 +15,8 @@ export interface Identity {
   readonly createdMs: number;
   /** The node joined a running cluster: it belongs to no configuration but those that come with the log. */
   readonly joined?: boolean;
+  /** What the directory was made from, for people: a backup, or what was left of another cluster. */
+  readonly origin?: string;
 }
 
 export const IDENTITY_FILE = 'identity';
@@ -40,7 +42,7 @@ export function decodeIdentity(bytes: Uint8Array, file: string): Identity {
       `${file} has format ${String(value.format)}, not known here`,
     );
   }
-  const { clusterId, nodeId, incarnation, members, createdMs, joined } = value;
+  const { clusterId, nodeId, incarnation, members, createdMs, joined, origin } = value;
   return {
     clusterId,
     nodeId,
@@ -48,6 +50,7 @@ export function decodeIdentity(bytes: Uint8Array, file: string): Identity {
     members,
     createdMs,
     ...(joined === true ? { joined } : {}),
+    ...(typeof origin === 'string' ? { origin } : {}),
   };
 }
 

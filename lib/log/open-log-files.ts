@@ -3,7 +3,8 @@ import type { NodeId } from '../core/types.ts';
 import type { Disk } from './disk.ts';
 import { LogEngine } from './log-engine.ts';
 import type { EngineOptions } from './log-engine.ts';
-import type { LogDamage, Recovery, StoredSnapshot } from './log-store.ts';
+import { doubtIn, judgeLength, judgeSnapshots } from './judge-files.ts';
+import type { Recovery, StoredSnapshot } from './log-store.ts';
 import { recoverSnapshots } from './snapshot-files.ts';
 import type { RecoveredSnapshots } from './snapshot-files.ts';
 import type { RecoveredLog } from './log-recovery.ts';
@@ -42,7 +43,7 @@ export function openLogFiles(
   const isNew = create && recovered.image.lastIndex === 0 && engine.hardState.term === 0;
   const snapshots = recoverSnapshots(disk, snapshotDirectory, options.owner);
   const votes = VoteFile.open(disk, path, options.owner);
-  const damage = recovered.damage ?? judge(engine, snapshots) ?? judgeLength(engine, votes);
+  const damage = recovered.damage ?? judgeSnapshots(engine, snapshots) ?? judgeLength(engine, votes);
   if (damage === null) {
     dropUnreadable(disk, snapshotDirectory, snapshots);
     finishInstall(engine, snapshots.latest);
@@ -68,45 +69,6 @@ export function openLogFiles(
     latest: snapshots.latest,
     snapshotBytes: snapshots.bytes,
   };
-}
-
-/** Whether snapshot and log together hold everything they once held. */
-function judge(engine: LogEngine, snapshots: RecoveredSnapshots): LogDamage | null {
-  const { prevIndex, lastIndex, segments } = engine.image;
-  const covered = snapshots.latest?.meta.index ?? 0;
-  const newest = snapshots.unreadable[0];
-  if (newest !== undefined && (prevIndex > covered || lastIndex < newest.index)) {
-    return { file: newest.path, offset: 0, reason: newest.reason };
-  }
-  if (prevIndex > covered) {
-    const reason = `entries ${covered + 1} to ${prevIndex} are neither in a snapshot nor in the log`;
-    return { file: segments[0]!.path, offset: 32, reason };
-  }
-  return null;
-}
-
-/** Whether the log still reaches as far as the vote file has seen it reach. */
-function judgeLength(engine: LogEngine, votes: VoteFile | string): LogDamage | null {
-  if (typeof votes === 'string') return null;
-  const { current } = engine.image;
-  const { lastBlock, hardState } = votes.record;
-  if (lastBlock > engine.lastBlock) {
-    const reason = `the log ends with block ${engine.lastBlock}, block ${lastBlock} was durable once`;
-    return { file: current.path, offset: current.writeOffset, reason };
-  }
-  if (hardState.term > engine.hardState.term) {
-    const reason = `the log ends in term ${engine.hardState.term}, term ${hardState.term} was durable once`;
-    return { file: current.path, offset: current.writeOffset, reason };
-  }
-  return null;
-}
-
-/** The log is whole, as far as one can see. Whether that is far enough is another question. */
-function doubtIn(votes: VoteFile | string, file: string): LogDamage | null {
-  if (typeof votes === 'string') return { file, offset: 0, reason: votes };
-  const { quarantine } = votes.record;
-  if (quarantine === null) return null;
-  return { file, offset: 0, reason: `what was lost has not been fetched again yet (${quarantine})` };
 }
 
 /** Snapshots that cannot be read and are not needed: the log reaches back far enough. */

@@ -27,6 +27,11 @@ export class PeerFile {
     this.#known = read(disk, directory);
   }
 
+  /** Everyone met, by id. */
+  get known(): readonly (readonly [id: NodeId, incarnation: string])[] {
+    return [...this.#known].sort(([a], [b]) => a - b);
+  }
+
   /** The incarnation met under this id; undefined if nobody was. */
   incarnationOf(id: NodeId): string | undefined {
     return this.#known.get(id);

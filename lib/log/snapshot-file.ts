@@ -1,27 +1,28 @@
 import { createHash } from 'node:crypto';
 import { CordwoodError } from '../../protocol/errors.ts';
-import { readU32, writeU32 } from '../../protocol/byte-writer.ts';
+import { readU32 } from '../../protocol/byte-writer.ts';
 import type { SnapshotMeta } from '../core/types.ts';
 import type { Disk } from './disk.ts';
 import { readFully, writeFully } from './disk.ts';
 import type { StoredSnapshot } from './log-store.ts';
+import { SnapshotEncoder } from './snapshot-encoder.ts';
 import {
-  CHUNK_BYTES,
   CHUNK_HEADER_BYTES,
   SNAPSHOT_FOOTER_BYTES,
   SNAPSHOT_HEADER_BYTES,
   chunkCrc,
   decodeSnapshotFooter,
   decodeSnapshotHeader,
-  encodeSnapshotFooter,
-  encodeSnapshotHeader,
   snapshotHeaderBytes,
 } from './snapshot-format.ts';
+import type { SnapshotOrigin } from './snapshot-format.ts';
 
 /** Reads one snapshot file. Opening checks header, footer and size; content is checked chunk by chunk as it is read. */
 export class SnapshotFileReader {
   readonly snapshot: StoredSnapshot;
   readonly owner: number;
+  /** Of a backup. */
+  readonly origin: SnapshotOrigin | undefined;
   readonly path: string;
   readonly fileBytes: number;
   readonly #disk: Disk;
@@ -52,6 +53,7 @@ export class SnapshotFileReader {
       this.#chunkBytes = header.chunkBytes;
       this.#chunk = new Uint8Array(Math.min(header.chunkBytes, footer.totalBytes) + CHUNK_HEADER_BYTES);
       this.owner = header.owner;
+      this.origin = header.origin;
       const digest = Buffer.from(footer.sha256).toString('hex');
       this.snapshot = { meta: header.meta, sizeBytes: footer.totalBytes, digest };
     } catch (error) {
@@ -118,58 +120,32 @@ export class SnapshotFileWriter {
   readonly path: string;
   readonly #disk: Disk;
   readonly #fd: number;
-  readonly #hash = createHash('sha256');
-  readonly #chunk: Uint8Array = new Uint8Array(CHUNK_HEADER_BYTES + CHUNK_BYTES);
-  #filled = 0;
-  #chunkCount = 0;
-  #totalBytes = 0;
+  readonly #encoder: SnapshotEncoder;
   #position: number;
 
   constructor(disk: Disk, path: string, meta: SnapshotMeta, owner: number) {
     this.#disk = disk;
     this.path = path;
+    this.#encoder = new SnapshotEncoder(meta, owner);
     this.#fd = disk.open(path, 'create');
-    this.#position = writeFully(disk, this.#fd, [encodeSnapshotHeader(meta, owner)], 0);
+    this.#position = writeFully(disk, this.#fd, [this.#encoder.header], 0);
   }
 
   write(content: Uint8Array): void {
-    this.#hash.update(content);
-    this.#totalBytes += content.length;
-    for (let at = 0; at < content.length;) {
-      const take = Math.min(content.length - at, CHUNK_BYTES - this.#filled);
-      this.#chunk.set(content.subarray(at, at + take), CHUNK_HEADER_BYTES + this.#filled);
-      this.#filled += take;
-      at += take;
-      if (this.#filled === CHUNK_BYTES) this.#flush();
-    }
+    for (const chunk of this.#encoder.add(content))
+      this.#position += writeFully(this.#disk, this.#fd, [chunk], this.#position);
   }
 
   /** Writes the footer and makes the file durable under the name it has; returns the digest. */
   finish(): string {
-    if (this.#filled > 0) this.#flush();
-    const sha256 = this.#hash.digest();
-    const footer = encodeSnapshotFooter({
-      totalBytes: this.#totalBytes,
-      chunkCount: this.#chunkCount,
-      sha256,
-    });
-    writeFully(this.#disk, this.#fd, [footer], this.#position);
+    const { bytes, digest } = this.#encoder.finish();
+    writeFully(this.#disk, this.#fd, bytes, this.#position);
     this.#disk.datasync(this.#fd);
-    return sha256.toString('hex');
+    return digest;
   }
 
   close(): void {
     this.#disk.close(this.#fd);
-  }
-
-  #flush(): void {
-    const content = this.#chunk.subarray(CHUNK_HEADER_BYTES, CHUNK_HEADER_BYTES + this.#filled);
-    writeU32(this.#chunk, 0, this.#filled);
-    writeU32(this.#chunk, 4, chunkCrc(this.#chunkCount, content));
-    const bytes = this.#chunk.subarray(0, CHUNK_HEADER_BYTES + this.#filled);
-    this.#position += writeFully(this.#disk, this.#fd, [bytes], this.#position);
-    this.#chunkCount++;
-    this.#filled = 0;
   }
 }
 

@@ -31,26 +31,67 @@ export function recoverSnapshots(disk: Disk, directory: string, owner: number): 
     }
     const parsed = parseSnapshotName(name);
     if (parsed === undefined || latest !== null) continue;
-    let reader: SnapshotFileReader | null = null;
-    try {
-      reader = new SnapshotFileReader(disk, path);
-      reader.verify(false);
-      const { meta } = reader.snapshot;
-      if (meta.index !== parsed.index || meta.term !== parsed.term || reader.owner !== owner) {
-        throw new CordwoodError('SNAPSHOT_DAMAGED', `${path} has the name or the owner of another`);
-      }
-      latest = reader.snapshot;
-      bytes = reader.fileBytes;
-    } catch (error) {
-      if (!CordwoodError.is(error) && diskErrorCode(error) !== 'EIO') throw error;
-      unreadable.push({ path, reason: (error as Error).message, index: parsed.index });
-    } finally {
-      reader?.close();
+    const { snapshot, fileBytes, problem } = readSnapshot(disk, path, parsed, owner, false);
+    if (snapshot === null) unreadable.push({ path, reason: problem, index: parsed.index });
+    else {
+      latest = snapshot;
+      bytes = fileBytes;
     }
   }
   // A snapshot whose name survived only in the kernel's memory must not be relied on.
   disk.syncDirectory(directory);
   return { latest, unreadable, bytes };
+}
+
+/** Every snapshot of a directory, newest first, each read to its end and its digest summed. Changes nothing. */
+export function inspectSnapshots(
+  disk: Disk,
+  directory: string,
+  owner: number,
+): {
+  readonly file: string;
+  readonly fileBytes: number;
+  readonly index: number;
+  readonly snapshot: StoredSnapshot | null;
+  readonly problem: string | null;
+}[] {
+  if (!disk.exists(directory)) return [];
+  const names = disk.readdir(directory).reverse();
+  return names.flatMap((name) => {
+    const parsed = parseSnapshotName(name);
+    if (parsed === undefined) return [];
+    const file = `${directory}/${name}`;
+    return [{ file, index: parsed.index, ...readSnapshot(disk, file, parsed, owner, true) }];
+  });
+}
+
+type ReadSnapshot =
+  | { readonly snapshot: StoredSnapshot; readonly fileBytes: number; readonly problem: null }
+  | { readonly snapshot: null; readonly fileBytes: number; readonly problem: string };
+
+/** Reads all of a snapshot; `deep` sums its digest too. Only errors that say nothing of the file are thrown. */
+function readSnapshot(
+  disk: Disk,
+  path: string,
+  named: { readonly index: number; readonly term: number },
+  owner: number,
+  deep: boolean,
+): ReadSnapshot {
+  let reader: SnapshotFileReader | null = null;
+  try {
+    reader = new SnapshotFileReader(disk, path);
+    reader.verify(deep);
+    const { meta } = reader.snapshot;
+    if (meta.index !== named.index || meta.term !== named.term || reader.owner !== owner) {
+      throw new CordwoodError('SNAPSHOT_DAMAGED', `${path} has the name or the owner of another`);
+    }
+    return { snapshot: reader.snapshot, fileBytes: reader.fileBytes, problem: null };
+  } catch (error) {
+    if (!CordwoodError.is(error) && diskErrorCode(error) !== 'EIO') throw error;
+    return { snapshot: null, fileBytes: reader?.fileBytes ?? 0, problem: (error as Error).message };
+  } finally {
+    reader?.close();
+  }
 }
 
 /**

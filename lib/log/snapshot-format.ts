@@ -17,6 +17,9 @@ import type { SnapshotMeta } from '../core/types.ts';
  * The header's crc covers all of the header but itself, and the manifest; a chunk's covers its content and starts
  * from the chunk's number, so that chunks cannot change places. The manifest is a msgpack array
  * `[index, term, configIndex, config]`, `config` as `encodeConfig` lays it out.
+ *
+ * A backup is the same file with a fifth element in the manifest, a map as `SnapshotOrigin` has it. Its owner is 0:
+ * it belongs to no directory.
  */
 export const SNAPSHOT_HEADER_BYTES = 24;
 export const SNAPSHOT_FOOTER_BYTES = 64;
@@ -28,8 +31,21 @@ const VERSION = 1;
 const HEADER_MAGIC = 0x53535743; // "CWSS"
 const FOOTER_MAGIC = 0x45535743; // "CWSE"
 
+/** Where a backup comes from. */
+export interface SnapshotOrigin {
+  readonly clusterId: string;
+  /** The node that made it. */
+  readonly nodeId: number;
+  /** By that node's clock, milliseconds since 1970. */
+  readonly createdMs: number;
+  /** What the cluster ran, and which format its state has. */
+  readonly machine: string;
+  readonly machineVersion: number;
+}
+
 export interface SnapshotHeader {
   readonly meta: SnapshotMeta;
+  readonly origin: SnapshotOrigin | undefined;
   readonly owner: number;
   readonly chunkBytes: number;
   /** Where the first chunk starts. */
@@ -42,8 +58,9 @@ export interface SnapshotFooter {
   readonly sha256: Uint8Array;
 }
 
-export function encodeSnapshotHeader(meta: SnapshotMeta, owner: number): Uint8Array {
-  const manifest = encode([meta.index, meta.term, meta.configIndex, encodeConfig(meta.config)]);
+export function encodeSnapshotHeader(meta: SnapshotMeta, owner: number, origin?: SnapshotOrigin): Uint8Array {
+  const parts = [meta.index, meta.term, meta.configIndex, encodeConfig(meta.config)];
+  const manifest = encode(origin === undefined ? parts : [...parts, origin]);
   const b = new Uint8Array(SNAPSHOT_HEADER_BYTES + manifest.length);
   writeU32(b, 0, HEADER_MAGIC);
   b[4] = VERSION;
@@ -67,29 +84,40 @@ export function decodeSnapshotHeader(b: Uint8Array): SnapshotHeader | string {
   if (snapshotHeaderBytes(b) !== b.length) return 'not a snapshot';
   if (headerCrc(b) !== readU32(b, 12)) return 'checksum of the snapshot header';
   if (b[4] !== VERSION || b[5] !== 0) return `snapshot format ${b[4]! | (b[5]! << 8)} is not known here`;
-  const meta = decodeManifest(b.subarray(SNAPSHOT_HEADER_BYTES));
-  if (typeof meta === 'string') return meta;
+  const manifest = decodeManifest(b.subarray(SNAPSHOT_HEADER_BYTES));
+  if (typeof manifest === 'string') return manifest;
   const chunkBytes = readU32(b, 20);
   if (chunkBytes === 0) return 'chunks of no size';
-  return { meta, owner: readU32(b, 16), chunkBytes, contentOffset: b.length };
+  return { ...manifest, owner: readU32(b, 16), chunkBytes, contentOffset: b.length };
 }
 
 function headerCrc(b: Uint8Array): number {
   return crc32(b.subarray(16), crc32(b.subarray(0, 12)));
 }
 
-function decodeManifest(bytes: Uint8Array): SnapshotMeta | string {
+function decodeManifest(bytes: Uint8Array): Pick<SnapshotHeader, 'meta' | 'origin'> | string {
+  const bad = 'manifest of the snapshot';
   try {
     const value: unknown = decode(bytes);
-    if (!Array.isArray(value) || value.length !== 4) return 'manifest of the snapshot';
-    const [index, term, configIndex, config] = value as unknown[];
-    if (!isCount(index) || !isCount(term) || !isCount(configIndex) || !(config instanceof Uint8Array)) {
-      return 'manifest of the snapshot';
-    }
-    return { index, term, configIndex, config: decodeConfig(config) };
+    if (!Array.isArray(value) || value.length < 4 || value.length > 5) return bad;
+    const [index, term, configIndex, config, origin] = value as unknown[];
+    if (!isCount(index) || !isCount(term) || !isCount(configIndex) || !(config instanceof Uint8Array))
+      return bad;
+    if (value.length === 5 && !isOrigin(origin)) return bad;
+    return {
+      meta: { index, term, configIndex, config: decodeConfig(config) },
+      origin: value.length === 5 ? (origin as SnapshotOrigin) : undefined,
+    };
   } catch {
-    return 'manifest of the snapshot';
+    return bad;
   }
+}
+
+function isOrigin(value: unknown): value is SnapshotOrigin {
+  if (typeof value !== 'object' || value === null) return false;
+  const { clusterId, nodeId, createdMs, machine, machineVersion } = value as Record<string, unknown>;
+  const numbers = isCount(nodeId) && isCount(createdMs) && isCount(machineVersion);
+  return numbers && typeof clusterId === 'string' && typeof machine === 'string';
 }
 
 function isCount(value: unknown): value is number {

@@ -21,7 +21,7 @@ import type { SnapshotView, StateMachine } from './state-machine.ts';
  */
 const MAGIC = 0x54535743;
 const FORMAT = 1;
-const MAX_HEAD_BYTES = 512;
+export const MAX_HEAD_BYTES = 512;
 /** Far above what the limits allow for one session; a longer record is damage. */
 const MAX_RECORD_BYTES = 1 << 30;
 const PIECE_BYTES = 64 * 1024;
@@ -127,7 +127,9 @@ export async function readState(
   }
 }
 
-interface Head {
+export interface Head {
+  readonly machine: string;
+  readonly version: number;
   readonly appliedIndex: number;
   readonly timeMs: number;
   readonly sessions: number;
@@ -140,11 +142,23 @@ interface Head {
 
 async function readHead(reader: ChunkReader, machine: StateMachine): Promise<Head> {
   const { start, end } = await readRecord(reader, MAX_HEAD_BYTES);
-  const fields = new FieldReader(reader.buffer, start, end);
+  const head = decodeHead(reader.buffer, start, end);
+  if (head.machine !== machine.name || head.version !== machine.version) {
+    throw new CordwoodError(
+      'MACHINE_FAILED',
+      `The snapshot is of machine "${head.machine}" version ${head.version}, this node runs "${machine.name}" version ${machine.version}.`,
+    );
+  }
+  return head;
+}
+
+/** The head in `bytes[start, end)`. Throws `SNAPSHOT_DAMAGED`. */
+export function decodeHead(bytes: Uint8Array, start: number, end: number): Head {
+  const fields = new FieldReader(bytes, start, end);
   if (fields.u32() !== MAGIC) throw damaged('it does not start like one');
   const format = fields.u32();
   if (format !== FORMAT) throw damaged(`format ${format} is unknown`);
-  const head: Head = {
+  const numbers = {
     appliedIndex: fields.u64(),
     timeMs: fields.u64(),
     sessions: fields.u64(),
@@ -153,17 +167,11 @@ async function readHead(reader: ChunkReader, machine: StateMachine): Promise<Hea
     keyed: fields.u64(),
     nextKeyed: fields.u64(),
     answersHash: fields.u32(),
+    version: fields.u32(),
   };
-  const version = fields.u32();
-  const name = fields.bytes(fields.u8()).toString('utf8');
+  const machine = fields.bytes(fields.u8()).toString('utf8');
   fields.done();
-  if (name !== machine.name || version !== machine.version) {
-    throw new CordwoodError(
-      'MACHINE_FAILED',
-      `The snapshot is of machine "${name}" version ${version}, this node runs "${machine.name}" version ${machine.version}.`,
-    );
-  }
-  return head;
+  return { ...numbers, machine };
 }
 
 async function readSessions(

@@ -8,6 +8,7 @@ import type { NodeId } from '../core/types.ts';
 import type { LogEvents } from '../log/log-store.ts';
 import type { TransportEvents } from '../transport/transport.ts';
 import { Admin } from './admin.ts';
+import { Backups, type Backup, type BackupOptions } from './backup.ts';
 import { openParts, type NodeParts, type OpenEnvironment } from './bootstrap.ts';
 import { Driver, IN_QUARANTINE } from './driver.ts';
 import { openSystemEnvironment } from './environment.ts';
@@ -53,6 +54,7 @@ export class RaftNode implements Requests {
   readonly #driver: Driver;
   readonly #membership: Membership;
   readonly #admin: Admin;
+  readonly #backups: Backups;
   readonly #startedMs: number;
   readonly #leaderListeners = new Set<(leader: LeaderInfo | null) => void>();
   readonly #failureListeners = new Set<(error: Error) => void>();
@@ -93,6 +95,7 @@ export class RaftNode implements Requests {
         },
       },
     );
+    this.#backups = new Backups(this.#driver, this, parts.clusterId);
     this.#membership = this.#createMembership(parts, options);
     this.#admin = new Admin({
       driver: this.#driver,
@@ -260,6 +263,18 @@ export class RaftNode implements Requests {
   /** Starts a snapshot now, whether or not one is due. */
   snapshot(): void {
     this.#driver.snapshots.take();
+  }
+
+  /**
+   * A backup of the whole replicated state, at a point that a leader confirms: whatever was acknowledged before this
+   * call is in it. Any node can make one; it goes on serving meanwhile.
+   *
+   * @throws CordwoodError `BUSY` while this node makes one already, `NO_LEADER`, `SHUTTING_DOWN`, `ABORTED`
+   * @example
+   * await pipeline(await node.backup(), createWriteStream('stacks.backup'));
+   */
+  backup(options?: BackupOptions): Promise<Backup> {
+    return this.#backups.open(options);
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Config, Index, NodeId, Role, Term } from '../core/types.ts';
 import type { StateMachine } from '../machine/state-machine.ts';
+import type { Backup, BackupOptions } from './backup.ts';
 import type { Runtime } from './runtime.ts';
 import type { Sink } from './sink.ts';
 
@@ -133,6 +134,8 @@ export interface Requests {
   onLeader(listener: (leader: LeaderInfo | null) => void): () => void;
   readonly leader: LeaderInfo | null;
   status(): NodeStatus;
+  /** See `RaftNode.backup`. Absent: there is nothing to back up here. */
+  backup?(options: BackupOptions): Promise<Backup>;
   readonly clusterId: string;
   readonly id: NodeId;
   readonly maxFrameBytes: number;

@@ -9,6 +9,7 @@ import { Client } from '../client/index.ts';
 import type { Requests } from '../node/types.ts';
 import { BodyBudget } from './body-budget.ts';
 import { adminRoutes } from './http-admin.ts';
+import { backupRoute } from './http-backup.ts';
 import { defencePolicy, refusalOf } from './http-defence.ts';
 import { pageRoutes } from './http-pages.ts';
 import { errorReply, failureReply, sendReply } from './http-reply.ts';
@@ -100,6 +101,7 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
     ...commandRoutes(stacks),
     ...stackRoutes(stacks),
     ...adminRoutes(client.admin),
+    backupRoute(node),
   ];
   const methods = new Map<string, string[]>();
   for (const route of routes) {

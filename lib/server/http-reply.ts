@@ -11,7 +11,14 @@ export interface Reply {
   /** Content type; absent exactly if there is no body. */
   readonly type?: string;
   readonly body?: string | Uint8Array;
+  /** In place of `body`: bytes that are made while they leave. If they fail, the connection is cut off. */
+  readonly stream?: ReplyStream;
   readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface ReplyStream extends AsyncIterable<Uint8Array> {
+  /** Called if it is not taken to its end. */
+  close(): void;
 }
 
 export const TEXT = 'text/plain; charset=utf-8';
@@ -125,13 +132,43 @@ const FIXED_HEADERS = {
 };
 
 export function sendReply(outgoing: ServerResponse, reply: Reply): void {
-  if (outgoing.headersSent || outgoing.destroyed) return;
+  if (outgoing.headersSent || outgoing.destroyed) {
+    reply.stream?.close();
+    return;
+  }
   const headers: Record<string, string | number> = { ...FIXED_HEADERS, ...reply.headers };
   if (reply.body !== undefined) {
     headers['content-type'] = reply.type!;
     headers['content-length'] =
       typeof reply.body === 'string' ? Buffer.byteLength(reply.body) : reply.body.length;
   }
+  if (reply.stream !== undefined) {
+    headers['content-type'] = reply.type!;
+    outgoing.writeHead(reply.status, headers);
+    void sendStream(outgoing, reply.stream);
+    return;
+  }
   outgoing.writeHead(reply.status, headers);
   outgoing.end(reply.body);
+}
+
+/** One piece after the other, as fast as they are taken. A reply that does not end well does not end at all. */
+async function sendStream(outgoing: ServerResponse, stream: ReplyStream): Promise<void> {
+  const gone = new Promise<void>((resolve) => outgoing.once('close', resolve));
+  try {
+    if (outgoing.req.method === 'HEAD') {
+      outgoing.end();
+      return;
+    }
+    for await (const piece of stream) {
+      if (outgoing.destroyed) return;
+      if (outgoing.write(piece)) continue;
+      await Promise.race([new Promise<void>((resolve) => outgoing.once('drain', resolve)), gone]);
+    }
+    outgoing.end();
+  } catch {
+    outgoing.destroy();
+  } finally {
+    stream.close();
+  }
 }
