@@ -70,7 +70,7 @@ export class DataDirectory {
       const disk = new NodeDisk();
       const isNew = !disk.exists(`${directory}/${IDENTITY_FILE}`);
       const identity = isNew
-        ? create(disk, directory, options, await options.join?.())
+        ? createDirectory(disk, directory, options, await options.join?.())
         : readIdentity(disk, directory);
       check(identity, options, directory);
       return new DataDirectory(directory, identity, new PeerFile(disk, directory), isNew, lock);
@@ -102,14 +102,14 @@ export class DataDirectory {
 }
 
 /**
- * The identity is written last: a directory that has one had a log, and a log that is missing later is damage, not
- * a new node that might vote a second time.
+ * Makes a new node's directory. The identity is written last: a directory that has one had a log, and a log that is
+ * missing later is damage, not a new node that might vote a second time. What an interrupted call left is begun again.
  */
-function create(
+export function createDirectory(
   disk: Disk,
   directory: string,
-  options: DataDirectoryOptions,
-  joined: Pick<Identity, 'clusterId' | 'members'> | undefined,
+  options: Pick<DataDirectoryOptions, 'clusterId' | 'nodeId' | 'members' | 'sizes'>,
+  joined?: Pick<Identity, 'clusterId' | 'members'>,
 ): Identity {
   refuseForeign(disk, directory);
   const { clusterId, members } = joined ?? options;

@@ -142,6 +142,9 @@ export class LogEngine {
     // Blocks that are gone had their numbers: they are not given a second time.
     if (this.#damage !== null) this.#nextBlock = Math.max(this.#nextBlock, votes.record.lastBlock + 1);
     if (isNewer(hardState, this.#hardState)) this.#hardState = hardState;
+    this.#run(() => {
+      votes.settle();
+    });
   }
 
   /** Why the node is in quarantine; null: it is not, or not any more. Durable when this returns. */

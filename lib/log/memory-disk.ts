@@ -123,6 +123,7 @@ export class MemoryDisk implements Disk {
     if (file === undefined) throw failure('ENOENT', from);
     this.#names.delete(from);
     this.#names.set(to, file);
+    for (const [fd, opened] of this.#open) if (opened.file === file) this.#open.set(fd, { path: to, file });
     this.#nameChanges.push({ kind: 'rename', from, to });
   }
 
@@ -224,6 +225,36 @@ export class MemoryDisk implements Disk {
       copy.#names.set(path, cloned);
       copy.#durableNames.set(path, cloned);
     }
+    return copy;
+  }
+
+  /**
+   * A disk of its own in the same state, what was not synced included: crash it, and see what this one might have
+   * left, while this one goes on. Files that are open here are not open there.
+   */
+  fork(): MemoryDisk {
+    const copy = new MemoryDisk();
+    copy.capacityBytes = this.capacityBytes;
+    const copies = new Map<MemoryFile, MemoryFile>();
+    const copyOf = (file: MemoryFile): MemoryFile => {
+      let copied = copies.get(file);
+      if (copied === undefined) {
+        copied = {
+          ...file,
+          live: file.live.slice(),
+          durable: file.durable.slice(),
+          pending: [...file.pending],
+        };
+        copies.set(file, copied);
+      }
+      return copied;
+    };
+    for (const path of this.#directories) copy.#directories.add(path);
+    for (const [path, file] of this.#names) copy.#names.set(path, copyOf(file));
+    for (const [path, file] of this.#durableNames) copy.#durableNames.set(path, copyOf(file));
+    copy.#nameChanges = this.#nameChanges.map((change) =>
+      change.kind === 'add' ? { ...change, file: copyOf(change.file) } : change,
+    );
     return copy;
   }
 

@@ -94,6 +94,14 @@ export class VoteFile {
     this.#record = record;
   }
 
+  /**
+   * Makes durable what was read: a process may have died between its write and its fdatasync, and then the record is in
+   * the kernel's memory only. Who acts on it and loses it afterwards goes back in time.
+   */
+  settle(): void {
+    if (this.#fd < 0) this.store(this.#record);
+  }
+
   /** What is wrong with the copies on disk; null: nothing. */
   check(): string | null {
     const whole = readCopies(this.#disk, this.path, this.#owner).filter(
