@@ -27,8 +27,9 @@ export interface LaneHost {
 }
 
 /** Parts shorter than this are copied together: one write of many small buffers costs more than the copy. */
-const COPIED_PART_BYTES: number = 64 << 10;
+const COPIED_PART_BYTES: number = 32 << 10;
 const OUT_BYTES: number = 128 << 10;
+const SMALL_BYTES = 1024;
 /** Redials right after a loss, 0, 1, 2, 4 and 8 ms apart, before the back-off begins. */
 const QUICK_REDIALS = 5;
 const KEEP_ALIVE_MS = 5_000;
@@ -50,6 +51,8 @@ export class OutgoingLane {
   #parts: Uint8Array[] = [];
   #partsBytes = 0;
   #out: Buffer | null = null;
+  /** Was written from, and may still be read by the socket. */
+  #lent: Buffer | null = null;
   #outBytes = 0;
   readonly #maxQueuedBytes: number;
   #maxFrameBytes: number;
@@ -107,17 +110,30 @@ export class OutgoingLane {
       return;
     }
     if (this.#outBytes + part.length > OUT_BYTES) this.#sealOut();
-    this.#out ??= Buffer.allocUnsafeSlow(OUT_BYTES);
+    this.#out ??= this.#takeBack() ?? Buffer.allocUnsafeSlow(OUT_BYTES);
     copyBytes(part, 0, part.length, this.#out, this.#outBytes);
     this.#outBytes += part.length;
   }
 
+  #takeBack(): Buffer | null {
+    if (this.#socket !== null && this.#socket.writableLength > 0) return null;
+    const buffer = this.#lent;
+    this.#lent = null;
+    return buffer;
+  }
+
   #sealOut(): void {
     if (this.#outBytes === 0) return;
-    this.#parts.push(this.#out!.subarray(0, this.#outBytes));
+    const out = this.#out!.subarray(0, this.#outBytes);
     this.#partsBytes += this.#outBytes;
-    this.#out = null;
     this.#outBytes = 0;
+    if (out.length < SMALL_BYTES) {
+      // The header before a long part, mostly: not worth the buffer it stands in.
+      this.#parts.push(Buffer.from(out));
+      return;
+    }
+    this.#parts.push(out);
+    this.#out = null;
   }
 
   /** Hands everything queued to the kernel in one write. */
@@ -133,11 +149,14 @@ export class OutgoingLane {
       for (const part of parts) socket.write(part);
       socket.uncork();
     } else if (this.#outBytes > 0) {
-      const out = this.#out!.subarray(0, this.#outBytes);
+      const out = this.#out!;
+      socket.write(out.subarray(0, this.#outBytes));
       this.#outBytes = 0;
-      socket.write(out);
       // Mostly the kernel has taken all of it before write() returns, and then the buffer is ours again.
-      if (socket.writableLength > 0) this.#out = null;
+      if (socket.writableLength > 0) {
+        this.#lent = out;
+        this.#out = null;
+      }
     }
   }
 

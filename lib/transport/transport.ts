@@ -6,7 +6,7 @@ import type { Member, NodeId } from '../core/types.ts';
 /** Carries frames to peers, in order on each lane while a connection lasts; frames are lost with their connection. */
 export interface Transport {
   /**
-   * Queues one frame (its parts are laid one behind the other on the wire). Parts of less than 64 KiB are copied at
+   * Queues one frame (its parts are laid one behind the other on the wire). Parts of less than 32 KiB are copied at
    * once, longer ones must not change until they have left; `false`: dropped, because the lane is down or its queue
    * is full.
    */
