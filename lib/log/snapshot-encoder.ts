@@ -25,7 +25,6 @@ export class SnapshotEncoder {
 
   /** Takes content; yields the chunks that are full now, each valid until the next is asked for. */
   *add(content: Uint8Array): Generator<Uint8Array, void, undefined> {
-    this.#hash.update(content);
     this.#totalBytes += content.length;
     for (let at = 0; at < content.length;) {
       const take = Math.min(content.length - at, CHUNK_BYTES - this.#filled);
@@ -53,6 +52,7 @@ export class SnapshotEncoder {
     writeU32(this.#chunk, 0, this.#filled);
     writeU32(this.#chunk, 4, chunkCrc(this.#chunkCount, content));
     const bytes = this.#chunk.subarray(0, CHUNK_HEADER_BYTES + this.#filled);
+    this.#hash.update(bytes.subarray(0, CHUNK_HEADER_BYTES));
     this.#chunkCount++;
     this.#filled = 0;
     return bytes;

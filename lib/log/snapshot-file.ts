@@ -76,8 +76,8 @@ export class SnapshotFileReader {
     const hash = deep ? createHash('sha256') : null;
     const chunks = Math.ceil(this.snapshot.sizeBytes / this.#chunkBytes);
     for (let number = 0; number < chunks; number++) {
-      const content = this.#loadChunk(number);
-      hash?.update(content);
+      this.#loadChunk(number);
+      hash?.update(this.#chunk.subarray(0, CHUNK_HEADER_BYTES));
     }
     if (hash !== null && hash.digest('hex') !== this.snapshot.digest) throw damaged(this.path, 'digest');
   }

@@ -15,7 +15,8 @@ import type { SnapshotMeta } from '../core/types.ts';
  *            | magic | crc | totalBytes | chunkCount  | sha256 | reserved |
  * ```
  * The header's crc covers all of the header but itself, and the manifest; a chunk's covers its content and starts
- * from the chunk's number, so that chunks cannot change places. The manifest is a msgpack array
+ * from the chunk's number, so that chunks cannot change places. The footer's SHA-256 is that of all chunk headers: it
+ * names the content, and hashing the content itself would be half of what a snapshot costs. The manifest is a msgpack array
  * `[index, term, configIndex, config]`, `config` as `encodeConfig` lays it out.
  *
  * A backup is the same file with a fifth element in the manifest, a map as `SnapshotOrigin` has it. Its owner is 0:

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
 import { MemoryDisk } from '../../lib/log/memory-disk.ts';
@@ -41,6 +42,19 @@ function readAll(files: SnapshotFiles, handle: number, step: number): Buffer {
   }
 }
 
+/** The digest names the content, whatever pieces it came in. */
+function digestOf(whole: Buffer): string {
+  const hash = createHash('sha256');
+  for (let at = 0, number = 0; at < whole.length; at += CHUNK_BYTES, number++) {
+    const chunk = whole.subarray(at, at + CHUNK_BYTES);
+    const header = Buffer.alloc(8);
+    header.writeUInt32LE(chunk.length, 0);
+    header.writeUInt32LE(crc32(chunk, number), 4);
+    hash.update(header);
+  }
+  return hash.digest('hex');
+}
+
 t.test('content comes back as it was written, whatever the pieces', async (t) => {
   const sizes = fc.constantFrom(0, 1, 1000, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES);
   const pieces = fc.constantFrom(1000, 65_536, CHUNK_BYTES, 2 * CHUNK_BYTES + 5);
@@ -55,7 +69,7 @@ t.test('content comes back as it was written, whatever the pieces', async (t) =>
       const { handle } = files.open(stored.meta);
       return (
         stored.sizeBytes === bytes &&
-        stored.digest === createHash('sha256').update(whole).digest('hex') &&
+        stored.digest === digestOf(whole) &&
         readAll(files, handle, readStep).equals(whole) &&
         latest?.digest === stored.digest &&
         unreadable.length === 0
