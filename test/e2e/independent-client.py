@@ -18,7 +18,7 @@ import time
 
 PREAMBLE = bytes.fromhex("f543574401010000")  # 2
 COMMAND, OPEN, CLOSE, KEEP_ALIVE, KEYED = 0x10, 0x11, 0x12, 0x13, 0x14  # 3
-QUERY, PING, STATUS = 0x20, 0x21, 0x22
+QUERY, PING, STATUS, ADMIN = 0x20, 0x21, 0x22, 0x23
 WELCOME, RESPONSE, LEADER, ERROR = 0x80, 0x90, 0x91, 0x9F
 NOT_THIS_TIME = (128, 129, 134)  # 9, 10: noLeader, busy, shuttingDown
 UNKNOWN = 130
@@ -173,8 +173,8 @@ class Connection:
         self.socket.close()
 
 
-def frame(kind, flags, request, rest):
-    return struct.pack("<IBBHI", 8 + len(rest), kind, flags, 0, request) + rest
+def frame(kind, flags, request, rest, reserved=0):
+    return struct.pack("<IBBHI", 8 + len(rest), kind, flags, reserved, request) + rest
 
 
 def write(kind, request, window, session, seq, body):  # 4
@@ -209,7 +209,7 @@ class Client:
             self.cluster, self.requests, self.next_request = cluster, {}, 1
             return
 
-    def single(self, kind, flags, rest, deadline=30.0):
+    def single(self, kind, flags, rest, reserved=0, deadline=30.0):
         """One request, sent again until it has an answer. Nothing else may be outstanding."""
         end = time.monotonic() + deadline
         while True:
@@ -218,7 +218,7 @@ class Client:
                     self.connect()
                 request = self.next_request
                 self.next_request += 1
-                self.connection.send(frame(kind, flags, request, rest))
+                self.connection.send(frame(kind, flags, request, rest, reserved))
                 while True:
                     got, status, answered, body = self.connection.next_frame(2.0)
                     if got == ERROR:
@@ -362,8 +362,11 @@ def all_operations(client):
         client.pipeline([list(body)], lambda _, status, value: answers.append((status, value)))
         return answers[0]
 
-    def query(*body, level=0):
-        return client.single(QUERY, level, pack(list(body)))
+    def query(*body, level=0, staleness=0):
+        return client.single(QUERY, level, pack(list(body)), staleness)
+
+    def admin(**fields):
+        return client.single(ADMIN, 0, pack(fields))
 
     name = "Grüße, 世界"
     check("exists", query(16, name), (2, False))
@@ -385,6 +388,7 @@ def all_operations(client):
     check("list", query(19, "Grü", None, 10), (0, [[name, 0]]))
     check("a local read", query(16, "no such stack", level=3), (2, False))
     check("a bounded read", query(16, "no such stack", level=2), (2, False))
+    check("a bounded read, of a minute", query(16, "no such stack", level=2, staleness=60_000), (2, False))
     check("a lease read", query(16, "no such stack", level=1), (2, False))
     check("drop", command(4, name), (0, 0))
     check("drop again", command(4, name), (2, None))
@@ -392,6 +396,18 @@ def all_operations(client):
     check("badCommand: name too long", command(2, "n" * 1025, 1)[0], 4)
     check("ping", client.single(PING, 0, b""), (0, None))
     check("status", client.single(STATUS, 0, b"")[1]["clusterId"], client.cluster)
+    status, members = admin(op="members")  # 8
+    check("members", (status, members["clusterId"], members["changing"]), (0, client.cluster, False))
+    check("kinds", {member["kind"] for member in members["members"]}, {"voter"})
+    status, found = admin(op="explain")
+    check("explain", (status, {"topic", "code", "severity", "message"} <= found["findings"][0].keys()), (0, True))
+    last = max(member["id"] for member in members["members"])
+    status, plan = admin(op="remove", id=last, dryRun=True, force=True)
+    check("dry run", (status, plan["done"], plan["changed"], len(plan["plan"]["steps"]) > 0), (0, False, True, True))
+    status, refused = admin(op="remove", id=last, force=True, expectedConfigIndex=members["configIndex"] + 1)
+    check("refused", (status, refused["code"]), (137, "CONFIG_MISMATCH"))
+    check("leadership", admin(op="transfer")[0], 0)
+    check("no such op", admin(op="dance")[0] in (132, 136, 137), True)
     keyed = bytes(20) + struct.pack("<H", 3) + b"key" + pack([2, "keyed", 1])  # 6
     check("keyed", client.single(KEYED, 0, keyed), (0, 1))
     check("keyed again", client.single(KEYED, 0, keyed), (0, 1))

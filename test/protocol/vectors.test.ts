@@ -110,6 +110,7 @@ golden(
     query('exists', [StackOp.exists, 'jobs']),
     query('top', [StackOp.top, 'jobs']),
     query('size, of the local state', [StackOp.size, 'jobs'], ReadLevel.local),
+    query('size, under a lease', [StackOp.size, 'jobs'], ReadLevel.lease),
     query('size, at most a second old', [StackOp.size, 'jobs'], ReadLevel.bounded),
     {
       name: 'query: size, at most 5000 ms old',
@@ -124,6 +125,23 @@ golden(
       name: 'admin: add node 4',
       fields: { ...read('admin'), body: { op: 'add', id: 4, address: '10.0.0.4:12379', dryRun: true } },
     },
+    {
+      name: 'admin: replace node 2 by node 4',
+      fields: {
+        ...read('admin'),
+        body: {
+          op: 'set',
+          voters: [1, 3, 4],
+          members: [{ id: 4, peerAddress: '10.0.0.4:12379' }],
+          expectedConfigIndex: 17,
+        },
+      },
+    },
+    {
+      name: 'admin: hand leadership to node 3',
+      fields: { ...read('admin'), body: { op: 'transfer', target: 3 } },
+    },
+    { name: 'admin: what is wrong?', fields: { ...read('admin'), body: { op: 'explain' } } },
     {
       name: 'welcome',
       fields: {
@@ -161,6 +179,14 @@ golden(
     answer('ping', Status.ok),
     answer('session expired', Status.sessionExpired, null),
     answer('nobody leads', Status.noLeader, { code: 'NO_LEADER', message: 'no leader is known' }),
+    answer('no room on the disk', Status.diskFull, {
+      code: 'DISK_FULL',
+      message: 'the disk of the leader is nearly full',
+    }),
+    answer('a change that is refused', Status.refused, {
+      code: 'WOULD_LOSE_QUORUM',
+      message: 'of 3 new voters 1 is alive',
+    }),
     answer('unknown', Status.unknown, {
       code: 'OUTCOME_UNKNOWN',
       message: 'the leader was lost before it answered',
