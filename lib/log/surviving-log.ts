@@ -50,7 +50,8 @@ export class SurvivingLog {
     this.committedIndex = meta?.index ?? 0;
 
     const owner = ownerOf(identity.clusterId, identity.nodeId, identity.incarnation);
-    const recovered = recoverLog(disk, `${path}/${LOG_DIRECTORY}`, owner);
+    const logDirectory = `${path}/${LOG_DIRECTORY}`;
+    const recovered = disk.exists(logDirectory) ? recoverLog(disk, logDirectory, owner) : null;
     const image = recovered?.image ?? new LogImage();
     const follows = image.segments.length > 0 && followsOn(image, meta);
     if (meta === null && !follows)
