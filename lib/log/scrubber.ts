@@ -97,10 +97,7 @@ export class Scrubber {
     const plan: (() => Target | null)[] = this.#engine.image.segments.map(
       (segment) => () => this.#segment(segment),
     );
-    for (const name of this.#disk.readdir(this.#snapshots)) {
-      if (parseSnapshotName(name) !== undefined)
-        plan.push(() => this.#snapshot(`${this.#snapshots}/${name}`));
-    }
+    for (const name of this.#snapshotNames()) plan.push(() => this.#snapshot(`${this.#snapshots}/${name}`));
     plan.push(() => {
       this.#engine.checkVotes((reason, file) => {
         this.#tell({ file, offset: 0, reason });
@@ -108,6 +105,15 @@ export class Scrubber {
       return null;
     });
     return plan;
+  }
+
+  /** A directory that cannot be listed now is looked at in the next round. */
+  #snapshotNames(): string[] {
+    try {
+      return this.#disk.readdir(this.#snapshots).filter((name) => parseSnapshotName(name) !== undefined);
+    } catch {
+      return [];
+    }
   }
 
   #segment(segment: Segment): Target | null {

@@ -5,7 +5,9 @@ import { encodeAdmin, encodeAdminReply } from '../../protocol/peer-transfer.ts';
 import type { NodeId } from '../core/types.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { Replies } from './replies.ts';
+import type { Runtime } from './runtime.ts';
 import type { Sink } from './sink.ts';
+import { Tokens } from './tokens.ts';
 
 interface Passed {
   readonly leader: NodeId;
@@ -21,16 +23,16 @@ export class AdminRelay {
   readonly #transport: Transport;
   readonly #replies: Replies;
   readonly #passed = new Map<number, Passed>();
-  #nextToken = 1;
+  readonly #tokens: Tokens;
 
-  constructor(transport: Transport, replies: Replies) {
+  constructor(transport: Transport, replies: Replies, runtime: Runtime) {
     this.#transport = transport;
     this.#replies = replies;
+    this.#tokens = new Tokens(runtime);
   }
 
   pass(leader: NodeId, frame: Uint8Array, sink: Sink): void {
-    const token = this.#nextToken;
-    this.#nextToken = token === 0xffffffff ? 1 : token + 1;
+    const token = this.#tokens.next();
     const requestId = frameRequestId(frame, 0);
     const out = new ByteWriter(frame.length + 64);
     encodeAdmin(out, token, frame);

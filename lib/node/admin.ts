@@ -34,7 +34,11 @@ export class Admin {
 
   constructor(target: AdminTarget) {
     this.#target = target;
-    this.relay = new AdminRelay(target.driver.transport, target.driver.replies);
+    this.relay = new AdminRelay(
+      target.driver.transport,
+      target.driver.replies,
+      target.driver.options.runtime,
+    );
   }
 
   /** Takes one admin frame of a client; copied before the call returns; answered through `sink`, now or later. */

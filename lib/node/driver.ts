@@ -115,8 +115,8 @@ export class Driver {
     this.health = new Health(this, parts.registry);
     this.levels = new ReadLevels(this, parts.registry);
     this.batcher = new Batcher(this.#records.batchArena, this.options.maxBatchBytes);
-    this.reads = new PendingReads(this.replies);
-    this.forwarder = new Forwarder(this.transport, this.replies);
+    this.reads = new PendingReads(this.replies, this.options.runtime);
+    this.forwarder = new Forwarder(this.transport, this.replies, this.options.runtime);
     this.applier = new Applier(
       this.state,
       this.cache,

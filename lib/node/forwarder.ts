@@ -4,7 +4,9 @@ import { FORWARD_HEADER_BYTES, encodeForward, encodeForwardReply } from '../../p
 import type { NodeId } from '../core/types.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { Replies } from './replies.ts';
+import type { Runtime } from './runtime.ts';
 import type { Sink } from './sink.ts';
+import { Tokens } from './tokens.ts';
 
 /** Answers in one frame at most, unless a single one is larger: the other lane users wait for each. */
 const MAX_REPLY_BYTES = 1 << 20;
@@ -26,12 +28,13 @@ export class Forwarder {
   readonly #transport: Transport;
   readonly #replies: Replies;
   readonly #runs = new Map<number, ForwardedRun>();
-  #nextToken = 1;
+  readonly #tokens: Tokens;
   #bytes = 0;
 
-  constructor(transport: Transport, replies: Replies) {
+  constructor(transport: Transport, replies: Replies, runtime: Runtime) {
     this.#transport = transport;
     this.#replies = replies;
+    this.#tokens = new Tokens(runtime);
   }
 
   /** Bytes of runs that are not answered. */
@@ -40,8 +43,7 @@ export class Forwarder {
   }
 
   forward(leader: NodeId, bytes: Uint8Array, start: number, end: number, sink: Sink, nowMs: number): void {
-    const token = this.#nextToken;
-    this.#nextToken = token === 0xffffffff ? 1 : token + 1;
+    const token = this.#tokens.next();
     const out = new ByteWriter(FORWARD_HEADER_BYTES + end - start);
     encodeForward(out, token, bytes, start, end);
     const frame = out.buffer.subarray(0, out.position);

@@ -3,7 +3,9 @@ import { Status } from '../../protocol/constants.ts';
 import type { Index } from '../core/types.ts';
 import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Replies } from './replies.ts';
+import type { Runtime } from './runtime.ts';
 import type { Sink } from './sink.ts';
+import { Tokens } from './tokens.ts';
 
 /** Answered in one turn at most, so that heartbeats and requests are never far behind. */
 const MAX_TURN_BYTES = 8 << 20;
@@ -45,11 +47,12 @@ export class PendingReads {
   #confirmed: ReadGroup[] = [];
   /** Queries that could be answered if their sinks were not full. */
   readonly #stalled = new Map<Sink, ReadGroup>();
-  #nextToken = 1;
+  readonly #tokens: Tokens;
   #bytes = 0;
 
-  constructor(replies: Replies) {
+  constructor(replies: Replies, runtime: Runtime) {
     this.#replies = replies;
+    this.#tokens = new Tokens(runtime);
   }
 
   get bytes(): number {
@@ -57,7 +60,7 @@ export class PendingReads {
   }
 
   add(bytes: Uint8Array, start: number, end: number, sink: Sink, nowMs: number): void {
-    this.#open ??= newGroup(this.#nextToken++, nowMs);
+    this.#open ??= newGroup(this.#tokens.next(), nowMs);
     this.#append(this.#open, bytes, start, end, sink);
   }
 

@@ -115,3 +115,20 @@ t.test('a place the disk cannot read is rot too', async (t) => {
   disk.onCall = null;
   await log.close();
 });
+
+t.test('a directory that cannot be listed ends nothing: it is looked at again', async (t) => {
+  // Thrown from the thread's idle time, the error ended the process (stack-chaos, "disk error").
+  const { disk, log, found } = await filled();
+  const [snapshot] = disk.files().filter((path) => path.endsWith('.snap'));
+  disk.onCall = ({ operation }) => {
+    if (operation === 'readdir') throw Object.assign(new Error('EIO'), { code: 'EIO' });
+    return undefined;
+  };
+  await scrubAll(log);
+  disk.corrupt(snapshot!, 2000, 1);
+  await scrubAll(log);
+  t.same(found, []);
+  disk.onCall = null;
+  await scrubAll(log);
+  t.match(found, [{ file: snapshot }]);
+});
