@@ -33,6 +33,8 @@ export interface EngineOptions {
 /** Kept free at the end of a segment: the mark of a clean close, and the mark that the log continues elsewhere. */
 const END_BYTES = 2 * BLOCK_HEADER_BYTES;
 const HARD_STATE_BYTES = 48;
+/** How far the log reaches is noted while nothing waits, and after so many blocks in any case. */
+const NOTE_EVERY_BLOCKS = 64;
 
 /**
  * The segmented log, synchronous and single-threaded: hosted by the log thread in production and in place by the
@@ -60,6 +62,8 @@ export class LogEngine {
   #noRoom = false;
   #votes: VoteFile | null = null;
   #quarantine: string | null = null;
+  /** Last block whose durability was noted in the vote file. */
+  #noted = 0;
 
   /** Makes the first segment of a new directory. Only then does the log exist. */
   static format(disk: Disk, directory: string, options: EngineOptions): void {
@@ -197,6 +201,7 @@ export class LogEngine {
     this.#run(() => {
       this.#writer.datasync();
       this.#storeVotes(false);
+      if (this.lastBlock - this.#noted >= NOTE_EVERY_BLOCKS) this.#noteReach();
     });
   }
 
@@ -226,6 +231,7 @@ export class LogEngine {
   /** One short step of making files ready for what is to come. False: everything is ready. */
   prepare(): boolean {
     return this.#run(() => {
+      this.#noteReach();
       if (this.#damage !== null || this.#rollFirst || this.#noRoom) return false;
       const segment = this.#image.current;
       try {
@@ -340,6 +346,13 @@ export class LogEngine {
     // What a damaged log ends with says nothing; the file knows better how far it once reached.
     const reached = this.#damage === null ? this.lastBlock : lastBlock;
     votes.store({ hardState: this.#hardState, lastBlock: reached, quarantine: this.#quarantine });
+  }
+
+  /** So that a log which is cut short at rest is not taken for one that never was longer. */
+  #noteReach(): void {
+    if (this.#damage !== null || this.#writer.dirty) return;
+    this.#votes?.noteReach(this.lastBlock);
+    this.#noted = this.lastBlock;
   }
 
   /** Writes the open block. */

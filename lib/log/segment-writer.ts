@@ -7,6 +7,8 @@ import type { SpareSegments } from './spare-segments.ts';
 
 /** How far zeros are kept ahead of the log while nothing else is to do, in pieces of `fillBytes`. */
 const FILL_AHEAD = 4;
+/** A block is small if so many of them fit into one piece of zeros. */
+export const SMALL_SHARE = 32;
 
 /** The writing end of the log: the current segment's file, and how the next one comes to be. */
 export class SegmentWriter {
@@ -38,6 +40,11 @@ export class SegmentWriter {
     this.#write(fd, this.#withZeros(parts, segment, end), parts, segment.writeOffset);
     segment.writeOffset = end;
     this.#dirty = true;
+  }
+
+  /** Something was written and not synced yet. */
+  get dirty(): boolean {
+    return this.#dirty;
   }
 
   datasync(): void {
@@ -117,12 +124,16 @@ export class SegmentWriter {
   }
 
   /**
-   * A block that makes the file longer takes zeros with it, up to the next multiple of `fillBytes`: the journal entry
-   * that a longer file costs then serves many blocks.
+   * A small block that makes the file longer takes zeros with it, up to the next multiple of `fillBytes`: the metadata
+   * that a longer file costs then serves many blocks. Large ones cost less by themselves than twice their bytes.
    */
   #withZeros(parts: readonly Uint8Array[], segment: Segment, end: number): readonly Uint8Array[] {
     if (end <= segment.fileBytes) return parts;
     const fill = this.#zeros.length;
+    if ((end - segment.writeOffset) * SMALL_SHARE > fill) {
+      segment.fileBytes = end;
+      return parts;
+    }
     const target = Math.min(segment.header.capacityBytes, (Math.floor(end / fill) + 1) * fill);
     segment.fileBytes = target;
     return target === end ? parts : [...parts, this.#zeros.subarray(0, target - end)];

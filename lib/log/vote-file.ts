@@ -31,6 +31,16 @@ const FLAG_QUARANTINE = 1;
 const COPY_BYTES = 512;
 /** The two copies lie this far apart: what damages one page leaves the other. */
 const COPY_DISTANCE = 4096;
+/**
+ * How far the log reaches, in a page of its own:
+ * ```
+ * 0       4     8       12         16          24
+ * | magic | crc | owner | reserved | lastBlock |
+ * ```
+ */
+const REACH_OFFSET: number = 2 * COPY_DISTANCE;
+const REACH_BYTES = 24;
+const REACH_MAGIC = 0x52565743; // "CWVR"
 const MAX_REASON_BYTES: number = COPY_BYTES - HEADER_BYTES;
 
 /**
@@ -48,13 +58,19 @@ export class VoteFile {
   readonly #owner: number;
   #generation: number;
   #record: VoteRecord;
+  /** The last one that was noted. */
+  #reach: number;
+  readonly #reachBytes: Uint8Array = new Uint8Array(REACH_BYTES);
   #fd = -1;
 
   /** Writes the file anew, whatever is there. */
   static create(disk: Disk, directory: string, owner: number, record: VoteRecord): VoteFile {
     const path = `${directory}/${VOTE_FILE}`;
     if (disk.exists(path)) disk.unlink(path);
-    disk.close(disk.open(path, 'create'));
+    const fd = disk.open(path, 'create');
+    // Room for everything that is ever written here: later writes find the disk full or not, it is no matter.
+    writeFully(disk, fd, [new Uint8Array(REACH_OFFSET + COPY_BYTES)], 0);
+    disk.close(fd);
     const file = new VoteFile(disk, path, owner, 0, record);
     file.store(record);
     disk.syncDirectory(directory);
@@ -68,7 +84,8 @@ export class VoteFile {
     const copies = readCopies(disk, path, owner);
     const best = copies.reduce((a, b) => (a === null || (b !== null && b.generation > a.generation) ? b : a));
     if (best === null) return 'neither of its copies verifies';
-    return new VoteFile(disk, path, owner, best.generation, best.record);
+    const lastBlock = Math.max(best.record.lastBlock, readReach(disk, path, owner));
+    return new VoteFile(disk, path, owner, best.generation, { ...best.record, lastBlock });
   }
 
   private constructor(disk: Disk, path: string, owner: number, generation: number, record: VoteRecord) {
@@ -77,6 +94,7 @@ export class VoteFile {
     this.#owner = owner;
     this.#generation = generation;
     this.#record = record;
+    this.#reach = record.lastBlock;
   }
 
   get record(): VoteRecord {
@@ -92,6 +110,24 @@ export class VoteFile {
     writeFully(this.#disk, this.#fd, [bytes], 0);
     this.#disk.datasync(this.#fd);
     this.#record = record;
+    this.#reach = Math.max(this.#reach, record.lastBlock);
+  }
+
+  /**
+   * Notes that block `lastBlock` is durable, and does not wait for the disk: the kernel has it, whatever becomes of the
+   * process, and writes it some time. A log that is cut short at rest is noticed by this; without it several blocks
+   * that are gone would look like one that was never finished.
+   */
+  noteReach(lastBlock: number): void {
+    if (lastBlock <= this.#reach) return;
+    const b = this.#reachBytes;
+    writeU32(b, 0, REACH_MAGIC);
+    writeU32(b, 8, this.#owner);
+    writeU64(b, 16, lastBlock);
+    writeU32(b, 4, crc32(b.subarray(8)));
+    if (this.#fd < 0) this.#fd = this.#disk.open(this.path, 'write');
+    writeFully(this.#disk, this.#fd, [b], REACH_OFFSET);
+    this.#reach = lastBlock;
   }
 
   /**
@@ -135,6 +171,24 @@ function readCopies(disk: Disk, path: string, owner: number): (Copy | null)[] {
       }
       return decode(bytes, owner);
     });
+  } finally {
+    disk.close(fd);
+  }
+}
+
+/** What was noted of the log's length; 0: nothing that verifies. */
+function readReach(disk: Disk, path: string, owner: number): number {
+  const fd = disk.open(path, 'read');
+  try {
+    const b = new Uint8Array(REACH_BYTES);
+    if (readFully(disk, fd, b, 0, REACH_BYTES, REACH_OFFSET) !== REACH_BYTES) return 0;
+    if (readU32(b, 0) !== REACH_MAGIC || readU32(b, 8) !== owner || crc32(b.subarray(8)) !== readU32(b, 4))
+      return 0;
+    const lastBlock = readU64(b, 16);
+    return lastBlock > Number.MAX_SAFE_INTEGER ? 0 : lastBlock;
+  } catch (error) {
+    if (diskErrorCode(error) !== 'EIO') throw error;
+    return 0;
   } finally {
     disk.close(fd);
   }
