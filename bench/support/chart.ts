@@ -10,6 +10,7 @@ const COLOURS = ['#1f6feb', '#d1242f', '#1a7f37', '#9a6700', '#8250df', '#57606a
 
 interface Series {
   readonly name: string;
+  readonly dashed: boolean;
   /** Calls outstanding, and the figure there. */
   readonly points: readonly (readonly [x: number, y: number])[];
 }
@@ -28,13 +29,18 @@ export function throughputChart(points: readonly Point[]): string {
     ),
     panel('milliseconds, median (p50) and 99th percentile (p99)', PANEL_HEIGHT + TOP + BOTTOM, [
       ...seriesOf(closed, ' p50', (p) => p.p50_ms),
-      ...seriesOf(closed, ' p99', (p) => p.p99_ms),
+      ...seriesOf(closed, ' p99', (p) => p.p99_ms, true),
     ]),
     '</svg>\n',
   ].join('\n');
 }
 
-function seriesOf(points: readonly Point[], suffix: string, figure: (point: Point) => number): Series[] {
+function seriesOf(
+  points: readonly Point[],
+  suffix: string,
+  figure: (point: Point) => number,
+  dashed = false,
+): Series[] {
   const groups = new Map<string, [number, number][]>();
   for (const point of points) {
     const conns = point.connections === 1 ? '1 connection' : `${point.connections} connections`;
@@ -43,7 +49,7 @@ function seriesOf(points: readonly Point[], suffix: string, figure: (point: Poin
     groups.set(name, group);
     group.push([point.concurrency, figure(point)]);
   }
-  return [...groups].map(([name, group]) => ({ name, points: group.sort((a, b) => a[0] - b[0]) }));
+  return [...groups].map(([name, group]) => ({ name, dashed, points: group.sort((a, b) => a[0] - b[0]) }));
 }
 
 function panel(title: string, y0: number, series: readonly Series[]): string {
@@ -74,10 +80,13 @@ function panel(title: string, y0: number, series: readonly Series[]): string {
   parts.push(
     `<text x="${(LEFT + WIDTH - RIGHT) / 2}" y="${y0 + TOP + PANEL_HEIGHT + 40}" text-anchor="middle">calls outstanding</text>`,
   );
-  for (const [i, { name, points }] of series.entries()) {
-    const colour = COLOURS[i % COLOURS.length]!;
+  // The dashed half has the colours of the other.
+  const colours = Math.min(COLOURS.length, series.filter((line) => !line.dashed).length);
+  for (const [i, { name, dashed, points }] of series.entries()) {
+    const colour = COLOURS[i % colours]!;
+    const dashes = dashed ? ' stroke-dasharray="6 4"' : '';
     const path = points.map(([px, py]) => `${x.place(px).toFixed(1)},${y.place(py).toFixed(1)}`).join(' ');
-    parts.push(`<polyline points="${path}" fill="none" stroke="${colour}" stroke-width="2"/>`);
+    parts.push(`<polyline points="${path}" fill="none" stroke="${colour}" stroke-width="2"${dashes}/>`);
     for (const [px, py] of points) {
       parts.push(
         `<circle cx="${x.place(px).toFixed(1)}" cy="${y.place(py).toFixed(1)}" r="3" fill="${colour}"/>`,

@@ -1,8 +1,11 @@
 import { createServer, type Server } from 'node:net';
 
-/** Below the range that outgoing connections take theirs from: a port stays free while its node is down. */
+/**
+ * Below the range that outgoing connections take theirs from, and below the ports of `cordwood local up` and of the
+ * tests: a port stays free while its node is down.
+ */
 const LOWEST = 10_000;
-const HIGHEST = 30_000;
+const HIGHEST = 12_300;
 
 /** `count` ports of 127.0.0.1 that nobody listens on. */
 export async function freePorts(count: number): Promise<number[]> {
