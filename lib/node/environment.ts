@@ -30,7 +30,13 @@ export async function openSystemEnvironment(
   const { identity } = directory;
   try {
     const log = await openLogStore({ directory, events, sizes: { lowSpaceBytes: resolved.minFreeBytes } });
-    if (!hasConfig(log.recovery)) checkCluster(directory, resolved);
+    try {
+      if (!hasConfig(log.recovery)) checkCluster(directory, resolved);
+    } catch (error) {
+      // Its thread would keep the process alive.
+      await log.close();
+      throw error;
+    }
     return {
       clusterId: identity.clusterId,
       incarnation: identity.incarnation,

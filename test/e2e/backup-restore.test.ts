@@ -1,0 +1,124 @@
+// A backup of a running cluster, and the new cluster made of it: what was acknowledged is there, and nothing mixes.
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import t from 'tap';
+import { Client } from '../../lib/client/index.ts';
+import { TestCluster } from './support/cluster.ts';
+import { cordwood } from './support/run-command.ts';
+import { TestNode } from './support/test-node.ts';
+import { until } from './support/until.ts';
+
+const COUNT = 2_000;
+
+const cluster = await TestCluster.start(t);
+const addr = cluster.addresses.join(',');
+const file = path.join(cluster.dir, 'stacks.backup');
+const client = await cluster.client();
+
+/** A request with a key, as a caller sends it again who heard nothing. */
+async function keyedPush(url: string): Promise<string> {
+  const headers = { 'idempotency-key': 'push-once' };
+  const answer = await fetch(`${url}/sPush`, { method: 'POST', body: 'keyed,x', headers });
+  return answer.text();
+}
+
+t.test('a backup under load', async (t) => {
+  await client.pushMany(
+    's',
+    Array.from({ length: COUNT }, (_, i) => i),
+  );
+  t.equal(await keyedPush(cluster.nodes[0]!.url), '1\n');
+  let stop = false;
+  const load = (async () => {
+    for (let i = 0; !stop; i++) await client.push('load', i);
+  })();
+  const made = await cordwood(['backup', file, '--addr', addr, '--json']);
+  stop = true;
+  await load;
+  t.equal(made.code, 0, made.stderr);
+  t.match(JSON.parse(made.stdout), { whole: true, clusterId: client.clusterId, machine: 'stack', keys: 1 });
+  t.match(
+    readdirSync(cluster.dir).filter((name) => name.includes('backup')),
+    ['stacks.backup'],
+  );
+  t.equal((await cordwood(['inspect', file])).code, 0);
+  t.match(await cordwood(['backup', file, '--addr', addr]), { code: 2, stderr: /there already/ });
+  t.equal((await cordwood(['backup', file, '--addr', addr, '--force'])).code, 0);
+});
+
+t.test('a backup that is not whole is refused, in one line, and nothing is made of it', async (t) => {
+  const good = readFileSync(file);
+  const bad = `${file}.bad`;
+  const target = path.join(cluster.dir, 'none');
+  const refused = async (what: string): Promise<void> => {
+    const { code, stderr } = await cordwood(['restore', bad, '--data', target, '--cluster', '127.0.0.1:1']);
+    t.equal(code, 5, what);
+    t.match(stderr, /^cordwood: SNAPSHOT_DAMAGED .*\n$/, what);
+    t.notOk(existsSync(target), what);
+  };
+  for (const at of [0, 30, good.length >> 1, good.length - 20]) {
+    const rotten = Buffer.from(good);
+    rotten[at]! ^= 4;
+    writeFileSync(bad, rotten);
+    await refused(`a bit at ${at}`);
+  }
+  writeFileSync(bad, good);
+  truncateSync(bad, good.length - 1);
+  await refused('cut off');
+  t.match(await cordwood(['inspect', bad]), { code: 5, stderr: /SNAPSHOT_DAMAGED/ });
+});
+
+t.test('three directories made one by one are one new cluster with the same stacks', async (t) => {
+  // On the same machines, as one would: at the addresses of the old cluster.
+  const peers = cluster.nodes.map(({ peerPort }) => `127.0.0.1:${peerPort}`).join(',');
+  const dir = path.join(cluster.dir, 'restored');
+  const target = (id: number): string[] => [
+    ...['--data', path.join(dir, String(id))],
+    ...['--cluster', peers, '--id', String(id)],
+  ];
+  for (const id of [1, 2, 3]) {
+    const made = await cordwood(['restore', file, ...target(id)]);
+    t.equal(made.code, 0, made.stderr);
+    t.equal((await cordwood(['inspect', path.join(dir, String(id))])).code, 0);
+  }
+  t.match(await cordwood(['restore', file, ...target(1)]), { code: 3, stderr: /^cordwood: NOT_EMPTY / });
+
+  await Promise.all(cluster.nodes.map((node) => node.kill()));
+  const nodes = cluster.nodes.map(
+    ({ id, clientPort, peerPort }) =>
+      new TestNode({ id, clientPort, peerPort, cluster: peers, dir, args: [] }),
+  );
+  t.teardown(() => Promise.all(nodes.map((node) => node.kill())));
+  const [one, two, three] = nodes as [TestNode, TestNode, TestNode];
+  one.start();
+  two.start();
+  await until('a leader', async () => (await one.status())?.leader);
+  t.equal(await keyedPush(two.url), '1\n', 'a repeated request is recognised');
+  const fresh = await Client.connect({ addresses: [one.address, two.address], timeoutMs: 20_000 });
+  t.teardown(() => fresh.close());
+  t.not(fresh.clusterId, client.clusterId);
+  t.equal(await fresh.size('keyed'), 1);
+  t.same(
+    await fresh.popMany('s', COUNT),
+    Array.from({ length: COUNT }, (_, i) => COUNT - 1 - i),
+  );
+  t.equal(await fresh.push('s', 'goes on'), 1);
+  // Its session would be somebody else's here.
+  await t.rejects(client.push('s', 'from the past', { timeoutMs: 300 }), { name: 'CordwoodError' });
+
+  // Node 3 was forgotten: it comes up with its old directory.
+  cluster.node(3).start();
+  await until('it is refused', () => cluster.node(3).logTail().includes('WRONG_CLUSTER'));
+  t.match((await one.status())!.peers, [
+    { id: 2, connected: true },
+    { id: 3, connected: false },
+  ]);
+  await cluster.node(3).kill();
+
+  three.start();
+  await until('the third is there', async () => (await three.status())?.leader);
+  await two.kill();
+  await one.kill();
+  one.start();
+  t.equal(await fresh.size('s'), 1, 'after a crash it is all there');
+});
