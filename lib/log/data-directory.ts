@@ -8,7 +8,7 @@ import type { DirectoryLock } from './directory-lock.ts';
 import type { Disk } from './disk.ts';
 import { IDENTITY_FILE, readIdentity, writeIdentity } from './identity.ts';
 import type { Identity } from './identity.ts';
-import { PeerFile } from './peer-file.ts';
+import { PEER_FILE, PeerFile } from './peer-file.ts';
 import { LogEngine } from './log-engine.ts';
 import { defaultLogSizes } from './log-options.ts';
 import type { LogSizes } from './log-options.ts';
@@ -148,8 +148,9 @@ function refuseForeign(disk: Disk, directory: string): void {
   const segments = disk.exists(logDirectory)
     ? disk.readdir(logDirectory).filter((name) => segmentSequence(name) !== undefined)
     : [];
-  if (snapshots === 0 && segments.length <= 1 && (segments.length === 0 || isPristine(disk, logDirectory)))
-    return;
+  const untouched = segments.length === 0 || (segments.length === 1 && isPristine(disk, logDirectory));
+  // Nobody is met before there is an identity to introduce oneself by.
+  if (snapshots === 0 && untouched && !disk.exists(`${directory}/${PEER_FILE}`)) return;
   throw new CordwoodError('LOG_DAMAGED', `${directory} holds a log, but its file 'identity' is missing`);
 }
 

@@ -94,7 +94,11 @@ export function inspectDirectory(
   }
   const doubt = votes === '' ? null : (doubtIn(votes, `${path}/${VOTE_FILE}`) ?? rottenCopy(votes));
   if (doubt !== null) problems.push(doubt);
-  const peers = attempt(problems, `${path}/peers`, () => new PeerFile(disk, path).known) ?? [];
+  const met = attempt(problems, `${path}/peers`, () => new PeerFile(disk, path));
+  const peers = met?.known ?? [];
+  if (typeof met?.damage === 'string') {
+    problems.push({ file: `${path}/peers`, offset: 0, reason: met.damage });
+  }
 
   return {
     path,

@@ -1,10 +1,11 @@
 import { crc32 } from 'node:zlib';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { NodeId } from '../core/types.ts';
+import { diskErrorCode } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { readSmallFile, replaceSmallFile } from './disk.ts';
 
-const FILE = 'peers';
+export const PEER_FILE = 'peers';
 const VERSION = 1;
 const MAX_BYTES = 8 << 20;
 
@@ -20,11 +21,16 @@ export class PeerFile {
   readonly #directory: string;
   readonly #known: Map<NodeId, string>;
 
-  /** @throws CordwoodError `LOG_DAMAGED`, `INCOMPATIBLE_VERSION` */
+  /** What is wrong with the file; null: nothing. Then nobody is known, and whoever is met next is believed. */
+  readonly damage: string | null;
+
+  /** @throws CordwoodError `INCOMPATIBLE_VERSION` */
   constructor(disk: Disk, directory: string) {
     this.#disk = disk;
     this.#directory = directory;
-    this.#known = read(disk, directory);
+    const found = read(disk, directory);
+    this.damage = typeof found === 'string' ? found : null;
+    this.#known = typeof found === 'string' ? new Map<NodeId, string>() : found;
   }
 
   /** Everyone met, by id. */
@@ -42,18 +48,24 @@ export class PeerFile {
     const next = new Map(this.#known).set(id, incarnation);
     const line = JSON.stringify({ format: VERSION, peers: [...next].sort(([a], [b]) => a - b) });
     const bytes = Buffer.from(`${line}\n${checksum(line)}\n`);
-    replaceSmallFile(this.#disk, this.#directory, FILE, bytes);
+    replaceSmallFile(this.#disk, this.#directory, PEER_FILE, bytes);
     this.#known.set(id, incarnation);
   }
 }
 
-function read(disk: Disk, directory: string): Map<NodeId, string> {
-  const file = `${directory}/${FILE}`;
+function read(disk: Disk, directory: string): Map<NodeId, string> | string {
+  const file = `${directory}/${PEER_FILE}`;
   if (!disk.exists(file)) return new Map();
-  const text = Buffer.from(readSmallFile(disk, file, MAX_BYTES)).toString('utf8');
+  let text: string;
+  try {
+    text = Buffer.from(readSmallFile(disk, file, MAX_BYTES)).toString('utf8');
+  } catch (error) {
+    const code = diskErrorCode(error);
+    if (code !== 'EIO' && code !== 'EFBIG') throw error;
+    return `${file} cannot be read (${code})`;
+  }
   const [line = '', sum = '', ...rest] = text.split('\n');
-  if (checksum(line) !== sum || rest.join('') !== '')
-    throw new CordwoodError('LOG_DAMAGED', `${file} does not verify`);
+  if (checksum(line) !== sum || rest.join('') !== '') return `${file} does not verify`;
   const { format, peers } = JSON.parse(line) as { format: unknown; peers: [NodeId, string][] };
   if (format !== VERSION)
     throw new CordwoodError('INCOMPATIBLE_VERSION', `${file} has format ${String(format)}, not known here`);

@@ -4,7 +4,7 @@ import { RaftCore } from '../core/raft-core.ts';
 import type { LogEvents, LogStore, Recovery } from '../log/log-store.ts';
 import { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Introduction } from '../../protocol/introduction.ts';
-import type { Config } from '../core/types.ts';
+import type { Config, NodeId } from '../core/types.ts';
 import type { PeerPolicy, Transport, TransportEvents } from '../transport/transport.ts';
 import type { ResolvedOptions } from './options.ts';
 import { PeerRegistry, type PeerMemory } from './peer-registry.ts';
@@ -65,7 +65,9 @@ export async function openParts(
   const { clusterId, log } = environment;
   try {
     const known = newestConfig(log.recovery, environment.bootstrap ?? resolved.bootstrap);
-    const quarantine = quarantineReason(log.recovery, resolved.id, known, resolved.logger);
+    const quarantine =
+      quarantineReason(log.recovery, resolved.id, known, resolved.logger) ??
+      (await forgotten(environment.memory, log, resolved.id, known));
     const state = new ReplicatedState(options.machine);
     await restore(state, log);
     const core = openCore(resolved, log, environment.bootstrap ?? resolved.bootstrap);
@@ -105,6 +107,23 @@ export async function openParts(
     await environment.release();
     throw error;
   }
+}
+
+/**
+ * A node that does not remember whom it has met might believe one that came back empty, and vote with it. So it takes
+ * no part until a leader is there, elected by nodes that do remember.
+ */
+async function forgotten(
+  memory: PeerMemory,
+  log: LogStore,
+  id: NodeId,
+  config: Config,
+): Promise<string | null> {
+  const reason = memory.damage ?? null;
+  if (reason === null || !config.members.some((m) => m.id !== id)) return null;
+  // The file is written anew with the first peer that is met: a crash after that must not end the quarantine.
+  await log.setQuarantine(reason);
+  return reason;
 }
 
 async function restore(state: ReplicatedState, log: LogStore): Promise<void> {

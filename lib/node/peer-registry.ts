@@ -7,6 +7,8 @@ import type { Logger } from './types.ts';
 
 /** Which data directory a node has met under each id; survives restarts. */
 export interface PeerMemory {
+  /** What is wrong with it: who was met before is forgotten. Null or absent: nothing. */
+  readonly damage?: string | null;
   incarnationOf(id: NodeId): string | undefined;
   /** Durable when it returns; throws if the disk does. */
   remember(id: NodeId, incarnation: string): void;

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import t from 'tap';
 import { DataDirectory } from '../../lib/log/data-directory.ts';
 import { lockDirectory } from '../../lib/log/directory-lock.ts';
+import { openLogStore } from '../../lib/log/open-log-store.ts';
 import { decodeIdentity, encodeIdentity } from '../../lib/log/identity.ts';
 
 const members = [{ id: 1, peerAddress: 'localhost:12379' }];
@@ -95,6 +96,42 @@ t.test(
     await t.rejects(DataDirectory.open(options(path)), { code: 'LOG_DAMAGED', message: /identity/ });
   },
 );
+
+t.test('an identity that is missing, cut, another node’s or of an earlier life is refused', async (t) => {
+  const path = t.testdir();
+  const directory = await DataDirectory.open(options(path));
+  directory.peers.remember(2, 'two');
+  await directory.close();
+  const good = fs.readFileSync(`${path}/identity`);
+  const foreign = encodeIdentity({ ...directory.identity, nodeId: 2 });
+
+  fs.rmSync(`${path}/identity`);
+  fs.rmSync(`${path}/log`, { recursive: true });
+  await t.rejects(DataDirectory.open(options(path)), { code: 'LOG_DAMAGED', message: /identity/ });
+  for (const length of [0, 1, good.length >> 1, good.length - 2]) {
+    fs.writeFileSync(`${path}/identity`, good.subarray(0, length));
+    await t.rejects(DataDirectory.open(options(path)), { code: 'LOG_DAMAGED', message: /identity/ });
+  }
+  fs.writeFileSync(`${path}/identity`, foreign);
+  await t.rejects(DataDirectory.open(options(path)), { code: 'WRONG_NODE' });
+});
+
+t.test('under the identity of an earlier life no vote is known, and the node cannot start', async (t) => {
+  const path = t.testdir();
+  const directory = await DataDirectory.open(options(path));
+  await directory.close();
+  const earlier = encodeIdentity({ ...directory.identity, incarnation: 'an earlier life' });
+  fs.writeFileSync(`${path}/identity`, earlier);
+  const stale = await DataDirectory.open(options(path));
+  const log = await openLogStore({
+    directory: stale,
+    events: { onDurable: () => undefined, onFailure: () => undefined },
+  });
+  t.match(log.recovery.damage?.reason, /another node/);
+  t.equal(log.recovery.hardStateKnown, false, 'the node refuses to start with this');
+  await log.close();
+  await stale.close();
+});
 
 t.test('an identity that changed in any byte is refused', async (t) => {
   const identity = { clusterId: 'wood', nodeId: 3, incarnation: 'x', members, createdMs: 5 };

@@ -55,5 +55,11 @@ t.test('a damaged file is noticed', async (t) => {
   const fd = disk.open('data/peers', 'write');
   disk.write(fd, [Uint8Array.of(0x20)], 5);
   disk.close(fd);
-  t.throws(() => new PeerFile(disk, 'data'), { code: 'LOG_DAMAGED' });
+  const rotten = new PeerFile(disk, 'data');
+  t.match(rotten.damage, /data\/peers does not verify/);
+  t.equal(rotten.incarnationOf(2), undefined, 'nothing of it is believed');
+  rotten.remember(3, 'three');
+  const mended = new PeerFile(disk, 'data');
+  t.equal(mended.damage, null);
+  t.equal(mended.incarnationOf(3), 'three');
 });

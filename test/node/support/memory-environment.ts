@@ -3,6 +3,7 @@ import { parseAddress } from '../../../protocol/address.ts';
 import type { LogSizes } from '../../../lib/log/log-options.ts';
 import { DirectLogStore } from '../../../lib/log/direct-log-store.ts';
 import { MemoryDisk } from '../../../lib/log/memory-disk.ts';
+import { ownerOf } from '../../../lib/log/open-log-files.ts';
 import { PeerFile } from '../../../lib/log/peer-file.ts';
 import { askIntroduction } from '../../../lib/transport/ask-introduction.ts';
 import type { OpenEnvironment } from '../../../lib/node/bootstrap.ts';
@@ -37,9 +38,11 @@ export function memoryEnvironment(
   gate: DiskGate = new DiskGate(),
 ): OpenEnvironment {
   return (_options, resolved, events) => {
+    const incarnation = incarnationOf(disk);
     const log = new DirectLogStore({
       disk,
       path: 'node',
+      owner: ownerOf('test', resolved.id, incarnation),
       events,
       schedule: (_step, _bytes, run) => {
         gate.pass(run);
@@ -49,7 +52,6 @@ export function memoryEnvironment(
       },
       sizes: { minSegmentBytes: 256 << 10, maxSegmentBytes: 1 << 20, ...sizes },
     });
-    const incarnation = incarnationOf(disk);
     return Promise.resolve({
       clusterId: 'test',
       incarnation,
