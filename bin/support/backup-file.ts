@@ -146,7 +146,7 @@ function describe(
   readonly sessions: number;
   readonly keys: number;
   readonly bytes: number;
-  readonly sha256: string;
+  readonly digest: string;
 } {
   return {
     clusterId: origin.clusterId,
@@ -159,7 +159,7 @@ function describe(
     sessions: state.sessions,
     keys: state.keys,
     bytes: fileBytes,
-    sha256: digest,
+    digest,
   };
 }
 
@@ -175,6 +175,6 @@ function print(file: string, facts: Facts, json: boolean): void {
     `state       behind entry ${index} of term ${term}: machine ${oneLine(machine)} ${machineVersion}`,
   );
   printLine(`            sessions ${sessions}, idempotency keys ${keys}`);
-  printLine(`sha256      ${facts.sha256}`);
+  printLine(`digest      ${facts.digest}`);
   printLine('whole       every checksum holds');
 }

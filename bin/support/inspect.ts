@@ -75,7 +75,7 @@ function printReport(report: DirectoryReport): void {
     else {
       const { meta, digest } = snapshot;
       printLine(`snapshot    ${name}: entry ${meta.index}, term ${meta.term}, ${fileBytes} bytes`);
-      printLine(`            sha256 ${digest}`);
+      printLine(`            digest ${digest}`);
     }
   }
   for (const { file, offset, reason } of problems) {
