@@ -1,6 +1,6 @@
 // docs/commands.md holds the help of every command as it is, and no document names an option that does not exist.
 // UPDATE_DOCS=1 writes the page anew.
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { run } from '../e2e/support/run-command.ts';
@@ -9,8 +9,11 @@ import { documents, fences, readDocument, ROOT } from './support/fences.ts';
 import { shellCommands } from './support/shell-commands.ts';
 
 const FILE = 'docs/commands.md';
-/** These name options of benchmarks and tests. */
-const OF_OTHER_PROGRAMS = new Set(['docs/performance.md', 'docs/testing.md']);
+/** These name options of tests and benchmarks. */
+const OF_OTHER_PROGRAMS = new Map([
+  ['docs/performance.md', 'bench'],
+  ['docs/testing.md', 'test'],
+]);
 /** What this page says before the help begins. */
 const HELP_BEGINS = '\n## cordwood\n';
 
@@ -58,11 +61,21 @@ t.test('commands in documents have the options that they are given', async (t) =
 t.test('options that documents name alone are those of some command', async (t) => {
   const known = new Set(all.flatMap(({ options }) => [...options]));
   for (const file of documents()) {
-    if (file === FILE || OF_OTHER_PROGRAMS.has(file)) continue;
-    for (const [, option] of readDocument(file).matchAll(/`(--[a-z][\w-]*)[^`]*`/g))
-      t.ok(known.has(option!), `${file}: ${option}`);
+    if (file === FILE) continue;
+    const others = sourceText(OF_OTHER_PROGRAMS.get(file));
+    for (const [, option] of readDocument(file).matchAll(/`(--[a-z][\w-]*)[^`\n]*`/g))
+      t.ok(known.has(option!) || others.includes(option!), `${file}: ${option}`);
   }
 });
+
+/** What is written in the files of a folder, for programs that say in their own text which options they take. */
+function sourceText(folder: string | undefined): string {
+  if (folder === undefined) return '';
+  return readdirSync(path.join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => readFileSync(path.join(ROOT, folder, file), 'utf8'))
+    .join('\n');
+}
 
 /** Each `cordwood …` of a line: its options are those of the longest command that its words name. */
 function check(t: { ok(ok: unknown, what: string): void }, where: string, line: string): void {
