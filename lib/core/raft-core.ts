@@ -119,6 +119,7 @@ export class RaftCore {
   sizeAt(index: Index): number {
     return this.#s.log.sizeAt(index);
   }
+  /** The base of the configuration stack that a snapshot at `index` must carry. */
   configAt(index: Index): ConfigAt {
     return this.#s.configs.at(index);
   }

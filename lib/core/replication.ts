@@ -1,6 +1,5 @@
 /** Log replication: Raft 5.3, pipelined, with flow control in bytes and conflict back-off by terms. */
 import { advanceCommit, maybeCommit } from './commit.ts';
-import type { ConfigAt } from './config-stack.ts';
 import { becomeFollower, heardFromLeader, syncProgress } from './election.ts';
 import { invariant } from './invariant.ts';
 import { markUnwritten, voidFrom } from './persistence.ts';
@@ -251,9 +250,4 @@ export function snapshotFinished(s: CoreState, id: NodeId): void {
   const pr = s.progress.get(id);
   if (s.role !== 'leader' || pr?.state !== 'snapshot') return;
   pr.becomeProbe(Math.max(pr.match + 1, s.log.prevIndex + 1));
-}
-
-/** The base of the configuration stack that a snapshot at `index` must carry. */
-export function configAt(s: CoreState, index: Index): ConfigAt {
-  return s.configs.at(index);
 }

@@ -1,67 +1,10 @@
 import t from 'tap';
 import { MemoryDisk } from '../../lib/log/memory-disk.ts';
 import { StackMachine } from '../../lib/machine/stack-machine.ts';
-import { Intake } from '../../lib/node/intake.ts';
 import { RaftNode } from '../../lib/node/node.ts';
-import type { Sink } from '../../lib/node/sink.ts';
-import { ByteWriter, readU32 } from '../../protocol/byte-writer.ts';
-import { encodeCommand, encodeQuery, frameFlags, frameRequestId } from '../../protocol/client-codec.ts';
-import { FRAME_HEADER_BYTES, ReadLevel, StackOp, Status } from '../../protocol/constants.ts';
-import { decodeValue, encodeValue } from '../../protocol/msgpack.ts';
+import { StackOp, Status } from '../../protocol/constants.ts';
+import { Caller } from './support/caller.ts';
 import { freePorts, memoryEnvironment } from './support/memory-environment.ts';
-
-interface Answer {
-  readonly status: number;
-  readonly value: unknown;
-}
-
-/** A client in place: frames in, answers out. */
-class Caller implements Sink {
-  readonly out: ByteWriter = new ByteWriter();
-  readonly #intake: Intake;
-  readonly #waiting = new Map<number, (answer: Answer) => void>();
-  #nextId = 1;
-
-  constructor(node: RaftNode) {
-    this.#intake = new Intake(node, this);
-  }
-
-  command(...body: unknown[]): Promise<Answer> {
-    return this.#ask((out, id) => {
-      encodeCommand(out, id, 0, 0, 0, encodeValue(body));
-    });
-  }
-
-  query(...body: unknown[]): Promise<Answer> {
-    return this.#ask((out, id) => {
-      encodeQuery(out, id, ReadLevel.linearizable, encodeValue(body));
-    });
-  }
-
-  flush(): void {
-    const bytes = this.out.take();
-    for (let at = 0; at < bytes.length; at += readU32(bytes, at) + 4) {
-      const end = at + readU32(bytes, at) + 4;
-      const id = frameRequestId(bytes, at);
-      const start = at + FRAME_HEADER_BYTES;
-      this.#waiting.get(id)?.({
-        status: frameFlags(bytes, at),
-        value: end > start ? decodeValue(bytes, start, end) : null,
-      });
-      this.#waiting.delete(id);
-    }
-  }
-
-  #ask(encode: (out: ByteWriter, id: number) => void): Promise<Answer> {
-    const id = this.#nextId++;
-    const out = new ByteWriter();
-    encode(out, id);
-    return new Promise((resolve) => {
-      this.#waiting.set(id, resolve);
-      this.#intake.feed(out.take());
-    });
-  }
-}
 
 async function startCluster(size: number, disks: MemoryDisk[]): Promise<RaftNode[]> {
   const ports = await freePorts(size);
