@@ -9,6 +9,8 @@ export type { Backup, BackupOptions } from './node/backup.ts';
 export type { Explanation, Finding } from './node/explain.ts';
 export type { ChangeOptions, ChangeResult } from './node/membership.ts';
 export type { MembershipTarget } from './node/membership-plan.ts';
+export type { LatencyCounts } from './node/latency.ts';
+export type { NodeMetrics } from './node/metrics.ts';
 export type { MembersView, MemberView } from './node/types.ts';
 export type { LeaderInfo, Logger, NodeOptions, NodeStatus, PeerStatus, Requests } from './node/types.ts';
 export { systemRuntime, type Runtime } from './node/runtime.ts';

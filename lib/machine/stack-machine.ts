@@ -33,6 +33,7 @@ export const defaultStackLimits: StackLimits = { maxStacks: 1_000_000, maxBytes:
 
 /** A result of many values stops growing here (a single value may be larger). */
 const MAX_RESULT_BYTES = 1 << 20;
+const MAX_OP = Math.max(...Object.values(StackOp));
 /** `list` without a limit. */
 const DEFAULT_LIST_LENGTH = 1000;
 
@@ -62,6 +63,8 @@ export class StackMachine implements StateMachine {
   readonly limits: StackLimits;
   #table = new StackTable();
   readonly #command = new StackCommand();
+  /** Commands applied since the start, by op. */
+  readonly #applied = new Float64Array(MAX_OP + 1);
 
   constructor(limits: Partial<StackLimits> = {}) {
     this.limits = { ...defaultStackLimits, ...limits };
@@ -77,9 +80,20 @@ export class StackMachine implements StateMachine {
     return this.#table.bytes;
   }
 
+  counts(): Readonly<Record<string, number>> {
+    const counts: Record<string, number> = { stacks: this.#table.count, stack_bytes: this.#table.bytes };
+    for (const [name, op] of Object.entries(StackOp)) {
+      if (op > StackOp.popMany) continue;
+      const text = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+      counts[`${text}_total`] = this.#applied[op]!;
+    }
+    return counts;
+  }
+
   apply(bytes: Uint8Array, start: number, end: number, out: ByteWriter): number {
     const command = this.#command;
     if (!command.parse(bytes, start, end)) return refuse(out, command.problem);
+    this.#applied[command.op]!++;
     const stack = this.#table.find(bytes, command.nameStart, command.nameEnd);
     if (stack === undefined) return this.#applyToNone(bytes, out);
     switch (command.op) {

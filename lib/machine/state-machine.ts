@@ -36,6 +36,12 @@ export interface StateMachine {
    */
   snapshot(): SnapshotView;
 
+  /**
+   * Numbers worth watching, by name in snake_case: `_total` at the end means that it only grows. Not part of the
+   * state; asked now and then, so cheap.
+   */
+  counts?(): Readonly<Record<string, number>>;
+
   /** Replaces the state by a snapshot's. Throws if the bytes are not what a snapshot of this machine looks like. */
   restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
 }

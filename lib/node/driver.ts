@@ -293,7 +293,7 @@ export class Driver {
     }
     for (const peer of effects.snapshots) this.snapshots.send(peer, now);
 
-    this.proposals.committed(core.commitIndex);
+    this.proposals.committed(core.commitIndex, now);
     let unserved: Unserved = 'nothing';
     if (!core.installing) {
       this.applier.advance(core.commitIndex);

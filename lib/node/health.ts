@@ -1,6 +1,7 @@
 import { isVoter } from '../core/quorum.ts';
 import type { NodeId } from '../core/types.ts';
 import type { Driver } from './driver.ts';
+import { Latency } from './latency.ts';
 import { isLive } from './liveness.ts';
 import type { PeerRegistry } from './peer-registry.ts';
 
@@ -19,6 +20,8 @@ const MIN_TENURE = 2;
  * voter of higher priority.
  */
 export class Health {
+  /** How long writes took until they were durable. */
+  readonly sync: Latency = new Latency();
   readonly #driver: Driver;
   readonly #registry: PeerRegistry;
   /** Writes under way: ticket and time, oldest first. */
@@ -58,7 +61,9 @@ export class Health {
 
   durable(ticket: number): void {
     let done = 0;
-    while (done < this.#writes.length && this.#writes[done]!.ticket <= ticket) done++;
+    const { now } = this.#driver;
+    while (done < this.#writes.length && this.#writes[done]!.ticket <= ticket)
+      this.sync.add(now - this.#writes[done++]!.sinceMs);
     this.#writes.splice(0, done);
   }
 

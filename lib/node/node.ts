@@ -18,6 +18,7 @@ import { isLive } from './liveness.ts';
 import { Membership, type ChangeOptions, type ChangeResult } from './membership.ts';
 import type { MembershipTarget } from './membership-plan.ts';
 import { membersOf } from './members-view.ts';
+import { metricsOf, type NodeMetrics } from './metrics.ts';
 import { resolveOptions, type ResolvedOptions } from './options.ts';
 import { takePeerFrame } from './peer-inbox.ts';
 import type { Sink } from './sink.ts';
@@ -59,6 +60,7 @@ export class RaftNode implements Requests {
   readonly #leaderListeners = new Set<(leader: LeaderInfo | null) => void>();
   readonly #failureListeners = new Set<(error: Error) => void>();
   #leader: LeaderInfo | null = null;
+  #leaderChanges = 0;
   #failure: Error | null = null;
   #closing: Promise<void> | null = null;
   #markClosed: () => void = () => undefined;
@@ -260,6 +262,11 @@ export class RaftNode implements Requests {
     return statusOf(this.#driver, this.clusterId, this.#leader, uptimeMs, this.#parts.registry.barred);
   }
 
+  /** What is worth watching, sampled. Cheap enough for every second. */
+  metrics(): NodeMetrics {
+    return metricsOf(this.#driver, this.status(), this.#leaderChanges);
+  }
+
   /** Starts a snapshot now, whether or not one is due. */
   snapshot(): void {
     this.#driver.snapshots.take();
@@ -382,6 +389,7 @@ export class RaftNode implements Requests {
     const old = this.#leader;
     if (old?.id === leader && old.address === address) return;
     if (old === null && leader === 0) return;
+    if ((old?.id ?? 0) !== leader) this.#leaderChanges++;
     this.#leader = leader === 0 ? null : { id: leader, address };
     this.#options.logger.info(
       { leader, term: core.term, role: core.role },
@@ -398,9 +406,4 @@ export class RaftNode implements Requests {
     for (const listener of this.#failureListeners) listener(error);
     void this.close({ transfer: false });
   }
-}
-
-/** The error a stopped node's callers get. */
-export function stoppedError(node: RaftNode): CordwoodError {
-  return new CordwoodError('SHUTTING_DOWN', 'the node has stopped', { cause: node.failure ?? undefined });
 }

@@ -1,11 +1,14 @@
 import type { Index } from '../core/types.ts';
 import { detachRuns, type Run } from './batcher.ts';
+import { Latency } from './latency.ts';
 import type { Sink } from './sink.ts';
 
 const nobody: readonly Run[] = [];
 
 /** Batches in the log whose clients wait for the answer: by index, on the leader that proposed them. */
 export class Proposals {
+  /** How long batches took from here until they were committed. */
+  readonly latency: Latency = new Latency();
   readonly #runs = new Map<Index, readonly Run[]>();
   /** When each was proposed, and how many bytes it holds: index, bytes, time of the oldest first. */
   readonly #inFlight: { index: Index; bytes: number; sinceMs: number }[] = [];
@@ -32,9 +35,11 @@ export class Proposals {
   }
 
   /** Everything up to `index` is committed: there is room in the pipeline. */
-  committed(index: Index): void {
+  committed(index: Index, nowMs: number): void {
     while (this.#inFlight.length > 0 && this.#inFlight[0]!.index <= index) {
-      this.#bytes -= this.#inFlight.shift()!.bytes;
+      const { bytes, sinceMs } = this.#inFlight.shift()!;
+      this.#bytes -= bytes;
+      this.latency.add(nowMs - sinceMs);
     }
   }
 

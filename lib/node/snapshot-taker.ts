@@ -9,6 +9,14 @@ export interface SnapshotTakerEvents {
   failed(error: Error): void;
 }
 
+export interface SnapshotCounts {
+  readonly taken: number;
+  readonly failed: number;
+  readonly running: boolean;
+  /** How long the last one took; 0: there was none. */
+  readonly lastDurationMs: number;
+}
+
 /**
  * Writes snapshots of the machine piece by piece between turns: the view is immutable, so the node goes on meanwhile.
  * One at a time.
@@ -22,6 +30,9 @@ export class SnapshotTaker {
   #cancelled = false;
   /** Index of the last one taken or tried, so that a failure is not repeated in every turn. */
   #lastIndex: Index;
+  #taken = 0;
+  #failed = 0;
+  #lastDurationMs = 0;
 
   constructor(
     state: ReplicatedState,
@@ -41,6 +52,11 @@ export class SnapshotTaker {
     return this.#running !== null;
   }
 
+  get counts(): SnapshotCounts {
+    const { running } = this;
+    return { taken: this.#taken, failed: this.#failed, running, lastDurationMs: this.#lastDurationMs };
+  }
+
   /** Index of the last snapshot taken or tried. */
   get lastIndex(): Index {
     return this.#lastIndex;
@@ -55,13 +71,17 @@ export class SnapshotTaker {
   start(meta: SnapshotMeta): void {
     if (this.#running !== null) return;
     this.#lastIndex = meta.index;
+    const startedMs = this.#runtime.now();
     this.#running = this.#write(meta).then(
       () => {
         this.#running = null;
+        this.#taken++;
+        this.#lastDurationMs = this.#runtime.now() - startedMs;
         if (!this.#cancelled) this.#events.taken(meta);
       },
       (error: unknown) => {
         this.#running = null;
+        this.#failed++;
         if (!this.#cancelled) this.#events.failed(error as Error);
       },
     );

@@ -4,7 +4,7 @@ import type { LogDamage, SnapshotReader } from '../log/log-store.ts';
 import type { Driver } from './driver.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
-import { SnapshotTaker } from './snapshot-taker.ts';
+import { SnapshotTaker, type SnapshotCounts } from './snapshot-taker.ts';
 
 const READ_BYTES = 1 << 20;
 /**
@@ -84,6 +84,10 @@ export class Snapshots {
     this.#driver.options.logger.error({ ...damage }, text);
     this.#renewDue = true;
     this.#driver.wake();
+  }
+
+  get counts(): SnapshotCounts {
+    return this.#taker.counts;
   }
 
   /** Takes one now. */

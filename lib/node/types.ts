@@ -1,6 +1,7 @@
 import type { Config, Index, NodeId, Role, Term } from '../core/types.ts';
 import type { StateMachine } from '../machine/state-machine.ts';
 import type { Backup, BackupOptions } from './backup.ts';
+import type { NodeMetrics } from './metrics.ts';
 import type { Runtime } from './runtime.ts';
 import type { Sink } from './sink.ts';
 
@@ -134,6 +135,8 @@ export interface Requests {
   onLeader(listener: (leader: LeaderInfo | null) => void): () => void;
   readonly leader: LeaderInfo | null;
   status(): NodeStatus;
+  /** See `RaftNode.metrics`. Absent: nothing is counted here. */
+  metrics?(): NodeMetrics;
   /** See `RaftNode.backup`. Absent: there is nothing to back up here. */
   backup?(options: BackupOptions): Promise<Backup>;
   readonly clusterId: string;

@@ -7,6 +7,7 @@ import { Intake } from '../node/intake.ts';
 import type { Sink } from '../node/sink.ts';
 import type { LeaderInfo, Requests } from '../node/types.ts';
 import { CountedRequests } from './counted-requests.ts';
+import type { FrameTotals } from './counted-requests.ts';
 import type { ServerLimits } from './limits.ts';
 import type { OutputBudget } from './output-budget.ts';
 
@@ -23,6 +24,7 @@ export interface ConnectionHost {
   readonly node: Requests;
   readonly limits: ServerLimits;
   readonly output: OutputBudget;
+  readonly totals: FrameTotals;
   /** Said once, when the connection is gone. */
   onClose(connection: Connection): void;
   /** A client broke the rules, or was cut off. */
@@ -57,7 +59,7 @@ export class Connection implements Sink {
   constructor(socket: Socket, host: ConnectionHost, handshakeMs: number) {
     this.#socket = socket;
     this.#host = host;
-    this.#requests = new CountedRequests(host.node, this);
+    this.#requests = new CountedRequests(host.node, this, host.totals);
     this.remote = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
     this.#timer = setTimeout(() => {
       this.#fail('PROTOCOL_ERROR', 'the preamble did not arrive in time');

@@ -5,6 +5,12 @@ import type { LeaderInfo, NodeStatus, Requests } from '../node/types.ts';
 /** Answers beyond this are not gathered until the end of the turn. */
 const SPILL_BYTES = 256 << 10;
 
+/** Frames of all connections since the start: requests by kind, answers by status. */
+export class FrameTotals {
+  readonly kinds: Float64Array = new Float64Array(256);
+  readonly statuses: Float64Array = new Float64Array(256);
+}
+
 /**
  * The node as one connection sees it: passes requests on to answer into `sink`, and knows how many of them have no
  * answer yet. So a client that has said all it will say (its FIN has come, or this node stops) still gets every
@@ -13,11 +19,13 @@ const SPILL_BYTES = 256 << 10;
 export class CountedRequests implements Requests {
   readonly #node: Requests;
   readonly #sink: Sink;
+  readonly #totals: FrameTotals;
   #outstanding = 0;
 
-  constructor(node: Requests, sink: Sink) {
+  constructor(node: Requests, sink: Sink, totals: FrameTotals) {
     this.#node = node;
     this.#sink = sink;
+    this.#totals = totals;
   }
 
   get outstanding(): number {
@@ -27,19 +35,28 @@ export class CountedRequests implements Requests {
   /** Counts the response frames in `bytes[0, end)`, which are about to leave. */
   answered(bytes: Uint8Array, end: number): void {
     let frames = 0;
-    for (let at = 0; at < end; at += readU32(bytes, at) + 4) frames++;
+    const { statuses } = this.#totals;
+    for (let at = 0; at < end; at += readU32(bytes, at) + 4) {
+      statuses[bytes[at + 5]!]!++;
+      frames++;
+    }
     this.#outstanding -= frames;
   }
 
   submit(bytes: Uint8Array, start: number, end: number, _sink: Sink): void {
     let frames = 0;
-    for (let at = start; at < end; at += readU32(bytes, at) + 4) frames++;
+    const { kinds } = this.#totals;
+    for (let at = start; at < end; at += readU32(bytes, at) + 4) {
+      kinds[bytes[at + 4]!]!++;
+      frames++;
+    }
     this.#outstanding += frames;
     this.#node.submit(bytes, start, end, this.#sink);
   }
 
   query(bytes: Uint8Array, start: number, end: number, _sink: Sink): void {
     this.#outstanding++;
+    this.#totals.kinds[bytes[start + 4]!]!++;
     this.#node.query(bytes, start, end, this.#sink);
     // Some are answered at once, and a chunk holds thousands of them.
     if (this.#sink.out.position >= SPILL_BYTES) this.#sink.flush();

@@ -4,6 +4,7 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import type { Logger, Requests } from '../node/types.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionHost } from './connection.ts';
+import { FrameTotals } from './counted-requests.ts';
 import { createHttpGateway } from './http-gateway.ts';
 import type { HttpGateway } from './http-gateway.ts';
 import { resolveLimits } from './limits.ts';
@@ -57,6 +58,7 @@ class FrontDoor implements Server, ConnectionHost {
   readonly node: Requests;
   readonly limits: ServerLimits;
   readonly output: OutputBudget;
+  readonly totals: FrameTotals = new FrameTotals();
   readonly #options: ServerOptions;
   readonly #listener: NetServer;
   readonly #gateway: HttpGateway;
@@ -80,6 +82,7 @@ class FrontDoor implements Server, ConnectionHost {
       node: this.node,
       limits: this.limits,
       output: this.output,
+      door: this,
       listenHost: options.listen.host ?? '127.0.0.1',
       allowedHosts: options.allowedHosts ?? [],
       onFault: (code, message) => this.#log('http', { code }, message),

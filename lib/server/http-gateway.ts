@@ -10,6 +10,8 @@ import type { Requests } from '../node/types.ts';
 import { BodyBudget } from './body-budget.ts';
 import { adminRoutes } from './http-admin.ts';
 import { backupRoute } from './http-backup.ts';
+import { HttpTotals, metricsRoute } from './http-metrics.ts';
+import type { DoorCounts } from './http-metrics.ts';
 import { defencePolicy, refusalOf } from './http-defence.ts';
 import { pageRoutes } from './http-pages.ts';
 import { errorReply, failureReply, sendReply } from './http-reply.ts';
@@ -27,6 +29,8 @@ export interface HttpGatewayOptions {
   readonly limits: ServerLimits;
   /** Replies under way count here; while it is exceeded, requests are refused before they are carried out. */
   readonly output: OutputBudget;
+  /** For `GET /metrics`. */
+  readonly door: DoorCounts;
   readonly listenHost: string;
   readonly allowedHosts: readonly string[];
   /** Something went wrong that is this program's fault. */
@@ -60,6 +64,7 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
   const stacks = stackCalls(client);
   const bodies = new BodyBudget(limits.maxTotalBodyBytes);
   const policy = defencePolicy(options.listenHost, options.allowedHosts);
+  const totals = new HttpTotals();
   let closing = false;
   const maxBodyBytes = Math.max(1, node.maxFrameBytes - FRAME_OVERHEAD_BYTES);
 
@@ -87,6 +92,7 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
     if (closing) outgoing.shouldKeepAlive = false;
     const bytes = reply.body?.length ?? 0;
     output.change(bytes);
+    totals.add(methodOf(incoming), 'status' in route ? 'none' : route.path, reply.status);
     outgoing.once('close', () => output.change(-bytes));
     sendReply(outgoing, reply);
     return RESPONSE_ALREADY_SENT;
@@ -102,6 +108,7 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
     ...stackRoutes(stacks),
     ...adminRoutes(client.admin),
     backupRoute(node),
+    metricsRoute(node, options.door, totals),
   ];
   const methods = new Map<string, string[]>();
   for (const route of routes) {
@@ -154,6 +161,12 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
     },
   };
 }
+
+/** For counting: what a client makes up must not make up a line of its own each time. */
+function methodOf({ method = '' }: IncomingMessage): string {
+  return METHODS.has(method) ? method : 'other';
+}
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']);
 
 /** The last reply of each connection that is under way. */
 const lastReplies = new WeakMap<Socket, Promise<void>>();
