@@ -33,6 +33,8 @@ export interface EngineOptions {
 /** Kept free at the end of a segment: the mark of a clean close, and the mark that the log continues elsewhere. */
 const END_BYTES = 2 * BLOCK_HEADER_BYTES;
 const HARD_STATE_BYTES = 48;
+/** No segment takes more than this part of a disk: a log shrinks a whole segment at a time. */
+const DISK_SHARE = 16;
 /** How far the log reaches is noted while nothing waits, and after so many blocks in any case. */
 const NOTE_EVERY_BLOCKS = 64;
 
@@ -60,6 +62,8 @@ export class LogEngine {
   /** Segments that are no longer part of the log and still have to go. */
   #obsolete: string[];
   #noRoom = false;
+  /** As it was looked at last. */
+  #space: DiskSpace | null = null;
   #votes: VoteFile | null = null;
   #quarantine: string | null = null;
   /** Last block whose durability was noted in the vote file. */
@@ -216,7 +220,7 @@ export class LogEngine {
       if (this.#damage !== null || !this.#image.canDrop(Math.min(through, this.#image.lastIndex)))
         return false;
       const dropped = this.#image.drop();
-      this.#spares.recycle(dropped.path, dropped.fileBytes, this.#nextCapacity());
+      this.#spares.recycle(dropped.path, dropped.fileBytes, this.#noRoom ? 0 : this.#nextCapacity());
       return true;
     });
   }
@@ -224,7 +228,9 @@ export class LogEngine {
   /** Room on the disk, and whether it is too little to do anything ahead. */
   checkSpace(): DiskSpace {
     const space = this.#disk.space(this.#directory);
+    this.#space = space;
     this.#noRoom = space.freeBytes < lowMark(space, this.#options.sizes.lowSpaceBytes);
+    if (this.#noRoom) this.#run(() => this.#spares.giveUp());
     return space;
   }
 
@@ -238,7 +244,8 @@ export class LogEngine {
         if (this.#reserve.prepare(this.#writer.zeros)) return true;
         if (this.#writer.fillAhead(segment)) return true;
         const due = segment.writeOffset * 2 > segment.header.capacityBytes;
-        return due && this.#spares.prepare(this.#nextCapacity(), this.#writer.zeros);
+        const capacity = this.#nextCapacity();
+        return due && this.#roomFor(capacity) && this.#spares.prepare(capacity, this.#writer.zeros);
       } catch (error) {
         // Working ahead may fail for want of room: nobody waits for it, and the log itself may still fit.
         if (diskErrorCode(error) !== 'ENOSPC') throw error;
@@ -278,7 +285,13 @@ export class LogEngine {
   /** The disk is full, and something must be written: first the reserve goes, then there is only waiting. */
   #makeRoom(): boolean {
     this.#noRoom = true;
-    return this.#reserve.release() || (this.#options.waitForRoom?.() ?? false);
+    return this.#reserve.release() || this.#spares.giveUp() || (this.#options.waitForRoom?.() ?? false);
+  }
+
+  /** Whether a spare leaves enough: it must not be what makes the disk count as nearly full. */
+  #roomFor(bytes: number): boolean {
+    const space = this.#space;
+    return space === null || space.freeBytes >= bytes + 2 * lowMark(space, this.#options.sizes.lowSpaceBytes);
   }
 
   #add(write: LogWrite): void {
@@ -426,9 +439,11 @@ export class LogEngine {
     this.#builder.clear();
   }
 
-  /** A segment that was filled is followed by one of twice its size. */
+  /** A segment that was filled is followed by one of twice its size, as long as the disk is large enough for many. */
   #nextCapacity(): number {
-    const { minSegmentBytes, maxSegmentBytes } = this.#options.sizes;
+    const { minSegmentBytes } = this.#options.sizes;
+    const share = this.#space === null ? Infinity : Math.floor(this.#space.totalBytes / DISK_SHARE);
+    const maxSegmentBytes = Math.min(this.#options.sizes.maxSegmentBytes, share);
     const segment = this.#image.segments.at(-1);
     if (segment === undefined) return minSegmentBytes;
     const { capacityBytes } = segment.header;

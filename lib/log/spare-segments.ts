@@ -97,6 +97,14 @@ export class SpareSegments {
     return true;
   }
 
+  /** Removes all of them: the room is needed. False: there were none. */
+  giveUp(): boolean {
+    const spares = this.#spares;
+    this.#spares = [];
+    for (const { path } of spares) this.#disk.unlink(path);
+    return spares.some(({ fileBytes }) => fileBytes > 0);
+  }
+
   get bytes(): number {
     return this.#spares.reduce((sum, spare) => sum + spare.fileBytes, 0);
   }

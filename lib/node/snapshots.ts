@@ -12,6 +12,8 @@ const READ_BYTES = 1 << 20;
  * bounded share to what is written, however large the state is.
  */
 const SNAPSHOT_RATIO = 2;
+/** However full the disk is, a snapshot is not taken for less. */
+const MIN_LOG_BYTES = 1 << 20;
 /** Replicas apply the same entries: without a spread all of them would write their snapshots at the same moment. */
 const SPREAD = 0.5;
 
@@ -73,7 +75,11 @@ export class Snapshots {
       return;
     }
     if (index <= this.#taker.lastIndex) return;
-    const due = Math.max(options.snapshotLogBytes, SNAPSHOT_RATIO * (log.snapshots.latest?.sizeBytes ?? 0));
+    const wanted = Math.max(
+      options.snapshotLogBytes,
+      SNAPSHOT_RATIO * (log.snapshots.latest?.sizeBytes ?? 0),
+    );
+    const due = Math.min(wanted, this.#roomForLog());
     if (applier.appliedBytes - this.#bytesAtLast < due * this.#spread) return;
     this.take();
   }
@@ -152,6 +158,12 @@ export class Snapshots {
     await this.#receiver.close();
   }
 
+  /** The log may grow into half of what is free: the other half is for the snapshot that makes it shorter. */
+  #roomForLog(): number {
+    const { freeBytes, known } = this.#driver.space;
+    return known ? Math.max(MIN_LOG_BYTES, freeBytes / 2) : Infinity;
+  }
+
   #drawSpread(): number {
     return 1 + (SPREAD * this.#driver.options.runtime.random()) / 2 ** 32;
   }
@@ -166,7 +178,7 @@ export class Snapshots {
     if (snapshot === null) return;
     let through: Index = Math.min(snapshot.meta.index, core.durableIndex);
     let kept = 0;
-    const keepBytes = whole ? 0 : options.snapshotLogBytes / 4;
+    const keepBytes = whole ? 0 : Math.min(options.snapshotLogBytes, this.#roomForLog()) / 4;
     while (through > core.prevIndex && kept < keepBytes) kept += core.sizeAt(through--);
     // A snapshot on its way is of no use without the entries behind it.
     for (const sender of this.#senders.values()) {

@@ -29,6 +29,11 @@ export class SpaceGuard {
     return this.#low;
   }
 
+  /** The log has said how much room there is. */
+  get known(): boolean {
+    return this.#free !== null;
+  }
+
   get freeBytes(): number {
     return this.#free?.freeBytes ?? 0;
   }

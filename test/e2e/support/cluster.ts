@@ -16,6 +16,8 @@ export interface ClusterOptions {
   readonly args?: readonly string[];
   /** Nodes talk to each other by way of proxies, so that links can be broken: see `link`. */
   readonly proxied?: boolean;
+  /** Called before the nodes start, with the directory in which node N will find its data under the name N. */
+  readonly prepare?: (dir: string) => void;
 }
 
 /**
@@ -38,6 +40,7 @@ export class TestCluster {
   static async open(options: ClusterOptions = {}): Promise<TestCluster> {
     const count = options.nodes ?? 3;
     const dir = mkdtempSync(path.join(tmpdir(), 'cordwood-test-'));
+    options.prepare?.(dir);
     const proxied = options.proxied === true;
     const ports = await freePorts(3 * count);
     const peers = ports.slice(count, 2 * count);

@@ -12,6 +12,9 @@ export interface CrashStory {
 /** Everything in one segment. */
 const ROOMY = { minSegmentBytes: 8192, maxSegmentBytes: 8192 };
 
+/** Segments are filled with zeros to their ends at once, so that they can be used again. */
+const FILLED = { fillBytes: 8192 };
+
 /** A life with something in its log. */
 function begun(sizes = {}): CrashLife {
   const life = new CrashLife(sizes);
@@ -98,7 +101,7 @@ const roll: CrashStory = {
     },
     // Into spares, which are full of an earlier life.
     () => {
-      const life = long();
+      const life = long(FILLED);
       life.takeSnapshot(9, 100);
       life.compact(9);
       life.during(() => {
@@ -154,6 +157,20 @@ const fullDisk: CrashStory = {
       life.disk.capacityBytes = totalBytes;
       return life;
     },
+    // Before it is full: files made ahead are given up, and none are kept.
+    () => {
+      const life = long({ lowSpaceBytes: 4096 });
+      while (life.engine.prepare());
+      const { freeBytes, totalBytes } = life.disk.space();
+      life.disk.capacityBytes = totalBytes - freeBytes + 1000;
+      life.takeSnapshot(9, 100);
+      life.during(() => {
+        life.engine.checkSpace();
+        life.compact(9);
+      });
+      life.disk.capacityBytes = totalBytes;
+      return life;
+    },
   ],
 };
 
@@ -161,7 +178,7 @@ const compaction: CrashStory = {
   operation: 'compaction',
   lives: [
     () => {
-      const life = long();
+      const life = long(FILLED);
       life.takeSnapshot(11, 50);
       life.during(() => {
         life.compact(11);
@@ -234,7 +251,7 @@ const received: CrashStory = {
     },
     // The log already holds the snapshot's last entry: it stays.
     () => {
-      const life = begun();
+      const life = begun(FILLED);
       life.during(() => {
         life.takeSnapshot(2, 200);
         life.compact(2);

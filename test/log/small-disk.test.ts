@@ -1,0 +1,75 @@
+import t from 'tap';
+import { MemoryDisk } from '../../lib/log/memory-disk.ts';
+import { SnapshotFiles } from '../../lib/log/snapshot-files.ts';
+import { config, entry, open, tinySizes, writeOf } from './helpers.ts';
+
+const sizes = { ...tinySizes, fillBytes: 8192, lowSpaceBytes: 4096 };
+
+function sparesOf(disk: MemoryDisk): string[] {
+  return disk.files().filter((path) => path.endsWith('.spare'));
+}
+
+function setFree(disk: MemoryDisk, bytes: number): void {
+  const { freeBytes, totalBytes } = disk.space();
+  disk.capacityBytes = totalBytes - freeBytes + bytes;
+}
+
+t.test('files made ahead are given up before the disk is full, and not made again too soon', async (t) => {
+  const disk = new MemoryDisk();
+  const { engine } = open(disk, 1, sizes);
+  for (let i = 1; i <= 12; i++)
+    engine.write([writeOf(i, [entry(i, 1, i, 100)], i === 1 ? { term: 1, vote: 1 } : null)]);
+  engine.sync();
+  while (engine.prepare());
+  t.ok(sparesOf(disk).length > 0);
+  setFree(disk, 4000);
+  engine.checkSpace();
+  t.same(sparesOf(disk), []);
+  t.ok(disk.space().freeBytes > 4000);
+
+  // More than the mark, and too little for a spare beside it.
+  setFree(disk, 8500);
+  engine.checkSpace();
+  while (engine.prepare());
+  t.same(sparesOf(disk), []);
+  setFree(disk, 20_000);
+  engine.checkSpace();
+  while (engine.prepare());
+  t.ok(sparesOf(disk).length > 0, 'there is room again');
+
+  // What compaction frees is free, not kept.
+  setFree(disk, 3000);
+  engine.checkSpace();
+  const snapshots = new SnapshotFiles(disk, '/d/snapshots', 7, null);
+  snapshots.commit(snapshots.create({ index: 12, term: 1, config, configIndex: 0 }));
+  const before = disk.space().freeBytes;
+  while (engine.compact(12));
+  t.same(sparesOf(disk), []);
+  t.ok(disk.space().freeBytes > before + 500);
+});
+
+t.test('a write that finds no room takes the files made ahead for it', async (t) => {
+  const disk = new MemoryDisk();
+  const { engine } = open(disk, 1, { ...tinySizes, minSegmentBytes: 4096, maxSegmentBytes: 4096 });
+  engine.write([writeOf(1, [entry(1, 1, 1, 2200)], { term: 1, vote: 1 })]);
+  engine.sync();
+  while (engine.prepare());
+  t.equal(sparesOf(disk).length, 1);
+  setFree(disk, 10);
+  engine.write([writeOf(2, [entry(2, 1, 2, 1200)])]);
+  engine.sync();
+  t.equal(engine.image.lastIndex, 2);
+  t.same(sparesOf(disk), []);
+});
+
+t.test('on a small disk segments stay small: a log shrinks by whole ones', async (t) => {
+  const disk = new MemoryDisk();
+  disk.capacityBytes = 64 << 10;
+  const { engine } = open(disk, 1, { ...sizes, minSegmentBytes: 1024, maxSegmentBytes: 1 << 20 });
+  engine.checkSpace();
+  for (let i = 1; i <= 60; i++)
+    engine.write([writeOf(i, [entry(i, 1, i, 500)], i === 1 ? { term: 1, vote: 1 } : null)]);
+  engine.sync();
+  const largest = Math.max(...engine.image.segments.map(({ header }) => header.capacityBytes));
+  t.equal(largest, 4096);
+});
