@@ -90,7 +90,7 @@ export function decodeFields(bytes: Uint8Array, start: number, end: number, what
 }
 
 /** Largest map of fields anyone sends: a status of a large cluster stays far below. */
-export const MAX_FIELDS_BYTES: number = 1 << 20;
+const MAX_FIELDS_BYTES: number = 1 << 20;
 
 /** Typed access to a decoded map. Unknown fields are ignored: a newer peer may send more. */
 export class Fields {

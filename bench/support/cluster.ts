@@ -209,7 +209,7 @@ export async function statusOf(address: string): Promise<NodeStatus | null> {
   }
 }
 
-export function after(ms: number): Promise<void> {
+function after(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }
 

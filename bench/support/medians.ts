@@ -7,7 +7,7 @@ export function median(values: readonly number[]): number {
 }
 
 /** What makes points repetitions of each other. */
-export function keyOf(point: Point): string {
+function keyOf(point: Point): string {
   const { peer, op, nodes, concurrency, connections, value_bytes, rate } = point;
   return [peer, op, nodes, concurrency, connections, value_bytes, rate ?? 0].join(' ');
 }

@@ -1,7 +1,7 @@
 import { readU32, writeU32 } from '../../protocol/byte-writer.ts';
 
 /** A value carries who pushed it and the how-manieth it was, so that each one can be accounted for afterwards. */
-export const MIN_VALUE_BYTES = 12;
+const MIN_VALUE_BYTES = 12;
 
 const MARK = 0xc0;
 

@@ -77,7 +77,7 @@ export async function verifyStacks(
 }
 
 /** Takes everything off a stack. The values are looked at where they lie: there may be millions. */
-export async function takeAll(
+async function takeAll(
   client: Client,
   stack: string,
   visit: (bytes: Uint8Array, start: number, end: number) => void,

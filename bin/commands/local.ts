@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { DEFAULT_LOCAL_DATA, MAX_LOCAL_NODES } from '../local/layout.ts';
+import { logLevelOption } from '../support/log-levels.ts';
 import { integer } from '../support/numbers.ts';
 
 interface DataOption {
@@ -26,7 +27,7 @@ export function register(program: Command): void {
       'client port of node 1; node N has this + 10(N−1), peers one below (default: 12380, 22380, … 52380)',
       integer('--base-port', 2, 65_535),
     )
-    .option('--log-level <level>', 'of the nodes, whose logs lie beside their data', 'info')
+    .addOption(logLevelOption('of the nodes, whose logs lie beside their data'))
     .action(async (options: { nodes?: number; data: string; basePort?: number; logLevel: string }) => {
       const { runLocal } = await import('../local/run-local.ts');
       process.exitCode = await runLocal(options);

@@ -1,5 +1,6 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import { logLevelOption } from '../support/log-levels.ts';
 import { integer } from '../support/numbers.ts';
 
 export interface StartOptions {
@@ -54,11 +55,7 @@ export function register(program: Command): void {
       'log size after which a snapshot is taken, in MiB (default: 64)',
       integer('--snapshot-log-mb', 1, 1_048_576),
     )
-    .addOption(
-      new Option('--log-level <level>', 'least important lines to log')
-        .choices(['debug', 'info', 'warn', 'error', 'silent'])
-        .default('info'),
-    )
+    .addOption(logLevelOption('least important lines to log'))
     .addOption(
       new Option('--log-format <format>', 'form of the log on stderr')
         .choices(['human', 'json'])

@@ -3,10 +3,9 @@ import { styleText } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { oneLine } from './exit-codes.ts';
+import type { LogLevel } from './log-levels.ts';
 
 export type LogFormat = 'human' | 'json';
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface NodeLog {
   readonly logger: Logger;

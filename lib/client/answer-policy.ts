@@ -20,7 +20,7 @@ export const Verdict = {
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
 /** Statuses of a machine are below this. */
-export const MACHINE_STATUSES = 64;
+const MACHINE_STATUSES = 64;
 
 /** Statuses this version does not know may mean anything: `unknown`. */
 export function verdictOf(status: number): Verdict {

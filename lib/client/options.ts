@@ -57,7 +57,7 @@ export interface ClientSettings {
 }
 
 /** Longest timeout; also what Node's timers can count. */
-export const MAX_TIMEOUT_MS = 0x7fffffff;
+const MAX_TIMEOUT_MS = 0x7fffffff;
 
 /** @throws CordwoodError `BAD_OPTION` */
 export function clientSettings(options: Omit<ClientOptions, 'signal'>): ClientSettings {

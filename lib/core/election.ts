@@ -33,7 +33,7 @@ export function heardFromLeader(s: CoreState): void {
  * Whether a leader is believed to be at work, so that others are refused a vote: without this a node that comes
  * back from a partition deposes a leader everyone else is content with.
  */
-export function leaderAlive(s: CoreState): boolean {
+function leaderAlive(s: CoreState): boolean {
   if (s.role === 'leader') return true;
   return s.leader !== 0 && !s.leaderLost && s.nowMs - s.lastLeaderContactMs < s.options.electionTimeoutMs;
 }

@@ -20,7 +20,7 @@ export interface Request {
 }
 
 /** A body that is larger than allowed: what is left of it is not read. */
-export class BodyTooLarge extends CordwoodError {
+class BodyTooLarge extends CordwoodError {
   constructor(maxBytes: number) {
     super('TOO_LARGE', `the body is larger than ${maxBytes} bytes`);
   }

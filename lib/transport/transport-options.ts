@@ -40,7 +40,7 @@ export interface TransportLimits {
 }
 
 /** Frames of the control lane are small; a larger one would hold up heartbeats. */
-export const MAX_CONTROL_FRAME_BYTES: number = 1 << 20;
+const MAX_CONTROL_FRAME_BYTES: number = 1 << 20;
 
 const defaults: TransportLimits = {
   acceptTimeoutMs: 5_000,
