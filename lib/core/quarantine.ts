@@ -88,7 +88,8 @@ function restartPoint(s: CoreState): SnapshotMeta {
 /** Whether everything that was lost is durable here again. */
 export function isHealed(s: CoreState): boolean {
   const q = s.quarantine;
-  if (q === null || q.agreedTerm !== s.term || s.installing !== null) return false;
+  // In term 0 too nothing is known before a leader has said what is needed.
+  if (q === null || q.agreedTerm === 0 || q.agreedTerm !== s.term || s.installing !== null) return false;
   if (s.resetTo !== null || s.pendingPersists.length > 0) return false;
   return Math.min(s.durableIndex, s.verifiedIndex) >= q.needed;
 }

@@ -8,32 +8,39 @@ export interface AppliedLog {
   readonly commands: Map<number, number[]>;
 }
 
+export interface AppliedEvents {
+  /** The first command of an entry is about to run. */
+  onEntry(index: number): void;
+  /** A command of an entry has run. */
+  onApplied(index: number): void;
+}
+
 /**
  * A machine that is watched: every replica must run the same commands with the same answers at the same index, over
- * all restarts. `onApply` is told of each index.
+ * all restarts.
  */
 export class CheckedMachine implements StateMachine {
   readonly name: string;
   readonly version: number;
   readonly #inner: StateMachine;
   readonly #applied: AppliedLog;
-  readonly #onApply: (index: number) => void;
+  readonly #events: AppliedEvents;
   #index = 0;
   #position = 0;
 
-  constructor(inner: StateMachine, applied: AppliedLog, onApply: (index: number) => void) {
+  constructor(inner: StateMachine, applied: AppliedLog, events: AppliedEvents) {
     this.name = inner.name;
     this.version = inner.version;
     this.#inner = inner;
     this.#applied = applied;
-    this.#onApply = onApply;
+    this.#events = events;
   }
 
   apply(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta: ApplyMeta): number {
     if (meta.index !== this.#index) {
       this.#index = meta.index;
       this.#position = 0;
-      this.#onApply(meta.index);
+      this.#events.onEntry(meta.index);
     }
     const before = out.position;
     const status = this.#inner.apply(bytes, start, end, out, meta);
@@ -48,6 +55,7 @@ export class CheckedMachine implements StateMachine {
         `entry ${meta.index}, command ${place}: another replica ran something else or answered otherwise`,
       );
     }
+    this.#events.onApplied(meta.index);
     return status;
   }
 

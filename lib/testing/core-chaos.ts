@@ -5,6 +5,8 @@ import type { NodeId } from '../core/types.ts';
 import { CoreCluster, describeNode } from './core-cluster.ts';
 import { SafetyViolation } from './core-checker.ts';
 import type { CoreNode } from './core-node.ts';
+import { partition, partitionKinds } from './partitions.ts';
+import { FaultPlan, pick, StoryFailure, type StoryOptions } from './story.ts';
 import { fairWeather } from './weather.ts';
 
 export interface CoreChaosResult {
@@ -12,30 +14,35 @@ export interface CoreChaosResult {
   readonly virtualMs: number;
   readonly committed: number;
   readonly terms: number;
+  /** Nodes that lost a part of their log, and times a lease was held. */
+  readonly damages: number;
+  readonly leasesHeld: number;
 }
 
 /**
  * One random story of a cluster of cores: faults of every kind under load, then fair weather, in which everything
- * must come to rest. Throws `SafetyViolation`, or what a core threw, with the seed in the message.
+ * must come to rest. Throws `StoryFailure` with the seed in the message.
  */
-export function coreChaos(seed: number, trace?: (line: string) => void): CoreChaosResult {
-  const story = new Story(seed, trace);
+export function coreChaos(seed: number, options: StoryOptions = {}): CoreChaosResult {
+  const story = new Story(seed, options);
   try {
     return story.run();
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     for (const node of story.cluster.nodes)
       story.cluster.trace(`${node.id}: ${node.up ? describeNode(node) : 'down'}`);
-    throw new SafetyViolation(`seed ${seed} at ${story.cluster.nowMs.toFixed(2)} ms: ${message}`, {
+    throw new StoryFailure(`seed ${seed} at ${story.cluster.nowMs.toFixed(2)} ms: ${message}`, {
       cause: error,
+      faults: story.plan.count,
     });
   }
 }
 
 class Story {
   readonly cluster: CoreCluster;
+  readonly plan: FaultPlan;
   readonly #seed: number;
-  /** Decides what happens; the cluster's own dice decide how long things take. */
+  /** Decides about the load; faults have dice of their own, and the cluster's decide how long things take. */
   readonly #dice: Random;
   readonly #chaosMs: number;
   readonly #loadMs: number;
@@ -44,9 +51,11 @@ class Story {
   readonly #readRate: number;
   readonly #maxDiskMs: number;
   #calm = false;
+  #damages = 0;
 
-  constructor(seed: number, trace?: (line: string) => void) {
+  constructor(seed: number, options: StoryOptions) {
     this.#seed = seed;
+    this.plan = new FaultPlan(seed, options.faults);
     const dice = (this.#dice = new Random(seed ^ 0x5bd1e995));
     const voters = this.#pick([1, 2, 3, 3, 3, 3, 4, 5, 5]);
     const core: Omit<CoreOptions, 'id' | 'seed'> = {
@@ -57,6 +66,7 @@ class Story {
       maxInflightMessages: this.#pick([1, 2, 4, 16]),
       maxInflightBytes: this.#pick([100, 1000, 100_000]),
       emptyEntryBytes: 40,
+      leases: this.#pick([false, false, true]),
     };
     this.#chaosMs = dice.between(2000, 8000);
     this.#loadMs = this.#pick([5, 20, 60]);
@@ -70,7 +80,7 @@ class Story {
       voters,
       core,
       clockDrift: this.#pick([0, 0, 0.05]),
-      trace,
+      trace: options.trace,
     });
     this.#maxDiskMs = this.#pick([1, 3, 20, 100]);
     Object.assign(this.cluster.weather, {
@@ -89,15 +99,20 @@ class Story {
       () => this.#load(),
     );
     this.#every(
-      () => this.#dice.between(10, 400),
-      () => this.#disturb(),
+      () => this.plan.pauseMs(10, 400),
+      () => {
+        const dice = this.plan.next();
+        if (dice !== null) this.#disturb(dice);
+      },
     );
     cluster.events.runUntil(this.#chaosMs);
     this.#calm = true;
     this.#heal();
     this.#settle();
     const terms = Math.max(...cluster.nodes.map((n) => n.core.term));
-    return { seed: this.#seed, virtualMs: cluster.nowMs, committed: cluster.checker.committedIndex, terms };
+    const { committedIndex: committed, leasesHeld } = cluster.checker;
+    const { nowMs: virtualMs } = cluster;
+    return { seed: this.#seed, virtualMs, committed, terms, damages: this.#damages, leasesHeld };
   }
 
   #every(pauseMs: () => number, action: () => void): void {
@@ -133,85 +148,88 @@ class Story {
 
   // --- faults -------------------------------------------------------------------------------------------------------
 
-  #disturb(): void {
+  #disturb(fate: Random): void {
     const { cluster } = this;
-    const node = this.#any(cluster.nodes)!;
-    const other = this.#any(cluster.nodes)!;
-    const dice = this.#dice.next() * 100;
-    if (dice < 18) this.#crash(node);
-    else if (dice < 26) this.#pause(node);
-    else if (dice < 42) this.#partition();
+    const node = pick(fate, cluster.nodes);
+    const other = pick(fate, cluster.nodes);
+    const dice = fate.next() * 100;
+    if (dice < 18) this.#crash(node, fate);
+    else if (dice < 26) this.#pause(node, fate);
+    else if (dice < 42) this.#partition(fate);
     else if (dice < 58) cluster.healLinks();
     else if (dice < 64) cluster.disconnect(node.id, other.id);
-    else if (dice < 70) this.#slowDisk();
-    else if (dice < 78) this.#onLeader((leader) => leader.core.transfer(this.#pick([0, node.id])));
-    else if (dice < 96 && this.#changes) this.#onLeader((leader) => this.#changeConfig(leader));
+    else if (dice < 70) this.#slowDisk(fate);
+    else if (dice < 78) this.#onLeader((leader) => leader.core.transfer(pick(fate, [0, node.id])));
+    else if (dice < 96 && this.#changes) this.#onLeader((leader) => this.#changeConfig(leader, fate));
     else if (dice < 97) this.#onLeader((leader) => leader.core.stepDown());
+    else if (dice < 98.5) this.#rot(node, fate);
     else if (node.running) node.act(() => node.core.leaderRefused(node.core.leader));
   }
 
-  #crash(node: CoreNode): void {
+  #crash(node: CoreNode, fate: Random): void {
     const { cluster } = this;
     cluster.crash(node);
     // Now and then a second goes with it, or all of them.
-    const rest = this.#dice.next();
-    if (rest < 0.2) cluster.crash(this.#any(cluster.nodes)!);
+    const rest = fate.next();
+    if (rest < 0.2) cluster.crash(pick(fate, cluster.nodes));
     if (rest < 0.05) for (const n of cluster.nodes) cluster.crash(n);
     for (const n of cluster.nodes) {
       if (!n.up)
-        cluster.events.after(this.#dice.between(0, this.#dice.next() < 0.5 ? 20 : 1500), () =>
-          cluster.restart(n),
-        );
+        cluster.events.after(fate.between(0, fate.next() < 0.5 ? 20 : 1500), () => cluster.restart(n));
     }
   }
 
-  #pause(node: CoreNode): void {
+  /** One disk at a time, of a cluster that can do without it. */
+  #rot(node: CoreNode, fate: Random): void {
+    const { cluster } = this;
+    const leader = cluster.nodes.find((n) => n.running && n.core.role === 'leader');
+    const { config } = leader?.core ?? {};
+    if (!config || config.voters.length < 3 || config.outgoing.length > 0 || !isMember(config, node.id))
+      return;
+    if (leader!.core.configIndex > leader!.core.commitIndex || cluster.nodes.some((n) => n.tainted)) return;
+    cluster.crash(node);
+    node.disk.rot(fate);
+    this.#damages++;
+    cluster.trace(
+      `the log of ${node.id} is damaged (${node.disk.damage}), it ends at ${node.disk.log.lastIndex}`,
+    );
+    cluster.events.after(fate.between(0, 500), () => cluster.restart(node));
+  }
+
+  #pause(node: CoreNode, fate: Random): void {
     if (!node.running) return;
     this.cluster.trace(`${node.id} stands still`);
-    node.pause();
-    this.cluster.events.after(this.#dice.between(10, 1000), () => {
+    node.pause(fate.next() < 0.3);
+    this.cluster.events.after(fate.between(10, 1000), () => {
       if (node.up && node.paused) node.resume();
     });
   }
 
-  #partition(): void {
+  #partition(fate: Random): void {
     const { cluster } = this;
+    const kind = pick(fate, partitionKinds);
     const ids = cluster.nodes.map((n) => n.id);
-    const kind = this.#dice.next();
-    const left = new Set(ids.filter(() => this.#dice.next() < 0.5));
-    const bridge = this.#any(ids)!;
-    for (const a of ids) {
-      for (const b of ids) {
-        if (a === b) continue;
-        // Two halves; one deaf half; two halves with a node that reaches both; or single links.
-        const apart = left.has(a) !== left.has(b);
-        const cut =
-          kind < 0.3
-            ? apart
-            : kind < 0.5
-              ? apart && left.has(a)
-              : kind < 0.7
-                ? apart && a !== bridge && b !== bridge
-                : this.#dice.next() < 0.25;
-        if (cut) cluster.cut(a, b);
-        if (cut && this.#dice.next() < 0.5) cluster.disconnect(a, b);
-      }
+    for (const [from, to] of partition(kind, ids, fate)) {
+      cluster.cut(from, to);
+      if (fate.next() < 0.5) cluster.disconnect(from, to);
     }
-    cluster.trace(`partition (left ${[...left].join(' ')}, bridge ${bridge}, kind ${kind.toFixed(2)})`);
+    cluster.trace(`partition, ${kind}`);
   }
 
-  #slowDisk(): void {
+  #slowDisk(fate: Random): void {
     const { weather, events } = this.cluster;
-    weather.maxDiskMs = this.#dice.between(50, 600);
-    events.after(this.#dice.between(50, 500), () => {
+    weather.maxDiskMs = fate.between(50, 600);
+    events.after(fate.between(50, 500), () => {
       if (!this.#calm) weather.maxDiskMs = this.#maxDiskMs;
     });
   }
 
-  #changeConfig(leader: CoreNode): void {
+  #changeConfig(leader: CoreNode, fate: Random): void {
+    // Whoever must not vote before it is whole must not be needed for a majority.
+    if (this.cluster.nodes.some((n) => n.tainted)) return;
     const ids = this.cluster.nodes.map((n) => n.id);
-    const voters = ids.filter(() => this.#dice.next() < 0.6);
-    const learners = ids.filter((id) => !voters.includes(id) && this.#dice.next() < 0.5);
+    const voters = ids.filter(() => fate.next() < 0.6);
+    const learners = ids.filter((id) => !voters.includes(id) && fate.next() < 0.5);
     const members = ids.map((id) => ({ id, peerAddress: `node-${id}` }));
     const result = leader.core.proposeConfig({ voters, learners, members }, leader.core.configIndex);
     this.cluster.trace(
@@ -293,7 +311,8 @@ class Story {
     if (core.commitIndex !== core.lastIndex || core.config.outgoing.length > 0) return false;
     return this.cluster.nodes.every(
       (n) =>
-        !isMember(core.config, n.id) || (n.core.lastIndex === core.lastIndex && n.applied === core.lastIndex),
+        !isMember(core.config, n.id) ||
+        (n.core.lastIndex === core.lastIndex && n.applied === core.lastIndex && !n.core.quarantined),
     );
   }
 

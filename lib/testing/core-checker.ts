@@ -19,6 +19,8 @@ export interface CheckedNode {
   /** What its core believes its log to be, kept the naive way. */
   readonly log: ModelLog;
   readonly disk: CheckedDisk;
+  /** Its disk was damaged behind its back: what it has acknowledged may be gone. It must not vote before it is whole. */
+  readonly tainted?: boolean;
   peer(id: NodeId): CheckedNode | undefined;
 }
 
@@ -51,6 +53,9 @@ export class CoreChecker {
   /** What has ever been appended anywhere as (index, term): its id, and the term before it. */
   readonly #written = new Map<string, { id: number; prevTerm: Term }>();
   readonly #readFloors = new Map<number, Index>();
+
+  /** How often a lease was held when somebody looked. */
+  leasesHeld = 0;
 
   get committedIndex(): Index {
     return this.committed.length - 1;
@@ -96,7 +101,8 @@ export class CoreChecker {
       const onDisk = quorumValue(core.config, (id) => {
         const holder = node.peer(id);
         const top = node.log.get(to)!;
-        return holder?.disk.holds(to, top.id) ? 1 : 0;
+        // What is lost there was there: as long as it does not vote, that is as good.
+        return holder && (holder.tainted === true || holder.disk.holds(to, top.id)) ? 1 : 0;
       });
       if (onDisk < 1) fail(node, `committed ${to} without a quorum of disks`);
       if (node.log.get(to)!.term !== core.term) fail(node, `committed ${to} of an older term by counting`);
@@ -173,6 +179,18 @@ export class CoreChecker {
     this.#readFloors.delete(token);
   }
 
+  /** A lease is right if whoever holds it knows of every commit there is. */
+  checkLease(node: CheckedNode, nowMs: number): void {
+    const { core } = node;
+    const { leases, electionTimeoutMs } = core.state.options;
+    if (leases !== true || core.role !== 'leader' || nowMs >= core.leaseUntil(() => electionTimeoutMs))
+      return;
+    if (core.commitIndex < this.committedIndex) {
+      fail(node, `holds a lease at commit ${core.commitIndex}, but ${this.committedIndex} is committed`);
+    }
+    this.leasesHeld++;
+  }
+
   /** What a leader believes of its followers is true as long as they follow it. */
   checkLeader(node: CheckedNode): void {
     const { core, log } = node;
@@ -181,7 +199,7 @@ export class CoreChecker {
       if (pr.next <= pr.match) fail(node, `peer ${id}: next ${pr.next}, match ${pr.match}`);
       if (pr.match > log.lastIndex) fail(node, `peer ${id}: match ${pr.match} beyond the log`);
       const peer = node.peer(id);
-      if (!peer || peer.disk.hardState.term > core.term) continue;
+      if (!peer || peer.tainted === true || peer.disk.hardState.term > core.term) continue;
       const entry = log.get(pr.match);
       if (entry && !peer.disk.holds(pr.match, entry.id)) {
         fail(node, `peer ${id}: match ${pr.match} is not on its disk`);

@@ -20,6 +20,11 @@ export class CoreDisk {
   hardState: HardState = { term: 0, vote: 0 };
   readonly log: ModelLog = new ModelLog();
   snapshot: SnapshotMeta | null = null;
+  /**
+   * Something of the log was lost behind the node's back, and is not there again: `hole`, the log takes nothing but a
+   * restart behind the snapshot; `short`, it is whole, but not all of it.
+   */
+  damage: 'hole' | 'short' | null = null;
   #lane: ModelWrite[] = [];
 
   submit(write: ModelWrite): void {
@@ -54,6 +59,15 @@ export class CoreDisk {
   /** A crash that keeps none of the writes under way. */
   loseWrites(): void {
     this.#lane = [];
+  }
+
+  /** What was durable rots away, from a random entry on. The node must be down. */
+  rot(random: Random): void {
+    const { log } = this;
+    const keep = Math.floor(random.next() * (log.entries.length + 1));
+    this.damage = random.next() < 0.5 ? 'hole' : 'short';
+    if (this.damage === 'short') log.truncateFrom(log.prevIndex + keep + 1);
+    else log.reset(this.snapshot?.index ?? 0, this.snapshot?.term ?? 0);
   }
 
   storeSnapshot(snapshot: SnapshotMeta): void {
@@ -98,7 +112,10 @@ export class CoreDisk {
 
   #apply(write: ModelWrite, entries: number): void {
     if (write.hardState) this.hardState = write.hardState;
-    if (write.resetTo) this.log.reset(write.resetTo.index, write.resetTo.term);
+    if (write.resetTo) {
+      this.log.reset(write.resetTo.index, write.resetTo.term);
+      if (this.damage === 'hole') this.damage = 'short';
+    }
     for (let i = 0; i < entries; i++) {
       const entry = write.entries[i]!;
       // Compacted away while it was on its way.

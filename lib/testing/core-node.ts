@@ -45,6 +45,9 @@ export class CoreNode {
   #lastTerm: Term = 0;
   #lastCommit: Index = 0;
   #reads = new Set<number>();
+  #leavesQuarantine = false;
+  /** When its machine was suspended; NaN: it is not. */
+  #suspendedMs = NaN;
 
   constructor(cluster: CoreCluster, id: NodeId, bootstrap: Config) {
     this.#cluster = cluster;
@@ -54,6 +57,10 @@ export class CoreNode {
 
   peer(id: NodeId): CoreNode | undefined {
     return this.#cluster.node(id);
+  }
+
+  get tainted(): boolean {
+    return this.disk.damage !== null;
   }
 
   get running(): boolean {
@@ -75,9 +82,15 @@ export class CoreNode {
     this.log.entries = [...disk.log.entries];
     const before = this.incarnation === 0 ? 0 : disk.hardState.term;
     this.core = new RaftCore({ ...options, id: this.id, seed: this.#cluster.random.next() * 2 ** 32 }, init);
+    if (disk.damage !== null) {
+      const nonce = Math.floor(this.#cluster.random.next() * 2 ** 32) + 1;
+      this.core.enterQuarantine(nonce, disk.damage === 'hole');
+    }
+    this.#leavesQuarantine = false;
     this.incarnation++;
     this.up = true;
     this.paused = false;
+    this.#suspendedMs = NaN;
     this.inbox = [];
     this.#actions = [];
     this.#durableTicket = 0;
@@ -98,13 +111,17 @@ export class CoreNode {
     this.#reads.clear();
   }
 
-  pause(): void {
+  /** With `suspend` its clock stands still too. */
+  pause(suspend = false): void {
     this.paused = true;
+    if (suspend) this.#suspendedMs = this.#cluster.nowMs;
   }
 
   /** Comes back from standing still: what waits in its sockets is read in the first turn, before any timer. */
   resume(): void {
     this.paused = false;
+    if (!Number.isNaN(this.#suspendedMs)) this.#baseMs += this.#cluster.nowMs - this.#suspendedMs;
+    this.#suspendedMs = NaN;
     this.act(() => this.core.stalled());
   }
 
@@ -202,6 +219,19 @@ export class CoreNode {
     this.#check();
     this.#cluster.checker.checkLog(this);
     this.#cluster.checker.checkLeader(this);
+    this.#cluster.checker.checkLease(this, this.localMs());
+    this.#heal();
+  }
+
+  /** Once everything that was lost is there again, and the disk knows it, this is a node like any other. */
+  #heal(): void {
+    const { core, disk } = this;
+    if (!core.quarantined || !core.healed || this.#leavesQuarantine) return;
+    this.#leavesQuarantine = true;
+    this.#cluster.later(this, () => {
+      disk.damage = null;
+      core.leaveQuarantine();
+    });
   }
 
   #takeDurable(): void {

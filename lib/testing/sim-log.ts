@@ -61,17 +61,20 @@ export class SimLog implements LogStore, CheckedDisk {
     const { recovery } = this.#store;
     this.hardState = recovery.hardState;
     const { durable } = this;
-    durable.reset(recovery.prevIndex, recovery.prevTerm);
+    // Of a damaged log only what the snapshot holds is gone by.
+    const whole = recovery.damage === null;
+    const { index = 0, term = 0 } = recovery.snapshot ?? {};
+    durable.reset(whole ? recovery.prevIndex : index, whole ? recovery.prevTerm : term);
     let run = 0;
-    for (let index = recovery.prevIndex + 1; index <= recovery.lastIndex; index++) {
+    for (let index = recovery.prevIndex + 1; whole && index <= recovery.lastIndex; index++) {
       while (run + 1 < recovery.termRuns.length && recovery.termRuns[run + 1]!.first <= index) run++;
-      const { term } = recovery.termRuns[run]!;
+      const entryTerm = recovery.termRuns[run]!.term;
       const config = recovery.configs.find((c) => c.index === index)?.config ?? null;
       durable.append({
         index,
-        term,
+        term: entryTerm,
         kind: config ? EntryKind.config : EntryKind.batch,
-        id: identify(index, term),
+        id: identify(index, entryTerm),
         sizeBytes: recovery.sizes[index - recovery.prevIndex - 1]!,
         config,
       });

@@ -71,7 +71,7 @@ export class SimNetwork {
 
 /**
  * One direction of a connection from `near` to `far`: in order, each delivery after a delay. Over a cut it stands
- * still, and ends after a while.
+ * still, and ends after a while; over one the other way it delivers until it ends.
  */
 export class SimPipe {
   readonly near: Place;
@@ -81,6 +81,7 @@ export class SimPipe {
   #lastMs = 0;
   #ended = false;
   #stuck = false;
+  #doomed = false;
   /** Deliveries that have not arrived. */
   pending = 0;
 
@@ -105,8 +106,14 @@ export class SimPipe {
     events.at(this.#lastMs, () => {
       this.pending--;
       if (this.#ended || this.#stuck) return;
-      if (this.#network.connects(this.near, this.far)) arrive();
-      else this.#giveUpLater();
+      if (!this.#network.reaches(this.near, this.far)) {
+        this.#stuck = true;
+        this.#giveUpLater();
+        return;
+      }
+      // What arrives is of use, though nobody gets to know that it did.
+      arrive();
+      if (!this.#network.reaches(this.far, this.near)) this.#giveUpLater();
     });
   }
 
@@ -120,7 +127,8 @@ export class SimPipe {
 
   /** Nothing tells the ends of a connection that the way between them is cut, until somebody loses patience. */
   #giveUpLater(): void {
-    this.#stuck = true;
+    if (this.#doomed) return;
+    this.#doomed = true;
     this.#network.events.after(this.#network.random.between(200, 2000), () => {
       this.end();
     });

@@ -2,59 +2,64 @@ import type { RaftCore } from '../core/raft-core.ts';
 import type { Member, NodeId } from '../core/types.ts';
 import { decodeMessage, isMessageKind } from '../../protocol/peer-codec.ts';
 import { PeerKind } from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
 import { peerFrameKind } from '../../protocol/peer-frame.ts';
 import { DirectLogStore } from '../log/direct-log-store.ts';
-import { MemoryDisk } from '../log/memory-disk.ts';
 import { PeerFile } from '../log/peer-file.ts';
+import type { Disk } from '../log/disk.ts';
 import type { LogEvents } from '../log/log-store.ts';
 import type { Environment } from '../node/bootstrap.ts';
 import { RaftNode } from '../node/node.ts';
+import { nobody } from '../node/options.ts';
 import type { NodeOptions } from '../node/types.ts';
-import { fail, type CheckedNode } from './core-checker.ts';
+import type { StateMachine } from '../machine/state-machine.ts';
+import { CoreChecker, fail, type CheckedNode } from './core-checker.ts';
 import { ModelLog } from './model-log.ts';
+import { checkRecovery } from './recovery-check.ts';
 import { SimLog } from './sim-log.ts';
 import { SimRuntime } from './sim-runtime.ts';
+import { DATA_PATH, SimStorage, type DiskFault } from './sim-storage.ts';
 import { SimTransport, simIntroduce } from './sim-transport.ts';
 import type { Simulation } from './simulation.ts';
 
-const PATH = 'data';
 /** Small enough that segments roll over and are recycled within a story. */
 const SIZES = { minSegmentBytes: 8 << 10, maxSegmentBytes: 32 << 10, fillBytes: 2 << 10, spareSegments: 1 };
+/** How often a disk is looked at: its room, and a piece of what is at rest. */
+const CARE_MS = 250;
+
+export interface SimNodeOptions extends Omit<NodeOptions, 'runtime' | 'machine' | 'dataDir' | 'id'> {
+  /** A node of another cluster: watched by nobody, with a machine of its own. */
+  readonly stranger?: { readonly clusterId: string; readonly machine: StateMachine };
+}
 
 /** A machine with a disk, on which one node is started, killed and started again. */
 export class SimNode implements CheckedNode {
   readonly id: NodeId;
-  readonly storage: MemoryDisk = new MemoryDisk();
+  readonly storage: SimStorage;
   readonly #simulation: Simulation;
-  readonly #options: Omit<NodeOptions, 'runtime' | 'machine' | 'dataDir' | 'id'>;
+  readonly #checker: CoreChecker;
+  readonly #options: SimNodeOptions;
   #runtime: SimRuntime | null = null;
   #raft: RaftNode | null = null;
   #simLog: SimLog | null = null;
   #transport: SimTransport | null = null;
   #lastTerm = 0;
+  #lastVote = 0;
   #lastCommit = 0;
   #lastApplied = 0;
-  /** Calls on the disk until one fails with `#diskError`; Infinity: none does. */
-  #callsToError = Infinity;
-  #diskError = 'EIO';
-  /** Errors its disk was told to make: the node may then stop by itself. */
-  faulty = false;
+  #damagesAtStart = 0;
+  #counted = '';
+  /** It refused to start over what is on its disk: nobody but an operator can help. */
+  refused: Error | null = null;
 
-  constructor(
-    simulation: Simulation,
-    id: NodeId,
-    options: Omit<NodeOptions, 'runtime' | 'machine' | 'dataDir' | 'id'>,
-  ) {
+  constructor(simulation: Simulation, id: NodeId, options: SimNodeOptions) {
     this.#simulation = simulation;
     this.id = id;
     this.#options = options;
-    this.storage.onCall = () => {
-      if (--this.#callsToError > 0) return undefined;
-      this.#callsToError = Infinity;
-      const { random } = simulation;
-      if (this.#diskError === 'short') return 1 + Math.floor(random.next() * 64);
-      throw Object.assign(new Error(`${this.#diskError}: the simulated disk`), { code: this.#diskError });
-    };
+    this.#checker = options.stranger ? new CoreChecker() : simulation.checker;
+    this.storage = new SimStorage(simulation.random, () => {
+      this.crash(true);
+    });
   }
 
   /** The process is there (it may stand still). */
@@ -69,6 +74,11 @@ export class SimNode implements CheckedNode {
   /** The node, once it has started; null while it is down or recovers. */
   get raft(): RaftNode | null {
     return this.up ? this.#raft : null;
+  }
+
+  /** It was not there when the cluster began. */
+  get joins(): boolean {
+    return this.#options.join === true;
   }
 
   get core(): RaftCore {
@@ -89,46 +99,68 @@ export class SimNode implements CheckedNode {
     return node && node.#simLog !== null ? node : undefined;
   }
 
+  get tainted(): boolean {
+    return this.storage.tainted;
+  }
+
+  /**
+   * Nothing of what it once held can be counted on, ever: its directory was wiped, or it does not start any more, or
+   * its peers have told it to keep out.
+   */
+  get lost(): boolean {
+    return this.refused !== null || (this.tainted && this.storage.generation > 1);
+  }
+
   get listening(): SimTransport | undefined {
     return this.up && this.#transport !== null ? this.#transport : undefined;
   }
 
-  /** The n-th call on its disk from now fails: with an error, or by moving a few bytes only (`short`). */
-  failDisk(afterCalls: number, error: 'EIO' | 'ENOSPC' | 'short'): void {
-    this.#callsToError = afterCalls;
-    this.#diskError = error;
-    if (error !== 'short') this.faulty = true;
+  /** The n-th call on its disk from now meets with a fault. */
+  failDisk(afterCalls: number, fault: DiskFault): void {
+    if (this.up) this.storage.failAfter(afterCalls, fault);
+  }
+
+  /** The directory is lost with everything in it. The process must be down. */
+  wipe(): void {
+    if (this.up) throw new Error(`node ${this.id} is running`);
+    this.#simulation.trace(`the directory of ${this.id} is wiped`);
+    this.storage.wipe();
+    this.refused = null;
   }
 
   start(): void {
-    if (this.up) return;
+    if (this.up || this.refused !== null) return;
     const simulation = this.#simulation;
     const runtime = new SimRuntime(simulation.events, simulation.random, simulation.clockDrift);
     this.#runtime = runtime;
     this.#raft = null;
     this.#transport = null;
-    this.#callsToError = Infinity;
-    this.faulty = false;
+    const disk = this.storage.powerOn();
+    this.#damagesAtStart = this.storage.damages;
     simulation.trace(`${this.id} starts`);
+    const { stranger, ...own } = this.#options;
     const options: NodeOptions = {
-      ...this.#options,
+      ...own,
       id: this.id,
-      dataDir: PATH,
-      machine: simulation.makeMachine(this.id),
+      dataDir: DATA_PATH,
+      machine: stranger?.machine ?? simulation.makeMachine(this.id),
       runtime,
       logger: simulation.loggerOf(this.id),
     };
     const open = (_: NodeOptions, __: unknown, events: LogEvents): Promise<Environment> =>
-      Promise.resolve(this.#environment(runtime, events));
+      Promise.resolve(this.#environment(runtime, disk, events));
     RaftNode.start(options, open).then(
       (raft) => {
         if (runtime.dead) return;
         this.#raft = raft;
         this.#lastTerm = raft.core.term;
+        this.#lastVote = raft.core.vote;
         this.#lastCommit = raft.core.commitIndex;
         this.#lastApplied = 0;
+        this.#counted = '';
+        simulation.count('starts');
         raft.onFailure((error) => {
-          this.#stopped(error);
+          if (!runtime.dead) this.#stopped(error);
         });
       },
       (error: unknown) => {
@@ -143,16 +175,17 @@ export class SimNode implements CheckedNode {
     const simulation = this.#simulation;
     simulation.trace(`${this.id} ${machine ? 'loses power' : 'is killed'}`);
     this.#runtime!.kill();
-    this.#callsToError = Infinity;
     simulation.network.breakPipes(this.id);
-    if (machine) this.storage.crash((below) => Math.floor(simulation.random.next() * below));
+    if (machine) this.storage.losePower();
     else this.storage.kill();
+    if (this.#options.stranger === undefined) simulation.onDown(this);
   }
 
-  pause(): void {
+  /** The process stands still; with `suspend` the whole machine, and its monotonic clock with it. */
+  pause(suspend = false): void {
     if (!this.up || this.paused) return;
-    this.#simulation.trace(`${this.id} stands still`);
-    this.#runtime!.pause();
+    this.#simulation.trace(`${this.id} ${suspend ? 'is suspended' : 'stands still'}`);
+    this.#runtime!.pause(suspend);
   }
 
   resume(): void {
@@ -176,13 +209,18 @@ export class SimNode implements CheckedNode {
     const raft = this.raft;
     if (!raft) return;
     const { core } = raft;
-    const { checker } = this.#simulation;
+    const checker = this.#checker;
     if (core.term < this.#lastTerm) fail(this, `term went back from ${this.#lastTerm} to ${core.term}`);
+    if (core.term === this.#lastTerm && core.vote !== this.#lastVote && this.#lastVote !== 0) {
+      fail(this, `voted for ${this.#lastVote} and then for ${core.vote} in term ${core.term}`);
+    }
     this.#lastTerm = core.term;
+    this.#lastVote = core.vote;
     const { state } = core;
     // What the core has decided and the driver has not carried out yet is not in the model.
     if (state.unwrittenFirst !== 0 || state.resetTo !== null || state.created.length > 0) return;
     if (core.role === 'leader') checker.leads(this, core.term);
+    this.#count(core);
     if (core.commitIndex !== this.#lastCommit) {
       checker.commitMoved(this, this.#lastCommit, core.commitIndex);
       this.#lastCommit = core.commitIndex;
@@ -191,6 +229,17 @@ export class SimNode implements CheckedNode {
     if (this.log.lastIndex !== core.lastIndex) {
       fail(this, `its log ends at ${core.lastIndex}, what it wrote at ${this.log.lastIndex}`);
     }
+  }
+
+  #count(core: RaftCore): void {
+    const now = `${core.role === 'leader' ? core.term : 0} ${core.installing} ${core.quarantined}`;
+    if (now === this.#counted) return;
+    const [led, installing, quarantined] = this.#counted.split(' ');
+    this.#counted = now;
+    const simulation = this.#simulation;
+    if (core.role === 'leader' && led !== String(core.term)) simulation.count('terms led');
+    if (core.installing && installing !== 'true') simulation.count('snapshots installed');
+    if (core.quarantined && quarantined !== 'true') simulation.count('quarantines');
   }
 
   /** An entry's commands were applied by this process's machine. */
@@ -204,28 +253,36 @@ export class SimNode implements CheckedNode {
   #stopped(error: Error): void {
     const simulation = this.#simulation;
     simulation.trace(`${this.id} stopped: ${error.message}`);
-    if (!this.faulty) simulation.fail(error instanceof Error ? error : new Error(String(error)));
+    const { storage } = this;
+    const told = storage.tainted && CordwoodError.is(error) && error.code === 'LOG_DAMAGED';
+    // Damage that is met while running is for the next start to repair; what that cannot do nobody can.
+    if (told && this.#raft === null) this.refused = error;
+    else if (!told && !storage.faulty) {
+      simulation.fail(error instanceof Error ? error : new Error(String(error)));
+    }
     // As `cordwood start` does: a node that cannot go on ends its process.
     simulation.events.after(0, () => {
       this.crash(false);
     });
   }
 
-  #environment(runtime: SimRuntime, events: LogEvents): Environment {
+  #environment(runtime: SimRuntime, disk: Disk, events: LogEvents): Environment {
     const simulation = this.#simulation;
     const { network, random } = simulation;
     const guarded = (action: () => void): void => {
       runtime.run(action);
     };
+    const { storage } = this;
     const before = this.#simLog;
+    let store!: DirectLogStore;
     const simLog = new SimLog(
       (logEvents) =>
-        new DirectLogStore({
-          disk: this.storage,
-          path: PATH,
+        (store = new DirectLogStore({
+          disk,
+          path: DATA_PATH,
           events: logEvents,
           schedule: (step, bytes, run) => {
-            simulation.events.after(simulation.diskMs(step, bytes), () => {
+            simulation.events.after(simulation.diskMs(this.id, step, bytes), () => {
               // The disk goes on while the process stands still; its answers wait.
               if (step === 'deliver') guarded(run);
               else if (!runtime.dead) run();
@@ -234,46 +291,46 @@ export class SimNode implements CheckedNode {
           random: (bytes) => {
             for (let i = 0; i < bytes.length; i++) bytes[i] = Math.floor(random.next() * 256);
           },
-          sizes: SIZES,
-        }),
+          sizes: { ...SIZES, lowSpaceBytes: this.#options.minFreeBytes ?? 0 },
+        })),
       {
         ...events,
-        onDurable: (ticket) => {
-          events.onDurable(ticket);
-        },
-        onFailure: (error) => {
-          events.onFailure(error);
-        },
         onEntry: (entry, prevTerm) => {
-          simulation.checker.entryAppended(this, entry, prevTerm);
+          this.#checker.entryAppended(this, entry, prevTerm);
         },
       },
-      (index, term) => simulation.checker.idOf(index, term),
+      (index, term) => this.#checker.idOf(index, term),
     );
     this.#simLog = simLog;
-    if (before) this.#compareWith(before);
-    const incarnation = `disk-${this.id}`;
+    this.#care(runtime, store);
+    if (before && !storage.tainted) checkRecovery(this, before, simLog);
+    const incarnation = `disk-${this.id}-${storage.generation}`;
+    const { stranger, join } = this.#options;
+    const clusterId = stranger?.clusterId ?? 'simulation';
     return {
-      clusterId: 'simulation',
+      clusterId,
       incarnation,
-      memory: new PeerFile(this.storage, PATH),
+      // Of a node that waits to be added.
+      ...(join === true ? { bootstrap: nobody } : {}),
+      memory: new PeerFile(disk, DATA_PATH),
       log: simLog,
       introduce: (address) =>
-        simIntroduce(network, this.id, peerOf(address), (id) => simulation.node(id)?.listening),
+        simIntroduce(network, this.id, peerOf(address), (id) => simulation.processAt(id)?.listening),
       connect: (transportEvents, policy) => {
         const transport = new SimTransport({
           network,
           runtime,
           identity: {
-            clusterId: 'simulation',
+            clusterId,
             nodeId: this.id,
             incarnation,
             clientAddress: clientAddressOf(this.id),
             peerAddress: memberOf(this.id).peerAddress,
+            leaseMs: this.#options.leaseReads === true ? this.#options.electionTimeoutMs! : 0,
           },
           events: transportEvents,
           policy,
-          listener: (id) => simulation.node(id)?.listening,
+          listener: (id) => simulation.processAt(id)?.listening,
           onSend: (to, frame) => {
             this.#sends(to, frame);
           },
@@ -285,36 +342,22 @@ export class SimNode implements CheckedNode {
     };
   }
 
-  /** What was durable by the log's own word must have been found again. */
-  #compareWith(before: SimLog): void {
-    const now = this.#simLog!;
-    const { recovery } = now;
-    if (recovery.damage ?? recovery.doubt) {
-      const damage = (recovery.damage ?? recovery.doubt)!;
-      fail(this, `recovery finds damage after a crash: ${damage.file} at ${damage.offset}: ${damage.reason}`);
-    }
-    if (recovery.hardState.term < before.hardState.term) {
-      fail(this, `term ${before.hardState.term} was durable, found is ${recovery.hardState.term}`);
-    }
-    if (
-      recovery.hardState.term === before.hardState.term &&
-      recovery.hardState.vote !== before.hardState.vote
-    ) {
-      if (before.hardState.vote !== 0)
-        fail(this, `the vote of term ${recovery.hardState.term} is another one`);
-    }
-    const from = Math.max(before.durable.prevIndex, now.durable.prevIndex);
-    for (const entry of before.durable.entries) {
-      if (entry.index <= from || entry.index <= (recovery.snapshot?.index ?? 0)) continue;
-      const found = now.durable.get(entry.index);
-      if (found?.id === entry.id) continue;
-      // It was about to be replaced, and has been; what stood behind it went with it.
-      if (found && found.term > entry.term) break;
-      fail(
-        this,
-        `entry ${entry.index}/${entry.term} was durable and is gone (log ends at ${recovery.lastIndex})`,
-      );
-    }
+  /** What the log's thread does beside its work. */
+  #care(runtime: SimRuntime, store: DirectLogStore): void {
+    this.#simulation.events.after(CARE_MS, () => {
+      if (runtime.dead) return;
+      store.checkSpace();
+      store.scrub();
+      this.#noticeHealth();
+      this.#care(runtime, store);
+    });
+  }
+
+  /** A start has read everything there is, and the node is no longer in quarantine: it is whole. */
+  #noticeHealth(): void {
+    if (!this.storage.tainted || this.storage.generation > 1 || this.#raft === null) return;
+    if (this.#damagesAtStart !== this.storage.damages) return;
+    if (this.#raft.status().quarantine === null) this.storage.tainted = false;
   }
 
   #sends(to: NodeId, frame: Uint8Array): void {
@@ -326,7 +369,9 @@ export class SimNode implements CheckedNode {
       );
       return;
     }
-    this.#simulation.sent(this, to, decodeMessage(frame, 0, frame.length));
+    const message = decodeMessage(frame, 0, frame.length);
+    this.#simulation.traceMessage(this.id, to, message);
+    this.#checker.sent(this, to, message);
   }
 }
 

@@ -19,6 +19,10 @@ export class SimRuntime implements Runtime {
   /** How far the wall clock is off; an operator or NTP may move it. */
   wallOffsetMs = 0;
   #state: 'runs' | 'stands still' | 'dead' = 'runs';
+  /** When its machine was suspended; the monotonic clock has stopped since. NaN: it runs. */
+  #suspendedMs = NaN;
+  /** How long its machine has been suspended altogether, before that. */
+  #sleptMs = 0;
   #held: { readonly timer: boolean; readonly run: () => void }[] = [];
 
   constructor(events: EventQueue, random: Random, drift: number) {
@@ -38,11 +42,14 @@ export class SimRuntime implements Runtime {
   }
 
   now(): number {
-    return this.#offsetMs + (this.#events.nowMs - this.#startMs) * this.#rate;
+    const { nowMs } = this.#events;
+    const asleepMs = Number.isNaN(this.#suspendedMs) ? 0 : nowMs - this.#suspendedMs;
+    return this.#offsetMs + (nowMs - this.#startMs - this.#sleptMs - asleepMs) * this.#rate;
   }
 
+  /** Driven by the same crystal as the monotonic clock, and going on while the machine is suspended. */
   wallNow(): number {
-    return EPOCH_MS + this.wallOffsetMs + this.#events.nowMs;
+    return EPOCH_MS + this.wallOffsetMs + this.#startMs + (this.#events.nowMs - this.#startMs) * this.#rate;
   }
 
   defer(callback: () => void): void {
@@ -53,14 +60,21 @@ export class SimRuntime implements Runtime {
 
   timer(delayMs: number, callback: () => void): () => void {
     let cancelled = false;
+    const dueMs = this.now() + delayMs;
     const run = (): void => {
-      if (!cancelled) callback();
+      if (cancelled) return;
+      // A machine that was suspended meanwhile does not know that the time is over.
+      if (dueMs - this.now() > 0.001) arm();
+      else callback();
     };
     // As timers of the system do, it may ring late and never early.
-    const realMs = Math.max(delayMs, 0.001) / this.#rate + this.#random.next() * 0.5;
-    this.#events.after(realMs, () => {
-      this.#enter(run, true);
-    });
+    const arm = (): void => {
+      const realMs = Math.max(dueMs - this.now(), 0.001) / this.#rate + this.#random.next() * 0.5;
+      this.#events.after(realMs, () => {
+        this.#enter(run, true);
+      });
+    };
+    arm();
     return () => {
       cancelled = true;
     };
@@ -75,14 +89,19 @@ export class SimRuntime implements Runtime {
     this.#enter(action, false);
   }
 
-  pause(): void {
-    if (this.#state === 'runs') this.#state = 'stands still';
+  /** With `suspend` the whole machine stands still, and its monotonic clock with it. */
+  pause(suspend = false): void {
+    if (this.#state !== 'runs') return;
+    this.#state = 'stands still';
+    if (suspend) this.#suspendedMs = this.#events.nowMs;
   }
 
   /** Sockets are read before timers ring, as an event loop does. */
   resume(): void {
     if (this.#state !== 'stands still') return;
     this.#state = 'runs';
+    if (!Number.isNaN(this.#suspendedMs)) this.#sleptMs += this.#events.nowMs - this.#suspendedMs;
+    this.#suspendedMs = NaN;
     const held = this.#held;
     this.#held = [];
     for (const late of [false, true]) {

@@ -2,6 +2,7 @@ import { Random } from '../core/random.ts';
 import type { Message, NodeId } from '../core/types.ts';
 import { Client } from '../client/client.ts';
 import type { DirectStep } from '../log/direct-log-store.ts';
+import { StackMachine } from '../machine/stack-machine.ts';
 import type { StateMachine } from '../machine/state-machine.ts';
 import type { Logger, NodeOptions } from '../node/types.ts';
 import { CoreChecker } from './core-checker.ts';
@@ -9,7 +10,7 @@ import { EventQueue } from './event-queue.ts';
 import { formatMessage } from './format-message.ts';
 import { SimChannel } from './sim-channel.ts';
 import { SimNetwork } from './sim-network.ts';
-import { clientAddressOf, memberOf, SimNode } from './sim-node.ts';
+import { clientAddressOf, memberOf, SimNode, type SimNodeOptions } from './sim-node.ts';
 import { SimRuntime } from './sim-runtime.ts';
 import { fairWeather, type Weather } from './weather.ts';
 
@@ -52,9 +53,18 @@ export class Simulation {
   readonly checker: CoreChecker = new CoreChecker();
   readonly weather: Weather = { ...fairWeather };
   readonly network: SimNetwork;
-  readonly nodes: readonly SimNode[];
+  readonly nodes: SimNode[] = [];
+  /** Disks that are slower than the weather has them: how long a sync takes there at most. */
+  readonly slowDisks: Map<NodeId, number> = new Map();
   readonly clockDrift: number;
   readonly #options: SimulationOptions;
+  /** Nodes of another cluster that answer at the addresses of nodes that are down. */
+  readonly strangers: Map<NodeId, SimNode> = new Map();
+  /** What happened, by name. */
+  readonly counts: Map<string, number> = new Map();
+  /** Called when a process has ended, whatever ended it. */
+  onDown: (node: SimNode) => void = () => undefined;
+  readonly #founders: readonly string[];
   #failure: Error | null = null;
   #clients = 0;
   #steps = 0;
@@ -65,19 +75,47 @@ export class Simulation {
     this.clockDrift = options.clockDrift ?? 0;
     this.network = new SimNetwork(this.events, this.random, this.weather);
     const ids = Array.from({ length: options.nodes }, (_, i) => i + 1);
-    const cluster = ids.map((id) => memberOf(id).peerAddress);
-    this.nodes = ids.map(
-      (id) =>
-        new SimNode(this, id, {
-          cluster,
-          heartbeatMs: 40,
-          electionTimeoutMs: 200,
-          snapshotLogBytes: 16 << 10,
-          clientAddress: clientAddressOf(id),
-          ...options.options,
-        }),
-    );
+    this.#founders = ids.map((id) => memberOf(id).peerAddress);
+    for (const id of ids) this.nodes.push(new SimNode(this, id, this.#optionsOf(id, this.#founders)));
     for (const node of this.nodes) node.start();
+  }
+
+  /** A machine more, with a node that waits to be added to the cluster under the next number. */
+  add(): SimNode {
+    const id = this.nodes.length + 1;
+    const cluster = [...this.nodes.map((n) => memberOf(n.id).peerAddress), memberOf(id).peerAddress];
+    const node = new SimNode(this, id, { ...this.#optionsOf(id, cluster), join: true });
+    this.nodes.push(node);
+    node.start();
+    return node;
+  }
+
+  /** Lets a node of another cluster answer at the addresses of node `id`, one of the first, which is down. */
+  admitStranger(id: NodeId): void {
+    if (id > this.#founders.length) return;
+    const stranger = new SimNode(this, id, {
+      // The first is alone, so that it serves whoever asks.
+      ...this.#optionsOf(id, id === 1 ? [memberOf(1).peerAddress] : this.#founders),
+      stranger: { clusterId: 'another', machine: new StackMachine() },
+    });
+    this.strangers.set(id, stranger);
+    stranger.start();
+  }
+
+  /** What answers at the addresses of node `id`. */
+  processAt(id: NodeId): SimNode | undefined {
+    return this.strangers.get(id) ?? this.node(id);
+  }
+
+  #optionsOf(id: NodeId, cluster: readonly string[]): SimNodeOptions {
+    return {
+      cluster,
+      heartbeatMs: 40,
+      electionTimeoutMs: 200,
+      snapshotLogBytes: 16 << 10,
+      clientAddress: clientAddressOf(id),
+      ...this.#options.options,
+    };
   }
 
   get nowMs(): number {
@@ -107,8 +145,8 @@ export class Simulation {
     const place = 1000 + ++this.#clients;
     const runtime = new SimRuntime(this.events, this.random, 0);
     return new SimClient(
-      { addresses: this.nodes.map((n) => clientAddressOf(n.id)), ...options },
-      (address) => new SimChannel(this.network, place, address, (id) => this.node(id)),
+      { addresses: this.#founders.map((_, i) => clientAddressOf(i + 1)), ...options },
+      (address) => new SimChannel(this.network, place, address, (id) => this.processAt(id)),
       runtime,
     ).begin();
   }
@@ -139,6 +177,10 @@ export class Simulation {
     }
   }
 
+  count(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+  }
+
   fail(error: Error): void {
     this.#failure ??= error;
   }
@@ -153,18 +195,20 @@ export class Simulation {
     return this.#options.machine(id);
   }
 
-  diskMs(step: DirectStep, bytes: number): number {
+  diskMs(id: NodeId, step: DirectStep, bytes: number): number {
     if (step === 'deliver') return 0;
     const { weather, random } = this;
-    if (step === 'sync') return random.between(weather.minDiskMs, weather.maxDiskMs);
+    const maxMs = this.slowDisks.get(id) ?? weather.maxDiskMs;
+    if (step === 'sync') return random.between(weather.minDiskMs, maxMs);
     // What a read may take at most says little: the logs are small.
     const moved = step === 'read' ? Math.min(bytes, 16 << 10) : bytes;
-    return random.between(0, weather.minDiskMs) + moved / DISK_BYTES_PER_MS;
+    return (
+      random.between(0, maxMs > weather.maxDiskMs ? maxMs / 4 : weather.minDiskMs) + moved / DISK_BYTES_PER_MS
+    );
   }
 
-  sent(node: SimNode, to: NodeId, message: Message): void {
-    if (this.tracing) this.trace(`${node.id} → ${to}  ${formatMessage(message)}`);
-    this.checker.sent(node, to, message);
+  traceMessage(from: NodeId, to: NodeId, message: Message): void {
+    if (this.tracing) this.trace(`${from} → ${to}  ${formatMessage(message)}`);
   }
 
   loggerOf(id: NodeId): Logger {

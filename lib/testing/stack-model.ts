@@ -2,9 +2,9 @@ import type { Operation, SequentialModel } from './linearizability.ts';
 
 export type StackInput =
   | { readonly kind: 'push'; readonly stack: string; readonly value: string }
-  | { readonly kind: 'pop' | 'top' | 'size'; readonly stack: string };
+  | { readonly kind: 'pop' | 'top' | 'size' | 'drain'; readonly stack: string };
 
-/** Size after a push; value of a pop or top, null if there was none; size. */
+/** Size after a push; value of a pop or top, null if there was none; size; the values of a drain, last one first. */
 export type StackOutput = string | number | null;
 
 /** A stack as a list; equal stacks are the same object, so that they are cheap to tell apart. */
@@ -39,6 +39,8 @@ export function stackModel(): SequentialModel<StackState, StackInput, StackOutpu
           return output === undefined || output === value ? (state.below ?? state) : null;
         case 'top':
           return output === undefined || output === value ? state : null;
+        case 'drain':
+          return output === undefined || output === valuesOf(state) ? empty : null;
         case 'size':
           return output === undefined || output === state.size ? state : null;
       }
@@ -49,6 +51,8 @@ export function stackModel(): SequentialModel<StackState, StackInput, StackOutpu
       if (input.kind !== 'push') return seenMs;
       for (const o of operations) {
         if ((o.input.kind === 'pop' || o.input.kind === 'top') && o.output === input.value) {
+          seenMs = Math.min(seenMs, o.returnMs);
+        } else if (o.input.kind === 'drain' && String(o.output).split(' ').includes(input.value)) {
           seenMs = Math.min(seenMs, o.returnMs);
         }
       }
@@ -65,6 +69,12 @@ export function stackModel(): SequentialModel<StackState, StackInput, StackOutpu
         : `${state.size} on the stack, from the top: ${values.join(' ')}`;
     },
   };
+}
+
+function valuesOf(state: StackState): string {
+  const values: string[] = [];
+  for (let s = state; s.below !== null; s = s.below) values.push(s.top);
+  return values.join(' ');
 }
 
 export function describeStackOperation({ input, output }: Operation<StackInput, StackOutput>): string {

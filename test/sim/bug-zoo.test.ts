@@ -15,6 +15,8 @@ const parts = [
   'event-queue',
   'format-message',
   'model-log',
+  'partitions',
+  'story',
   'weather',
 ];
 const lib = join(import.meta.dirname, '..', '..', 'lib');

@@ -1,0 +1,62 @@
+import t from 'tap';
+import { RaftCore } from '../../lib/core/raft-core.ts';
+import { bootstrapOf } from '../../lib/node/options.ts';
+
+/** A core that has lost its log and was never in a term: all it has ever heard of was lost with the log. */
+function startedInTerm0(): RaftCore {
+  return new RaftCore(
+    {
+      id: 1,
+      heartbeatMs: 100,
+      electionTimeoutMs: 1000,
+      lostLeaderDelayMs: 8,
+      maxMessageBytes: 1000,
+      maxInflightMessages: 8,
+      maxInflightBytes: 1000,
+      emptyEntryBytes: 40,
+      seed: 1,
+    },
+    {
+      hardState: { term: 0, vote: 0 },
+      snapshot: null,
+      prevIndex: 0,
+      prevTerm: 0,
+      termRuns: [],
+      lastIndex: 0,
+      sizes: [],
+      configs: [],
+      bootstrap: bootstrapOf([1, 2, 3].map((id) => ({ id, peerAddress: `n${id}` }))),
+      nowMs: 0,
+    },
+  );
+}
+
+t.test('nobody is healed before a leader has said what is needed, in term 0 neither', async (t) => {
+  // A node whose first segment had rotted left its quarantine at once, and stopped at its first write, again and again.
+  const core = startedInTerm0();
+  core.enterQuarantine(7, true);
+  t.notOk(core.healed);
+
+  core.receive(2, {
+    kind: 'append',
+    term: 1,
+    prevIndex: 0,
+    prevTerm: 0,
+    last: 0,
+    commit: 0,
+    entries: [],
+  });
+  core.tick();
+  t.notOk(core.healed);
+  const { persist, messages } = core.drain();
+  core.durable(persist!.ticket);
+  const told = [...messages, ...core.drain().messages].find(({ message }) => message.kind === 'lostLog');
+  t.match(told, { to: 2, message: { nonce: 7, term: 1 } });
+
+  core.receive(2, { kind: 'refetch', term: 1, nonce: 7, index: 0 });
+  const { persist: restart } = core.drain();
+  t.match(restart, { resetTo: { index: 0, term: 0 } }, 'the log is restarted first');
+  t.notOk(core.healed);
+  core.durable(restart!.ticket);
+  t.ok(core.healed);
+});
