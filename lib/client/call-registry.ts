@@ -15,8 +15,8 @@ import { Waiters } from './waiters.ts';
 export interface CallHost {
   /** Monotonic milliseconds; the same for all calls made in one turn of the event loop. */
   turnNow(): number;
-  /** A new call waits in its lane. */
-  onQueued(): void;
+  /** A new call waits in its lane; its frame has so many bytes. */
+  onQueued(bytes: number): void;
   onExpired(call: Call): void;
   onAborted(call: Call, reason: unknown): void;
   /** Comes every `TICK_MS` while there are calls. */
@@ -132,7 +132,7 @@ export class CallRegistry {
     this.outstanding++;
     this.queuedBytes += bytes;
     if (!this.#ticking) this.#tick();
-    this.#host.onQueued();
+    this.#host.onQueued(bytes);
     return promise;
   }
 

@@ -78,8 +78,8 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
     return this.sender.turnNow();
   }
 
-  onQueued(): void {
-    this.sender.flushSoon();
+  onQueued(bytes: number): void {
+    this.sender.flushSoon(bytes);
   }
 
   onExpired(call: Call): void {
@@ -87,7 +87,8 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
     const refusal = call.refusal ?? call.lane.lastRefusal ?? waitedFor;
     const unknown = call.isWrite && (call.uncertain || call.connection !== null);
     // "There is no leader" says more than "it took too long", as long as it is the whole truth.
-    const code = refusal !== null && !unknown && call.connection === null ? refusal : 'TIMEOUT';
+    const whole = !unknown && (call.connection === null || !call.isWrite);
+    const code = refusal !== null && whole ? refusal : 'TIMEOUT';
     this.#end(call, call.failure(code, this.#whyExpired(call, refusal, unknown)));
   }
 

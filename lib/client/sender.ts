@@ -9,6 +9,11 @@ import type { Session } from './session.ts';
 
 /** In the last moments of its time a refused command is not sent again. */
 const LAST_TRY_MS = 40;
+/**
+ * So many bytes leave at once, in the middle of a turn: a cluster that waits for the last of ten thousand requests
+ * stands still while they are made, and its client while it works on them.
+ */
+const EAGER_BYTES: number = 192 << 10;
 
 /** Whom the sender asks when it is about to send. */
 export interface SendHost {
@@ -46,6 +51,8 @@ export class Sender {
   readonly #host: SendHost;
   #now: number;
   #flushScheduled = false;
+  /** Queued since the last flush. */
+  #freshBytes = 0;
   #wakeAt = Infinity;
   #cancelWake: (() => void) | null = null;
   #closed = false;
@@ -68,10 +75,18 @@ export class Sender {
 
   /**
    * Sends soon: a lone request at the end of the current callback, otherwise with everything that the events of this
-   * turn bring, since a write costs more than a hundred requests in it.
+   * turn bring, since a write costs more than a hundred requests in it. `bytes`: what has just been queued.
    */
-  flushSoon(): void {
-    if (this.#flushScheduled || this.#closed) return;
+  flushSoon(bytes = 0): void {
+    this.#freshBytes += bytes;
+    if (this.#closed) return;
+    if (this.#flushScheduled) {
+      if (this.#freshBytes < EAGER_BYTES) return;
+      this.flush();
+      // The one that is scheduled still comes.
+      this.#flushScheduled = true;
+      return;
+    }
     this.#flushScheduled = true;
     this.#now = this.#runtime.now();
     if (this.inFlight === 0) queueMicrotask(this.#flushNow);
@@ -103,6 +118,7 @@ export class Sender {
 
   flush(): void {
     this.#flushScheduled = false;
+    this.#freshBytes = 0;
     const { connection } = this.#host;
     if (this.#closed || connection === null || connection.bufferedBytes > HIGH_WATER_BYTES) return;
     this.#now = this.#runtime.now();

@@ -50,12 +50,23 @@ export class LogLane {
   #prepared = false;
   #failure: CordwoodError | null = null;
   #segments = 0;
+  #blocks = 0;
+  #blockBytes = 0;
 
   constructor(engine: LogEngine, events: LaneEvents, maxGroupBytes: number) {
     this.#engine = engine;
     this.#events = events;
     this.#maxGroupBytes = maxGroupBytes;
     this.#segments = engine.stats.segments;
+  }
+
+  /** Blocks written so far, and their bytes: by these the host judges how busy the log is. */
+  get blocks(): number {
+    return this.#blocks;
+  }
+
+  get blockBytes(): number {
+    return this.#blockBytes;
   }
 
   append(write: LogWrite): void {
@@ -151,6 +162,8 @@ export class LogLane {
       this.#shift();
     }
     this.#engine.write(writes);
+    this.#blocks++;
+    this.#blockBytes += bytes;
     this.#unsynced = writes[writes.length - 1]!.ticket;
     this.#prepared = false;
   }

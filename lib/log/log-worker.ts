@@ -6,6 +6,7 @@ import { LogLane } from './log-lane.ts';
 import type { LogSizes } from './log-options.ts';
 import type { LogSlice } from './log-store.ts';
 import { NodeDisk } from './node-disk.ts';
+import { SMALL_SHARE } from './segment-writer.ts';
 import { SNAPSHOT_DIRECTORY, openLogFiles } from './open-log-files.ts';
 import type { OpenedLogFiles } from './open-log-files.ts';
 import { Scrubber } from './scrubber.ts';
@@ -72,7 +73,7 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
     send({ kind: 'damage', damage });
   });
   return new Promise((resolve) => {
-    thread = new LogThread(port, ring, lane, scrubber, resolve);
+    thread = new LogThread(port, ring, lane, scrubber, task.sizes.fillBytes, resolve);
     thread.start(task.sizes, () => {
       send({ kind: 'space', space: engine.checkSpace() });
     });
@@ -83,6 +84,11 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
 const ROOM_INTERVAL_MS = 200;
 /** The longest sleep: in between, the thread's own event loop hears whether the node is still there. */
 const MAX_SLEEP_MS = 1000;
+
+/** A log nobody has written to for so long is left alone for a while, probably. */
+const QUIET_MS = 5;
+/** In a log that is never quiet one step of work ahead is done after so many blocks, if they are small. */
+const STEP_BLOCKS = 32;
 
 /** Something done now and then. */
 interface Chore {
@@ -101,9 +107,22 @@ class LogThread {
   #loose: Uint8Array[] = [];
   #closing = false;
   readonly #chores: Chore[] = [];
+  /** When there last was something to do. */
+  #workedMs = 0;
+  readonly #smallBytes: number;
+  #blocksBefore = 0;
+  #bytesBefore = 0;
   readonly #never = new Int32Array(new SharedArrayBuffer(4));
 
-  constructor(port: MessagePort, ring: RingReader, lane: LogLane, scrubber: Scrubber, done: () => void) {
+  constructor(
+    port: MessagePort,
+    ring: RingReader,
+    lane: LogLane,
+    scrubber: Scrubber,
+    fillBytes: number,
+    done: () => void,
+  ) {
+    this.#smallBytes = fillBytes / SMALL_SHARE;
     this.#port = port;
     this.#ring = ring;
     this.#lane = lane;
@@ -143,16 +162,17 @@ class LogThread {
         this.#finish();
         return;
       }
-      if (this.#lane.next === 'prepare') {
-        // Work ahead goes in single steps: an append waits for one of them at most.
+      const now = performance.now();
+      const isPreparing = this.#lane.next === 'prepare';
+      if (isPreparing && this.#mayPrepare(now)) {
         this.#lane.step();
         continue;
       }
-      const now = performance.now();
-      let wakeMs = now + MAX_SLEEP_MS;
-      for (const chore of this.#chores) wakeMs = Math.min(wakeMs, chore.dueMs);
+      let choreMs = now + MAX_SLEEP_MS;
+      for (const chore of this.#chores) choreMs = Math.min(choreMs, chore.dueMs);
+      const wakeMs = isPreparing ? Math.min(choreMs, this.#workedMs + QUIET_MS) : choreMs;
       if (wakeMs > now) this.#ring.sleep(wakeMs - now);
-      asleep = performance.now() >= wakeMs;
+      asleep = performance.now() >= choreMs;
     }
     const now = performance.now();
     for (const chore of this.#chores) {
@@ -162,6 +182,20 @@ class LogThread {
     }
     setImmediate(this.#run);
   };
+
+  /**
+   * Work ahead costs a sync of its own, and an append that comes meanwhile waits for it. A busy log that writes large
+   * blocks gains nothing from it: it would overtake the zeros at once.
+   */
+  #mayPrepare(now: number): boolean {
+    if (now - this.#workedMs >= QUIET_MS) return true;
+    const blocks = this.#lane.blocks - this.#blocksBefore;
+    if (blocks < STEP_BLOCKS) return false;
+    const bytes = this.#lane.blockBytes - this.#bytesBefore;
+    this.#blocksBefore += blocks;
+    this.#bytesBefore += bytes;
+    return bytes <= blocks * this.#smallBytes;
+  }
 
   #takeOther(message: ToLogThread): void {
     switch (message.kind) {
@@ -207,6 +241,7 @@ class LogThread {
       const next = this.#lane.next;
       if (next === null || next === 'prepare') return;
       this.#lane.step();
+      if (next === 'sync') this.#workedMs = performance.now();
       // Between a write and its sync there is nothing to decide: what comes meanwhile waits for the next block.
       if (next !== 'write') this.#drain();
     }
