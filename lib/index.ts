@@ -12,6 +12,7 @@ export type { MembershipTarget } from './node/membership-plan.ts';
 export type { LatencyCounts } from './node/latency.ts';
 export type { NodeMetrics } from './node/metrics.ts';
 export type { MembersView, MemberView } from './node/types.ts';
+export type { RecoveryProgress } from './log/recovery-progress.ts';
 export type { LeaderInfo, Logger, NodeOptions, NodeStatus, PeerStatus, Requests } from './node/types.ts';
 export { systemRuntime, type Runtime } from './node/runtime.ts';
 export type { Sink } from './node/sink.ts';

@@ -10,6 +10,7 @@ import type { StartOptions } from '../commands/start.ts';
 import { addressList } from './addresses.ts';
 import { ExitCode, UsageError, verdictOf } from './exit-codes.ts';
 import { createLog } from './logger.ts';
+import { RecoveryBar } from './recovery-bar.ts';
 import { Supervisor } from './supervisor.ts';
 
 /** Runs a node until a signal, its supervisor or a fault ends it. Resolves to the exit status. */
@@ -19,6 +20,7 @@ export async function runNode(options: StartOptions): Promise<number> {
   const supervisor = new Supervisor();
   const stop = stopRequest(supervisor, flush);
   const joining = new AbortController();
+  const bar = new RecoveryBar(logger);
   let node: RaftNode | undefined;
   let server: Server | undefined;
   try {
@@ -29,7 +31,9 @@ export async function runNode(options: StartOptions): Promise<number> {
       machine: new StackMachine(),
       logger,
       joinSignal: joining.signal,
+      onProgress: (progress) => bar.update(progress),
     });
+    bar.end();
     node = opened;
     const failure = new Promise<Error>((resolve) => opened.onFailure((error) => resolve(error)));
     const allowed = options.allowHost === undefined ? {} : { allowedHosts: options.allowHost };
@@ -58,6 +62,7 @@ export async function runNode(options: StartOptions): Promise<number> {
     if (node === undefined && joining.signal.aborted && CordwoodError.is(error) && error.code === 'ABORTED')
       return ExitCode.ok;
     const { line, exitCode } = verdictOf(error);
+    bar.end();
     supervisor.failed(line);
     flush();
     process.stderr.write(`${line}\n`);

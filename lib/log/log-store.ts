@@ -151,7 +151,7 @@ export interface SnapshotWriter {
 
 export interface SnapshotReader {
   readonly snapshot: StoredSnapshot;
-  /** Up to `maxBytes` of the content from `offset`; empty at the end. Checksums are verified. */
+  /** `maxBytes` of the content from `offset`, less only at the end. Checksums are verified. */
   read(offset: number, maxBytes: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }

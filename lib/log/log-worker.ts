@@ -7,6 +7,7 @@ import type { LogSizes } from './log-options.ts';
 import type { LogSlice } from './log-store.ts';
 import { NodeDisk } from './node-disk.ts';
 import { SMALL_SHARE } from './segment-writer.ts';
+import { CountingDisk } from './recovery-progress.ts';
 import { SNAPSHOT_DIRECTORY, openLogFiles } from './open-log-files.ts';
 import type { OpenedLogFiles } from './open-log-files.ts';
 import { Scrubber } from './scrubber.ts';
@@ -40,7 +41,7 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
   };
   let opened: OpenedLogFiles;
   try {
-    opened = openLogFiles(new NodeDisk(), task.path, options, false);
+    opened = openLogFiles(new CountingDisk(task.done), task.path, options, false);
   } catch (error) {
     send({ kind: 'failed', error: toPlainError(diskError(error)) });
     port.close();

@@ -2,12 +2,15 @@ import type { DataDirectory } from './data-directory.ts';
 import { defaultLogSizes } from './log-options.ts';
 import type { LogSizes } from './log-options.ts';
 import type { LogEvents, LogStore } from './log-store.ts';
+import type { RecoveryProgress } from './recovery-progress.ts';
 import { ThreadLogStore } from './thread-log-store.ts';
 
 export interface LogStoreOptions {
   readonly directory: DataDirectory;
   readonly events: LogEvents;
   readonly sizes?: Partial<LogSizes>;
+  /** Told now and then while the directory is read. */
+  readonly onProgress?: ((progress: RecoveryProgress) => void) | undefined;
 }
 
 /**
@@ -20,5 +23,6 @@ export function openLogStore(options: LogStoreOptions): Promise<LogStore> {
     owner: options.directory.owner,
     sizes: { ...defaultLogSizes, ...options.sizes },
     events: options.events,
+    onProgress: options.onProgress,
   });
 }

@@ -62,13 +62,18 @@ export class SnapshotFileReader {
     }
   }
 
-  /** Up to `maxBytes` of the content from `offset`, within one chunk; empty at the end. */
+  /** `maxBytes` of the content from `offset`, less only at the end. The caller owns them. */
   read(offset: number, maxBytes: number): Uint8Array {
-    if (offset >= this.snapshot.sizeBytes || maxBytes <= 0) return new Uint8Array(0);
-    const number = Math.floor(offset / this.#chunkBytes);
-    const content = this.#loadChunk(number);
-    const from = offset - number * this.#chunkBytes;
-    return content.slice(from, from + maxBytes);
+    const length = Math.max(0, Math.min(maxBytes, this.snapshot.sizeBytes - offset));
+    const bytes = new Uint8Array(length);
+    for (let at = 0; at < length;) {
+      const number = Math.floor((offset + at) / this.#chunkBytes);
+      const from = offset + at - number * this.#chunkBytes;
+      const part = this.#loadChunk(number).subarray(from, from + length - at);
+      bytes.set(part, at);
+      at += part.length;
+    }
+    return bytes;
   }
 
   /** Reads everything. `deep` sums the SHA-256 too. Throws `SNAPSHOT_DAMAGED`. */

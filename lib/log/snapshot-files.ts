@@ -119,6 +119,11 @@ export class SnapshotFiles {
     return this.#latest;
   }
 
+  /** The newest snapshot, where that was not known yet. */
+  adopt(latest: StoredSnapshot | null): void {
+    this.#latest ??= latest;
+  }
+
   /** Size of the newest snapshot's file, once one was written here. */
   get bytes(): number {
     return this.#bytes;

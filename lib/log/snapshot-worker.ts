@@ -7,7 +7,7 @@ import type { FromSnapshotThread, SnapshotThreadTask, ToSnapshotThread } from '.
 /** The snapshot thread: snapshots are large, and an append must never wait behind one. */
 export default function serveSnapshots(task: SnapshotThreadTask): Promise<void> {
   const { port } = task;
-  const files = new SnapshotFiles(new NodeDisk(), task.path, task.owner, task.latest);
+  const files = new SnapshotFiles(new NodeDisk(), task.path, task.owner, null);
   return new Promise((resolve) => {
     const finish = (): void => {
       port.removeAllListeners();
@@ -19,6 +19,10 @@ export default function serveSnapshots(task: SnapshotThreadTask): Promise<void> 
     port.on('message', (message: ToSnapshotThread) => {
       if (message.kind === 'close') {
         finish();
+        return;
+      }
+      if (message.kind === 'latest') {
+        files.adopt(message.latest);
         return;
       }
       const { id, call } = message;

@@ -4,6 +4,8 @@ import { diskError } from './disk-error.ts';
 import type { LogSizes } from './log-options.ts';
 import type { LogEvents, LogSlice, LogStats, LogStore, LogWrite, Recovery } from './log-store.ts';
 import { LOG_DIRECTORY, SNAPSHOT_DIRECTORY } from './open-log-files.ts';
+import { readableBytes } from './recovery-progress.ts';
+import type { RecoveryProgress } from './recovery-progress.ts';
 import { SharedBuffers } from './shared-buffers.ts';
 import { RemoteSnapshots } from './snapshot-calls.ts';
 import { encodeAppend, fromPlainError } from './thread-messages.ts';
@@ -18,7 +20,12 @@ export interface ThreadLogOptions {
   readonly owner: number;
   readonly sizes: LogSizes;
   readonly events: LogEvents;
+  /** Told now and then while the directory is read. */
+  readonly onProgress?: ((progress: RecoveryProgress) => void) | undefined;
 }
+
+/** Between two looks at how far the thread has read. */
+const PROGRESS_MS = 100;
 
 interface Waiting {
   resolve(slice: LogSlice): void;
@@ -50,7 +57,12 @@ export class ThreadLogStore implements LogStore {
   static async open(options: ThreadLogOptions): Promise<ThreadLogStore> {
     const { path, owner, sizes } = options;
     const ring = ringMemory();
-    const task: Omit<LogThreadTask, 'port'> = { path, owner, sizes, ring };
+    const done = new SharedArrayBuffer(8);
+    const task: Omit<LogThreadTask, 'port'> = { path, owner, sizes, ring, done };
+    const snapshots = new SnapshotThread(`${path}/${SNAPSHOT_DIRECTORY}`, owner);
+    const expected = readableBytes(path);
+    if (expected.snapshot > 0) snapshots.warmUp();
+    const watch = watchProgress(options, new Float64Array(done), expected.log + 2 * expected.snapshot);
     const thread = new WorkerThread('log-worker', task);
     let settle: (message: FromLogThread) => void = () => {};
     const first = new Promise<FromLogThread>((resolve) => {
@@ -62,23 +74,31 @@ export class ThreadLogStore implements LogStore {
       const message = await Promise.race([first, thread.ended.then(() => first)]);
       if (message.kind === 'failed') throw fromPlainError(message.error);
       if (message.kind !== 'opened') throw new TypeError('the log thread did not start');
-      const store = new ThreadLogStore(thread, new RingWriter(ring), message, options);
+      snapshots.recovered(message.latest);
+      const store = new ThreadLogStore(thread, snapshots, new RingWriter(ring), message, options);
       thread.port.off('message', settle);
       return store;
     } catch (error) {
-      await thread.join();
+      await Promise.all([thread.join(), snapshots.close()]);
       throw diskError(error);
+    } finally {
+      clearInterval(watch);
     }
   }
 
-  private constructor(thread: WorkerThread, ring: RingWriter, opened: Opened, options: ThreadLogOptions) {
+  private constructor(
+    thread: WorkerThread,
+    snapshots: SnapshotThread,
+    ring: RingWriter,
+    opened: Opened,
+    options: ThreadLogOptions,
+  ) {
     this.recovery = opened.recovery;
     this.#stats = opened.stats;
     this.#thread = thread;
     this.#ring = ring;
     this.#events = options.events;
-    const snapshotPath = `${options.path}/${SNAPSHOT_DIRECTORY}`;
-    this.#snapshotThread = new SnapshotThread(snapshotPath, options.owner, opened.latest);
+    this.#snapshotThread = snapshots;
     this.#path = options.path;
     this.snapshots = new RemoteSnapshots(
       opened.latest,
@@ -243,4 +263,16 @@ export class ThreadLogStore implements LogStore {
     this.#refuseAll(error);
     this.#events.onFailure(error);
   }
+}
+
+/** The thread counts what it reads; the state will be read from the snapshot once more after that. */
+function watchProgress(
+  { onProgress }: ThreadLogOptions,
+  done: Float64Array,
+  totalBytes: number,
+): NodeJS.Timeout | undefined {
+  if (onProgress === undefined) return undefined;
+  return setInterval(() => {
+    onProgress({ doneBytes: Math.min(done[0]!, totalBytes), totalBytes });
+  }, PROGRESS_MS);
 }

@@ -12,6 +12,8 @@ import type { RingMemory } from './thread-ring.ts';
 export interface LogThreadTask {
   readonly port: MessagePort;
   readonly ring: RingMemory;
+  /** Where it counts the bytes that recovery reads: one float64. */
+  readonly done: SharedArrayBuffer;
   readonly path: string;
   readonly owner: number;
   readonly sizes: LogSizes;
@@ -21,7 +23,6 @@ export interface SnapshotThreadTask {
   readonly port: MessagePort;
   readonly path: string;
   readonly owner: number;
-  readonly latest: StoredSnapshot | null;
 }
 
 /**
@@ -77,7 +78,10 @@ export type FromLogThread =
   | { readonly kind: 'closed' };
 
 export type ToSnapshotThread =
-  { readonly kind: 'call'; readonly id: number; readonly call: SnapshotCall } | { readonly kind: 'close' };
+  | { readonly kind: 'call'; readonly id: number; readonly call: SnapshotCall }
+  /** Comes first: what recovery has found. */
+  | { readonly kind: 'latest'; readonly latest: StoredSnapshot | null }
+  | { readonly kind: 'close' };
 
 export type FromSnapshotThread =
   | { readonly kind: 'reply'; readonly id: number; readonly reply: SnapshotReply }

@@ -11,17 +11,34 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** The snapshot thread seen from outside. It starts with the first call: most nodes take no snapshot for a while. */
+/**
+ * The snapshot thread seen from outside. It starts with the first call, as most nodes take no snapshot for a while, or
+ * with `warmUp`: starting a thread takes as long as reading a hundred megabytes.
+ */
 export class SnapshotThread {
   readonly #start: () => WorkerThread;
   #thread: WorkerThread | null = null;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
   #closed = false;
+  #latest: StoredSnapshot | null = null;
+  #known = false;
 
-  constructor(path: string, owner: number, latest: StoredSnapshot | null) {
-    const task: Omit<SnapshotThreadTask, 'port'> = { path, owner, latest };
+  constructor(path: string, owner: number) {
+    const task: Omit<SnapshotThreadTask, 'port'> = { path, owner };
     this.#start = () => new WorkerThread('snapshot-worker', task);
+  }
+
+  /** Starts the thread, which is going to be needed. No calls before `recovered`. */
+  warmUp(): void {
+    this.#running();
+  }
+
+  /** The newest snapshot, as recovery has found it. */
+  recovered(latest: StoredSnapshot | null): void {
+    this.#latest = latest;
+    this.#known = true;
+    this.#thread?.port.postMessage({ kind: 'latest', latest } satisfies ToSnapshotThread);
   }
 
   readonly call = (call: SnapshotCall): Promise<SnapshotReply> => {
@@ -62,6 +79,8 @@ export class SnapshotThread {
     thread.ended.catch((error: unknown) => {
       this.#fail(diskError(error));
     });
+    if (this.#known)
+      thread.port.postMessage({ kind: 'latest', latest: this.#latest } satisfies ToSnapshotThread);
     return thread;
   }
 

@@ -69,7 +69,7 @@ export async function openParts(
       quarantineReason(log.recovery, resolved.id, known, resolved.logger) ??
       (await forgotten(environment.memory, log, resolved.id, known));
     const state = new ReplicatedState(options.machine);
-    await restore(state, log);
+    await restore(state, log, options.onProgress);
     const core = openCore(resolved, log, environment.bootstrap ?? resolved.bootstrap);
     const { id, logger, runtime } = resolved;
     const registry = new PeerRegistry(
@@ -126,18 +126,40 @@ async function forgotten(
   return reason;
 }
 
-async function restore(state: ReplicatedState, log: LogStore): Promise<void> {
+async function restore(
+  state: ReplicatedState,
+  log: LogStore,
+  onProgress: NodeOptions['onProgress'],
+): Promise<void> {
   const { latest } = log.snapshots;
   if (latest === null) return;
   const reader = await log.snapshots.open(latest);
   try {
-    await state.restore(readAll(reader));
+    await state.restore(
+      onProgress === undefined ? readAll(reader) : watched(readAll(reader), log, onProgress),
+    );
   } finally {
     await reader.close();
   }
   if (state.appliedIndex !== latest.meta.index) {
     const text = `it is named for index ${latest.meta.index} and holds the state at ${state.appliedIndex}`;
     throw new CordwoodError('SNAPSHOT_DAMAGED', `snapshot: ${text}`);
+  }
+}
+
+/** The last part of what a start reads: log and snapshot have been read once when it begins. */
+async function* watched(
+  pieces: AsyncIterable<Uint8Array>,
+  log: LogStore,
+  onProgress: NonNullable<NodeOptions['onProgress']>,
+): AsyncGenerator<Uint8Array> {
+  const { logBytes, snapshotBytes } = log.stats;
+  let doneBytes = logBytes + snapshotBytes;
+  const totalBytes = doneBytes + snapshotBytes;
+  for await (const piece of pieces) {
+    yield piece;
+    doneBytes = Math.min(doneBytes + piece.length, totalBytes);
+    onProgress({ doneBytes, totalBytes });
   }
 }
 

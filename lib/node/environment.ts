@@ -29,7 +29,12 @@ export async function openSystemEnvironment(
   });
   const { identity } = directory;
   try {
-    const log = await openLogStore({ directory, events, sizes: { lowSpaceBytes: resolved.minFreeBytes } });
+    const log = await openLogStore({
+      directory,
+      events,
+      sizes: { lowSpaceBytes: resolved.minFreeBytes },
+      onProgress: options.onProgress,
+    });
     try {
       if (!hasConfig(log.recovery)) checkCluster(directory, resolved);
     } catch (error) {

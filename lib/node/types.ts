@@ -1,4 +1,5 @@
 import type { Config, Index, NodeId, Role, Term } from '../core/types.ts';
+import type { RecoveryProgress } from '../log/recovery-progress.ts';
 import type { StateMachine } from '../machine/state-machine.ts';
 import type { Backup, BackupOptions } from './backup.ts';
 import type { NodeMetrics } from './metrics.ts';
@@ -68,6 +69,8 @@ export interface NodeOptions {
   readonly snapshotLogBytes?: number;
   /** With less free on the disk, no writes are taken (`DISK_FULL`). Default: a tenth of it, at most 256 MiB. */
   readonly minFreeBytes?: number;
+  /** Told now and then while the node reads its directory, which takes a while if there is much in it. */
+  readonly onProgress?: (progress: RecoveryProgress) => void;
   readonly logger?: Logger;
   /** For tests and the simulator. */
   readonly runtime?: Runtime;
