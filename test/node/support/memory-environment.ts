@@ -25,6 +25,13 @@ export class DiskGate {
     for (const run of waiting) run();
   }
 
+  /** Lets the oldest piece of work through that waits. False: none does. */
+  letThrough(): boolean {
+    const run = this.#waiting?.shift();
+    run?.();
+    return run !== undefined;
+  }
+
   pass(run: () => void): void {
     if (this.#waiting === null) setImmediate(run);
     else this.#waiting.push(run);
