@@ -159,9 +159,16 @@ export class ClusterStory<I, O> {
       const dies = actor.dice.next() < 0.01;
       if (dies) simulation.events.after(actor.dice.between(0, 20), () => void actor.client.close());
       void this.#carryOut(() => this.#options.step(actor)).then(() => {
-        this.#plan(dies ? this.#actor(`${actor.name}’`, this.#timeoutMs) : actor);
+        if (dies) this.#replace(actor);
+        else this.#plan(actor);
       });
     });
+  }
+
+  /** A new client must not meet a node of another cluster first: it would stay with that. */
+  #replace(actor: Actor<I, O>): void {
+    if (this.simulation.strangers.size > 0) this.simulation.events.after(50, () => this.#replace(actor));
+    else if (!this.#calm) this.#plan(this.#actor(`${actor.name}’`, this.#timeoutMs));
   }
 
   async #carryOut(step: () => Promise<unknown>, mayFail = true): Promise<void> {

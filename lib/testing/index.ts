@@ -10,4 +10,5 @@ export { stackChaos, type StackChaosOptions, type StackChaosResult } from './sta
 export { coreChaos, type CoreChaosResult } from './core-chaos.ts';
 export { faultNames, type FaultName } from './nemesis.ts';
 export type { Actor, ClusterStoryResult } from './cluster-story.ts';
+export { shrink, type Shrunk } from './shrink.ts';
 export { StoryFailure, type StoryOptions } from './story.ts';

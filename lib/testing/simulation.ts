@@ -60,6 +60,8 @@ export class Simulation {
   readonly #options: SimulationOptions;
   /** Nodes of another cluster that answer at the addresses of nodes that are down. */
   readonly strangers: Map<NodeId, SimNode> = new Map();
+  /** Those that are not closed. */
+  readonly clients: Set<Client> = new Set();
   /** What happened, by name. */
   readonly counts: Map<string, number> = new Map();
   /** Called when a process has ended, whatever ended it. */
@@ -90,9 +92,13 @@ export class Simulation {
     return node;
   }
 
-  /** Lets a node of another cluster answer at the addresses of node `id`, one of the first, which is down. */
+  /**
+   * Lets a node of another cluster answer at the addresses of node `id`, one of the first, which is down. Not while a
+   * client does not know which cluster is its own: it would take the first that answers.
+   */
   admitStranger(id: NodeId): void {
-    if (id > this.#founders.length) return;
+    const strange = [...this.clients].some((client) => client.clusterId === null);
+    if (id > this.#founders.length || strange) return;
     const stranger = new SimNode(this, id, {
       // The first is alone, so that it serves whoever asks.
       ...this.#optionsOf(id, id === 1 ? [memberOf(1).peerAddress] : this.#founders),
@@ -144,11 +150,13 @@ export class Simulation {
   client(options: { readonly timeoutMs?: number } = {}): Client {
     const place = 1000 + ++this.#clients;
     const runtime = new SimRuntime(this.events, this.random, 0);
-    return new SimClient(
+    const client = new SimClient(
       { addresses: this.#founders.map((_, i) => clientAddressOf(i + 1)), ...options },
       (address) => new SimChannel(this.network, place, address, (id) => this.processAt(id)),
       runtime,
-    ).begin();
+    );
+    this.clients.add(client);
+    return client.begin(() => this.clients.delete(client));
   }
 
   /** Lets virtual time pass. Throws as soon as a property does not hold. */
@@ -220,10 +228,18 @@ export class Simulation {
 }
 
 class SimClient extends Client {
+  #onClose: () => void = () => undefined;
+
   /** `connect` without waiting for the first connection. */
-  begin(): this {
+  begin(onClose: () => void): this {
+    this.#onClose = onClose;
     this.start();
     return this;
+  }
+
+  override close(): Promise<void> {
+    this.#onClose();
+    return super.close();
   }
 }
 
