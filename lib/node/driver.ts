@@ -316,7 +316,7 @@ export class Driver {
     if (core.role === 'leader' && this.batcher.queuedBytes > 0 && this.#pipelineHasRoom(now)) this.wake();
     if (unserved === 'more') this.wake();
     const readsDueMs = unserved === 'stalled' ? now + STALLED_READS_MS : Infinity;
-    this.#armTimer(Math.min(effects.nextDeadlineMs, this.health.dueMs, this.#sweepDueMs, readsDueMs));
+    this.#armTimer(Math.min(effects.nextDeadlineMs, this.health.wakeMs, this.#sweepDueMs, readsDueMs));
   }
 
   /**
@@ -457,7 +457,7 @@ export class Driver {
     this.reads.expire(now - patienceMs);
     this.levels.expire(now - patienceMs);
     this.snapshots.sweep(now, patienceMs);
-    this.reports.send();
+    this.reports.tell(now);
   }
 
   #releaseMemory(): void {

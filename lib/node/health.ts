@@ -37,9 +37,14 @@ export class Health {
     this.#registry = registry;
   }
 
-  /** When `check` should run next. */
+  /** From when on `check` should run, in whatever turn there is. */
   get dueMs(): number {
     return this.#checkDueMs;
+  }
+
+  /** When a turn is due for that alone: heartbeats bring turns, and an idle node had better sleep between them. */
+  get wakeMs(): number {
+    return this.#checkDueMs + this.#driver.options.electionTimeoutMs / 4;
   }
 
   /** How long the oldest write has been under way. */

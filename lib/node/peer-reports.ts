@@ -11,6 +11,11 @@ const CHECK_EVERY = 256;
 /** How many of one's own sums are remembered, to compare those of nodes that are behind. */
 const MAX_CHECKS = 256;
 
+/** Without news a report is repeated after so many election timeouts. */
+const QUIET_TIMEOUTS = 10;
+/** Room on a disk that came or went is news in steps of this size. */
+const ROOM_STEP_BYTES = 64 << 20;
+
 /**
  * Reports between nodes. Each says how much room it has, and what the answers to all commands so far came to. Replicas
  * that applied the same entries gave the same answers; one that differs from the others (a bit that flipped in memory,
@@ -26,6 +31,9 @@ export class PeerReports {
   /** Who differs from us, at which index. */
   readonly #differing = new Map<NodeId, Index>();
   #someLow = false;
+  #toldMs = -Infinity;
+  #toldIndex: Index = 0;
+  #toldRoom = 0;
 
   constructor(driver: Driver, failed: (error: Error) => void) {
     this.#driver = driver;
@@ -50,9 +58,20 @@ export class PeerReports {
     for (const [id, report] of this.#reports) if (report.checkIndex === index) this.#compare(id, report);
   }
 
+  /** Tells everyone, if there is news, or if it is long ago: whoever has come back must hear it some time. */
+  tell(now: number): void {
+    const { space, options } = this.#driver;
+    const room = Math.floor(space.freeBytes / ROOM_STEP_BYTES);
+    const isNews = space.low || this.#lastIndex !== this.#toldIndex || room !== this.#toldRoom;
+    if (isNews || now - this.#toldMs >= QUIET_TIMEOUTS * options.electionTimeoutMs) this.send();
+  }
+
   /** Tells everyone, now. */
   send(): void {
     const { core, transport, options, space } = this.#driver;
+    this.#toldMs = this.#driver.now;
+    this.#toldIndex = this.#lastIndex;
+    this.#toldRoom = Math.floor(space.freeBytes / ROOM_STEP_BYTES);
     const out = new ByteWriter(64);
     encodeReport(out, {
       low: space.low,
