@@ -1,4 +1,5 @@
 /** The simulator: whole clusters in one thread over virtual time, and checkers for what their clients saw. */
+export { simulate, type Replica, type SimulateOptions, type SimulateResult } from './simulate.ts';
 export { Simulation, type SimulationOptions } from './simulation.ts';
 export type { SimNode } from './sim-node.ts';
 export type { SimNetwork } from './sim-network.ts';
