@@ -85,6 +85,8 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
 const ROOM_INTERVAL_MS = 200;
 /** The longest sleep: in between, the thread's own event loop hears whether the node is still there. */
 const MAX_SLEEP_MS = 1000;
+/** Between the end of one reading of everything that is at rest and the next. */
+const SCRUB_REST_MS = 30_000;
 
 /** A log nobody has written to for so long is left alone for a while, probably. */
 const QUIET_MS = 5;
@@ -95,7 +97,8 @@ const STEP_BLOCKS = 32;
 interface Chore {
   readonly intervalMs: number;
   dueMs: number;
-  run(): void;
+  /** `dueMs` is already the next time; it may put that off. */
+  run(chore: Chore): void;
 }
 
 class LogThread {
@@ -132,8 +135,11 @@ class LogThread {
   }
 
   start(sizes: LogSizes, checkSpace: () => void): void {
-    this.#every(sizes.scrubIntervalMs, () => {
+    this.#every(sizes.scrubIntervalMs, (chore) => {
+      const before = this.#scrubber.rounds;
       this.#scrubber.step();
+      // A small log is through in no time: read without a break it would cost an idle node most of what it uses.
+      if (this.#scrubber.rounds !== before) chore.dueMs += SCRUB_REST_MS;
     });
     this.#every(sizes.spaceIntervalMs, checkSpace);
     if (sizes.spaceIntervalMs > 0) checkSpace();
@@ -151,7 +157,7 @@ class LogThread {
     return !this.#closing;
   }
 
-  #every(intervalMs: number, run: () => void): void {
+  #every(intervalMs: number, run: (chore: Chore) => void): void {
     if (intervalMs > 0) this.#chores.push({ intervalMs, dueMs: performance.now() + intervalMs, run });
   }
 
@@ -179,7 +185,7 @@ class LogThread {
     for (const chore of this.#chores) {
       if (chore.dueMs > now) continue;
       chore.dueMs = now + chore.intervalMs;
-      chore.run();
+      chore.run(chore);
     }
     setImmediate(this.#run);
   };
