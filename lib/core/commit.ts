@@ -17,6 +17,8 @@ export function maybeCommit(s: CoreState): void {
   if (s.log.termAt(index) !== s.term) return;
   const before = s.commitIndex;
   advanceCommit(s, index);
+  // Followers hear of it soon, though the leader was about to sleep for longer.
+  s.heartbeatDeadlineMs = Math.min(s.heartbeatDeadlineMs, s.nowMs + s.options.heartbeatMs);
   const termNews = before < s.termStartIndex && s.commitIndex >= s.termStartIndex;
   if (termNews) termCommitted(s);
   // With the first commit of a term also what was committed before it: the last leader may have died between the

@@ -264,6 +264,7 @@ function becomeLeader(s: CoreState): void {
   s.quorumDeadlineMs = s.nowMs + s.options.electionTimeoutMs;
   // Heartbeats at once: every follower should know before its own timer runs out.
   s.heartbeatDeadlineMs = s.nowMs;
+  s.quietIndex = 0;
   s.termStartIndex = appendOwn(s, EntryKind.noop, null, s.options.emptyEntryBytes);
 }
 

@@ -77,7 +77,21 @@ function sendAppend(s: CoreState, pr: Progress, last: Index): void {
 
 export function sendHeartbeats(s: CoreState): void {
   for (const pr of s.progress.values()) sendHeartbeat(s, pr);
-  s.heartbeatDeadlineMs = s.nowMs + s.options.heartbeatMs;
+  const { heartbeatMs, idleHeartbeatMs = heartbeatMs } = s.options;
+  s.heartbeatDeadlineMs = s.nowMs + (isIdle(s) ? idleHeartbeatMs : heartbeatMs);
+}
+
+/**
+ * Whether every member has every entry and has been told that it is committed: by the round of heartbeats before this
+ * one, if that found them complete already.
+ */
+function isIdle(s: CoreState): boolean {
+  const { lastIndex } = s.log;
+  let complete = s.commitIndex === lastIndex && s.reads.length === 0;
+  for (const pr of s.progress.values()) complete &&= pr.match === lastIndex;
+  const told = complete && s.quietIndex === lastIndex;
+  s.quietIndex = complete ? lastIndex : 0;
+  return told;
 }
 
 export function sendHeartbeat(s: CoreState, pr: Progress): void {

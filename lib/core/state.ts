@@ -11,6 +11,8 @@ import type { Config, HardState, Index, Message, NodeId, Role, SnapshotMeta, Ter
 export interface CoreOptions {
   readonly id: NodeId;
   readonly heartbeatMs: number;
+  /** Between heartbeats of a leader that has had nothing to say for a while. Default `heartbeatMs`. */
+  readonly idleHeartbeatMs?: number;
   /** Election timeouts are drawn from [t, 2t). */
   readonly electionTimeoutMs: number;
   /** First delay before a pre-vote once the leader's process is known to be gone, drawn from [0, t). */
@@ -121,6 +123,8 @@ export class CoreState {
   /** This leader has told another to campaign: no lease any more in this term. */
   leaseVoid = false;
   heartbeatDeadlineMs: number = Infinity;
+  /** Last index when all members had all entries at a round of heartbeats; 0: they had not. */
+  quietIndex: Index = 0;
   quorumDeadlineMs: number = Infinity;
   /** Index of the no-op that opened this leader's term. */
   termStartIndex: Index = 0;

@@ -192,12 +192,17 @@ function usable(recovery: Recovery): Recovery {
   };
 }
 
+/** Heartbeats of an idle leader within one election timeout. */
+const IDLE_SHARE = 4;
+
 function openCore(options: ResolvedOptions, log: LogStore, bootstrap: Config): RaftCore {
   const recovery = usable(log.recovery);
   return new RaftCore(
     {
       id: options.id,
       heartbeatMs: options.heartbeatMs,
+      // An idle cluster costs what its heartbeats cost; three may still be lost before anyone asks for votes.
+      idleHeartbeatMs: Math.max(options.heartbeatMs, options.electionTimeoutMs / IDLE_SHARE),
       electionTimeoutMs: options.electionTimeoutMs,
       lostLeaderDelayMs: LOST_LEADER_DELAY_MS,
       maxMessageBytes: options.maxBatchBytes,

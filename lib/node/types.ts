@@ -54,7 +54,7 @@ export interface NodeOptions {
    * is gone, so a failed leader is replaced after a timeout and not within milliseconds. Default false.
    */
   readonly leaseReads?: boolean;
-  /** Default 100. */
+  /** Default 100. A leader with nothing to say sends one each quarter of `electionTimeoutMs`, if that is longer. */
   readonly heartbeatMs?: number;
   /** Base of the randomised election timeout [t, 2t). Default 1000. */
   readonly electionTimeoutMs?: number;
