@@ -291,7 +291,7 @@ export class Driver {
       this.reads.failed(failed);
       this.levels.failed(failed);
     }
-    for (const peer of effects.snapshots) this.snapshots.send(peer, now);
+    for (const peer of effects.snapshots) this.snapshots.send(peer);
 
     this.proposals.committed(core.commitIndex, now);
     let unserved: Unserved = 'nothing';
@@ -456,7 +456,7 @@ export class Driver {
     this.forwarder.expire(now - patienceMs);
     this.reads.expire(now - patienceMs);
     this.levels.expire(now - patienceMs);
-    this.snapshots.sweep(now, patienceMs);
+    this.snapshots.sweep(patienceMs);
     this.reports.tell(now);
   }
 

@@ -22,7 +22,6 @@ interface Staging {
   writer: SnapshotWriter;
   /** Content up to here has arrived. */
   offset: number;
-  committing: boolean;
 }
 
 /**
@@ -34,6 +33,8 @@ export class SnapshotReceiver {
   readonly #transport: Transport;
   readonly #events: SnapshotReceiverEvents;
   #staging: Staging | null = null;
+  /** All of it has arrived, and is made durable and installed. */
+  #finishing: Staging | null = null;
   /** Everything happens one after the other, in the order the frames came. */
   #chain: Promise<void> = Promise.resolve();
   #queuedBytes = 0;
@@ -58,6 +59,12 @@ export class SnapshotReceiver {
       this.#queuedBytes -= content.length;
       await this.#chunk(from, chunk, content);
     });
+  }
+
+  /** Now and then: tells the leader that a large snapshot which is being installed is not stuck. */
+  keepAlive(): void {
+    const staging = this.#finishing;
+    if (staging !== null) this.#ack(staging.from, staging.manifest.meta, staging.offset, SnapshotStatus.more);
   }
 
   async close(): Promise<void> {
@@ -87,7 +94,7 @@ export class SnapshotReceiver {
     } else {
       await this.#drop();
       const writer = await this.#log.snapshots.create(meta);
-      this.#staging = { manifest, from, writer, offset: 0, committing: false };
+      this.#staging = { manifest, from, writer, offset: 0 };
     }
     this.#ack(from, meta, this.#staging!.offset, SnapshotStatus.more);
     if (manifest.sizeBytes === this.#staging!.offset) await this.#commit(this.#staging!);
@@ -109,12 +116,14 @@ export class SnapshotReceiver {
   async #commit(staging: Staging): Promise<void> {
     const { meta, digest } = staging.manifest;
     this.#staging = null;
+    this.#finishing = staging;
     let status: SnapshotStatus = SnapshotStatus.damaged;
     try {
       await staging.writer.commit(digest);
       status = SnapshotStatus.busy;
       if (await this.#events.received(meta)) status = SnapshotStatus.installed;
     } finally {
+      this.#finishing = null;
       this.#ack(staging.from, meta, staging.offset, status);
     }
   }

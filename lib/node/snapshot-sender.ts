@@ -4,10 +4,15 @@ import { encodeSnapshotBegin, encodeSnapshotChunk, type SnapshotAck } from '../.
 import type { NodeId, Term } from '../core/types.ts';
 import type { LogStore, SnapshotReader } from '../log/log-store.ts';
 import type { Transport } from '../transport/transport.ts';
+import type { Runtime } from './runtime.ts';
 
 const CHUNK_BYTES = 256 << 10;
 /** Sent and not acknowledged. */
 const WINDOW_BYTES = 4 * CHUNK_BYTES;
+/** The entries everybody waits for share the network, the disks and the event loops with this. */
+const BYTES_PER_MS = (64 << 20) / 1000;
+/** How far a transfer may be ahead of that rate: timers are coarse. */
+const AHEAD_MS = 20;
 
 /**
  * Streams the newest snapshot to one follower on the bulk lane, a few chunks ahead of its acks. The follower says how
@@ -17,6 +22,7 @@ export class SnapshotSender {
   readonly #peer: NodeId;
   readonly #term: Term;
   readonly #transport: Transport;
+  readonly #runtime: Runtime;
   readonly #onEnd: (installed: boolean) => void;
   #reader: SnapshotReader | null = null;
   #sent = 0;
@@ -24,6 +30,9 @@ export class SnapshotSender {
   #started = false;
   #pumping = false;
   #ended = false;
+  /** When what was sent so far should have been sent, at the rate allowed. */
+  #paidUntilMs = 0;
+  #cancelPause: (() => void) | null = null;
   /** Moves with every ack: a transfer is given up for lack of progress, never for taking long. */
   progressMs: number;
 
@@ -31,13 +40,14 @@ export class SnapshotSender {
     peer: NodeId,
     term: Term,
     transport: Transport,
-    nowMs: number,
+    runtime: Runtime,
     onEnd: (installed: boolean) => void,
   ) {
     this.#peer = peer;
     this.#term = term;
     this.#transport = transport;
-    this.progressMs = nowMs;
+    this.#runtime = runtime;
+    this.progressMs = runtime.now();
     this.#onEnd = onEnd;
   }
 
@@ -93,6 +103,7 @@ export class SnapshotSender {
   end(installed: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#cancelPause?.();
     // Whether the file could be closed is of no interest to anyone any more.
     this.#reader?.close().catch(() => undefined);
     this.#onEnd(installed);
@@ -117,6 +128,18 @@ export class SnapshotSender {
     return !this.#ended && this.#started;
   }
 
+  /** Whether to send nothing for a moment, to keep to the rate. */
+  #pauses(): boolean {
+    if (this.#cancelPause !== null) return true;
+    const aheadMs = this.#paidUntilMs - this.#runtime.now();
+    if (aheadMs <= AHEAD_MS) return false;
+    this.#cancelPause = this.#runtime.timer(aheadMs, () => {
+      this.#cancelPause = null;
+      void this.#pump();
+    });
+    return true;
+  }
+
   async #pump(): Promise<void> {
     if (this.#pumping) return;
     this.#pumping = true;
@@ -127,7 +150,8 @@ export class SnapshotSender {
         !this.#ended &&
         this.#started &&
         this.#sent < sizeBytes &&
-        this.#sent - this.#acked < WINDOW_BYTES
+        this.#sent - this.#acked < WINDOW_BYTES &&
+        !this.#pauses()
       ) {
         const offset = this.#sent;
         const content = await reader.read(offset, CHUNK_BYTES);
@@ -138,6 +162,7 @@ export class SnapshotSender {
         encodeSnapshotChunk(out, chunk, content);
         if (!this.#transport.send(this.#peer, Lane.bulk, [out.buffer.subarray(0, out.position)])) break;
         this.#sent = offset + content.length;
+        this.#paidUntilMs = Math.max(this.#paidUntilMs, this.#runtime.now()) + content.length / BYTES_PER_MS;
         this.#transport.flush();
       }
     } catch {

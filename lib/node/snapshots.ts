@@ -3,8 +3,8 @@ import type { Index, NodeId, SnapshotMeta } from '../core/types.ts';
 import type { LogDamage, SnapshotReader } from '../log/log-store.ts';
 import type { Driver } from './driver.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
-import { SnapshotSender } from './snapshot-sender.ts';
 import { SnapshotTaker, type SnapshotCounts } from './snapshot-taker.ts';
+import { SnapshotTransfers } from './snapshot-transfers.ts';
 
 const READ_BYTES = 1 << 20;
 /**
@@ -23,7 +23,7 @@ export class Snapshots {
   readonly #failed: (error: Error) => void;
   readonly #taker: SnapshotTaker;
   readonly #receiver: SnapshotReceiver;
-  readonly #senders = new Map<NodeId, SnapshotSender>();
+  readonly #transfers: SnapshotTransfers;
   /** `applier.appliedBytes` when the last snapshot was begun. */
   #bytesAtLast = 0;
   #spread: number;
@@ -51,6 +51,17 @@ export class Snapshots {
           // The log keeps everything a snapshot would have covered; the next attempt comes with the next full log.
           driver.options.logger.error({ err: error }, 'snapshot failed');
         },
+      },
+    );
+    const { log, transport, options } = driver;
+    this.#transfers = new SnapshotTransfers(
+      log,
+      transport,
+      options.runtime,
+      options.electionTimeoutMs,
+      (peer) => {
+        driver.wake();
+        driver.core.snapshotFinished(peer);
       },
     );
     this.#receiver = new SnapshotReceiver(driver.log, driver.transport, {
@@ -107,24 +118,16 @@ export class Snapshots {
   }
 
   /** The follower `peer` needs entries that are compacted away. */
-  send(peer: NodeId, now: number): void {
-    this.#senders.get(peer)?.end(false);
-    const { core, transport, log } = this.#driver;
-    const sender: SnapshotSender = new SnapshotSender(peer, core.term, transport, now, () => {
-      if (this.#senders.get(peer) === sender) this.#senders.delete(peer);
-      this.#driver.wake();
-      core.snapshotFinished(peer);
-    });
-    this.#senders.set(peer, sender);
-    void sender.start(log);
+  send(peer: NodeId): void {
+    this.#transfers.send(peer, this.#driver.core.term);
   }
 
   acked(from: NodeId, ack: SnapshotAck): void {
-    this.#senders.get(from)?.acked(ack, this.#driver.now);
+    this.#transfers.acked(from, ack);
   }
 
   laneUp(peer: NodeId): void {
-    this.#senders.get(peer)?.laneUp();
+    this.#transfers.laneUp(peer);
   }
 
   begin(from: NodeId, manifest: SnapshotManifest): void {
@@ -143,13 +146,12 @@ export class Snapshots {
 
   /** This node leads no more. */
   stopSending(): void {
-    for (const sender of [...this.#senders.values()]) sender.end(false);
+    this.#transfers.stop();
   }
 
-  sweep(now: number, patienceMs: number): void {
-    for (const sender of [...this.#senders.values()]) {
-      if (now - sender.progressMs > patienceMs) sender.end(false);
-    }
+  sweep(patienceMs: number): void {
+    this.#transfers.sweep(patienceMs);
+    this.#receiver.keepAlive();
   }
 
   async close(): Promise<void> {
@@ -181,9 +183,7 @@ export class Snapshots {
     const keepBytes = whole ? 0 : Math.min(options.snapshotLogBytes, this.#roomForLog()) / 4;
     while (through > core.prevIndex && kept < keepBytes) kept += core.sizeAt(through--);
     // A snapshot on its way is of no use without the entries behind it.
-    for (const sender of this.#senders.values()) {
-      if (sender.index > 0) through = Math.min(through, sender.index);
-    }
+    through = Math.min(through, this.#transfers.pinned);
     if (through <= core.prevIndex) return;
     core.compact(through);
     log.compact(through);
