@@ -223,7 +223,7 @@ class FrontDoor implements Server, ConnectionHost {
     this.#http++;
     socket.once('close', () => this.#http--);
     socket.unshift(head);
-    this.#gateway.open(socket);
+    this.#gateway.open(socket, head);
     socket.resume();
   }
 

@@ -21,6 +21,7 @@ import { commandRoutes } from './http-routes.ts';
 import type { Route } from './http-routes.ts';
 import { stackRoutes } from './http-stacks.ts';
 import type { ServerLimits } from './limits.ts';
+import { LIVE_PATH, LiveStream } from './live-stream.ts';
 import type { OutputBudget } from './output-budget.ts';
 import { stackCalls } from './stack-calls.ts';
 
@@ -39,8 +40,8 @@ export interface HttpGatewayOptions {
 
 /** HTTP for a front door that owns the listening socket. */
 export interface HttpGateway {
-  /** Serves a connection whose bytes have been put back. */
-  open(socket: Socket): void;
+  /** Serves a connection whose first bytes, `head`, have been put back. */
+  open(socket: Socket, head: Uint8Array): void;
   /** Answers what is under way and closes. */
   close(): Promise<void>;
 }
@@ -109,6 +110,12 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
     ...adminRoutes(client.admin),
     backupRoute(node),
     metricsRoute(node, options.door, totals),
+    {
+      method: 'GET' as const,
+      path: LIVE_PATH,
+      handle: () =>
+        errorReply(426, 'UNSUPPORTED', 'this is a WebSocket', 'not_applied', { upgrade: 'websocket' }),
+    },
   ];
   const methods = new Map<string, string[]>();
   for (const route of routes) {
@@ -137,23 +144,27 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
       });
     },
   });
-  const server = createHttpServer(
-    limits,
-    maxBodyBytes,
-    (incoming, outgoing) => void listener(incoming, outgoing),
-  );
+  const serve = (incoming: IncomingMessage, outgoing: ServerResponse): void =>
+    void listener(incoming, outgoing);
+  const server = createHttpServer(limits, maxBodyBytes, serve);
+  const liveServer = createHttpServer(limits, maxBodyBytes, serve);
+  const live = new LiveStream(node, ({ headers }) => refusalOf(headers, policy));
+  liveServer.on('upgrade', (incoming, socket, head) => live.upgrade(incoming, socket, head));
   const sockets = new Set<Socket>();
   return {
-    open: (socket) => {
+    open: (socket, head) => {
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
-      server.emit('connection', socket);
+      (LiveStream.isWanted(head) ? liveServer : server).emit('connection', socket);
     },
     close: async () => {
       closing = true;
       // It never listened itself, which is an error to close() and none to us.
-      server.close(() => {});
-      server.closeIdleConnections();
+      for (const each of [server, liveServer]) {
+        each.close(() => {});
+        each.closeIdleConnections();
+      }
+      live.close();
       await Promise.all(
         [...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve))),
       );

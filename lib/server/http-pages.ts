@@ -51,7 +51,7 @@ function help(host = '127.0.0.1:12380'): string {
 
   GET /v1/stacks   GET PUT DELETE /v1/stacks/NAME   POST /v1/stacks/NAME/push   POST /v1/stacks/NAME/pop
   GET /v1/stacks/NAME/top   GET /v1/status   GET /v1/members   GET /v1/explain   GET /healthz   GET /readyz
-  GET /v1/admin/backup   GET /metrics
+  GET /v1/admin/backup   GET /metrics   GET /v1/live (WebSocket)
 
 The binary protocol is spoken on the same port: see PROTOCOL.md.
 `;
