@@ -2,8 +2,8 @@ import t from 'tap';
 import { faultNames } from '../../lib/testing/nemesis.ts';
 import { runSeeds } from './support/seeds.ts';
 
-// A quarter of the stories of whole clusters that every run of the tests tells; they are split so that they run in parallel.
-const COUNT = 150;
+// A sixth of the stories of whole clusters that every run of the tests tells: in files of their own they run in parallel.
+const COUNT = 90;
 const happened = await runSeeds(t, 'cluster', 1 + 1 * COUNT, COUNT);
 
 t.ok(happened.get('operations')! > COUNT * 40, `${happened.get('operations')} operations`);

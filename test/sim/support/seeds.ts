@@ -12,6 +12,8 @@ export type Tally = Map<string, number>;
  * again, with everything that happens in it. Returns what happened: stories in which nothing did prove nothing.
  */
 export async function runSeeds(t: Test, kind: Kind, first: number, count: number): Promise<Tally> {
+  // On its own too the file may take longer than tap gives it, where others use the machine as well.
+  t.setTimeout(120_000);
   const tally: Tally = new Map();
   const failures: string[] = [];
   for (let seed = first; seed < first + count; seed++) {
