@@ -1,7 +1,6 @@
 import { ByteWriter } from '../../protocol/byte-writer.ts';
-import { Lane, RECORD_HEADER_BYTES, Status } from '../../protocol/constants.ts';
+import { Lane, Status } from '../../protocol/constants.ts';
 import { encodeMessage } from '../../protocol/peer-codec.ts';
-import { recordBytes } from '../../protocol/record.ts';
 import type { Persist } from '../core/effects.ts';
 import type { RaftCore } from '../core/raft-core.ts';
 import type { Config, Message, NodeId, Role, Term } from '../core/types.ts';
@@ -10,7 +9,6 @@ import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Transport } from '../transport/transport.ts';
 import { AppendOutbox } from './append-outbox.ts';
 import { Applier } from './applier.ts';
-import { Batcher } from './batcher.ts';
 import type { EntryCache } from './entry-cache.ts';
 import { Forwarder } from './forwarder.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -20,16 +18,13 @@ import { Health } from './health.ts';
 import type { PeerRegistry } from './peer-registry.ts';
 import { ReadLevels } from './read-levels.ts';
 import { Records } from './records.ts';
-import { Proposals } from './proposals.ts';
+import { Pipeline } from './pipeline.ts';
 import { Replies } from './replies.ts';
 import type { Sink } from './sink.ts';
 import { Quarantine } from './quarantine.ts';
 import { Snapshots } from './snapshots.ts';
 import { SpaceGuard } from './space-guard.ts';
 
-/** Batches in flight at most; a second one starts only when the first is late, see `#pipelineHasRoom`. */
-const MAX_PIPELINE = 8;
-const LATE_MS = 1;
 /** What clients of a node in quarantine are told; they ask another. */
 export const IN_QUARANTINE = 'this node is in quarantine until it has fetched its data again';
 /** Between two looks at clients that did not take their answers. */
@@ -68,7 +63,6 @@ export class Driver {
   readonly options: ResolvedOptions;
   readonly cache: EntryCache;
   readonly applier: Applier;
-  readonly proposals: Proposals = new Proposals();
   readonly replies: Replies = new Replies();
   readonly reads: PendingReads;
   readonly forwarder: Forwarder;
@@ -76,7 +70,7 @@ export class Driver {
   readonly quarantine: Quarantine;
   readonly space: SpaceGuard;
   readonly reports: PeerReports;
-  readonly batcher: Batcher;
+  readonly pipeline: Pipeline;
   readonly health: Health;
   readonly levels: ReadLevels;
   /** Called at the end of every turn, and when there will be no more. */
@@ -114,14 +108,14 @@ export class Driver {
     this.cache = this.#records.cache;
     this.health = new Health(this, parts.registry);
     this.levels = new ReadLevels(this, parts.registry);
-    this.batcher = new Batcher(this.#records.batchArena, this.options.maxBatchBytes);
+    this.pipeline = new Pipeline(this.core, this.#records, this.replies, this.options.maxBatchBytes);
     this.reads = new PendingReads(this.replies, this.options.runtime);
     this.forwarder = new Forwarder(this.transport, this.replies, this.options.runtime);
     this.applier = new Applier(
       this.state,
       this.cache,
       this.log,
-      this.proposals,
+      this.pipeline.proposals,
       this.replies,
       this.state.appliedIndex,
       {
@@ -159,7 +153,7 @@ export class Driver {
 
   /** Commands taken in and not committed, in bytes. */
   get uncommittedBytes(): number {
-    return this.batcher.queuedBytes + this.proposals.inFlightBytes + this.forwarder.bytes + this.reads.bytes;
+    return this.pipeline.bytes + this.forwarder.bytes + this.reads.bytes;
   }
 
   get stopped(): boolean {
@@ -196,7 +190,7 @@ export class Driver {
 
   #admit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
     const refusal = this.space.refusal;
-    if (refusal === null) this.batcher.add(bytes, start, end, sink);
+    if (refusal === null) this.pipeline.batcher.add(bytes, start, end, sink);
     else this.#refuse(bytes, start, end, sink, Status.diskFull, refusal);
   }
 
@@ -231,10 +225,8 @@ export class Driver {
   /** Ends all turns. Whoever still waits is told the truth. */
   stop(message: string): void {
     if (this.#stopped) return;
-    this.#failProposals(message);
-    for (let batch = this.batcher.take(); batch !== null; batch = this.batcher.take()) {
-      this.#refuseBatch(batch, Status.shuttingDown, message);
-    }
+    this.pipeline.abandon(message);
+    this.pipeline.refuseAll(Status.shuttingDown, message);
     this.reads.refuseAll(Status.shuttingDown, message);
     if (this.core.leader !== 0) this.forwarder.lost(this.core.leader);
     this.replies.flush();
@@ -268,7 +260,7 @@ export class Driver {
     this.#noticeStall(now);
     core.tick();
     if (now >= this.health.dueMs) this.health.check(now);
-    if (core.role === 'leader') this.#seal(now);
+    if (core.role === 'leader') this.pipeline.propose(now);
     const token = this.reads.ask();
     if (token !== 0) {
       core.readIndex(token);
@@ -293,7 +285,7 @@ export class Driver {
     }
     for (const peer of effects.snapshots) this.snapshots.send(peer);
 
-    this.proposals.committed(core.commitIndex, now);
+    this.pipeline.proposals.committed(core.commitIndex, now);
     let unserved: Unserved = 'nothing';
     if (!core.installing) {
       this.applier.advance(core.commitIndex);
@@ -313,39 +305,10 @@ export class Driver {
     this.snapshots.maybeTake();
     if (this.afterTurn.size > 0) for (const watcher of this.afterTurn) watcher();
     // Commitment has made room in the pipeline after this turn's sealing.
-    if (core.role === 'leader' && this.batcher.queuedBytes > 0 && this.#pipelineHasRoom(now)) this.wake();
+    if (core.role === 'leader' && this.pipeline.isReady(now)) this.wake();
     if (unserved === 'more') this.wake();
     const readsDueMs = unserved === 'stalled' ? now + STALLED_READS_MS : Infinity;
     this.#armTimer(Math.min(effects.nextDeadlineMs, this.health.wakeMs, this.#sweepDueMs, readsDueMs));
-  }
-
-  /**
-   * A batch goes at once when nothing is in flight. Behind one that is on its way it waits and grows, unless it is
-   * full or the one before is late: on a fast disk and network one fat batch at a time costs least, on slow ones
-   * several keep both busy.
-   */
-  #pipelineHasRoom(now: number): boolean {
-    const { inFlight } = this.proposals;
-    // Nothing is taken during a hand-over: to wake for it would keep the loop spinning until it is over.
-    if (this.core.transferring || inFlight >= MAX_PIPELINE) return false;
-    if (inFlight === 0) return true;
-    return this.batcher.hasFull || now - this.proposals.oldestMs >= LATE_MS;
-  }
-
-  #seal(now: number): void {
-    while (this.batcher.queuedBytes > 0 && !this.core.transferring && this.#pipelineHasRoom(now)) {
-      const batch = this.batcher.take();
-      if (batch === null) return;
-      this.#records.layCreated(this.core.takeCreated());
-      const index = this.core.propose(recordBytes(batch.bodyBytes));
-      if (index === 0) {
-        this.#refuseBatch(batch, Status.noLeader, 'leadership was just lost');
-        continue;
-      }
-      this.#records.seal(batch, index, this.core.term);
-      this.batcher.done(batch);
-      this.proposals.add(index, batch.runs, batch.bodyBytes, now);
-    }
   }
 
   #send(to: NodeId, message: Message): void {
@@ -394,55 +357,15 @@ export class Driver {
     this.#lastTerm = core.term;
     this.#lastLeader = core.leader;
     if (core.role !== 'leader') {
-      this.#failProposals('leadership was lost before the entry was committed');
+      this.pipeline.abandon('leadership was lost before the entry was committed');
       for (const outbox of this.#outboxes.values()) outbox.clear();
       this.snapshots.stopSending();
-      // Batches that never got an index are certainly not applied: they go where the leader is now.
-      this.#rerouteBatches();
+      this.pipeline.reroute((bytes, start, end, sink) => {
+        this.submit(bytes, start, end, sink);
+      });
     }
     if (oldLeader !== 0 && oldLeader !== core.leader) this.forwarder.lost(oldLeader);
     this.#events.changed();
-  }
-
-  #failProposals(message: string): void {
-    for (const { index, runs } of this.proposals.takeAll()) {
-      const record = this.cache.get(index);
-      if (record) this.#refuseRuns(record.slab.bytes, record.offset, runs, Status.unknown, message);
-    }
-  }
-
-  #rerouteBatches(): void {
-    for (let batch = this.batcher.take(); batch !== null; batch = this.batcher.take()) {
-      const { slab, offset } = batch;
-      let start = offset + RECORD_HEADER_BYTES;
-      for (const run of batch.runs) {
-        const end = offset + RECORD_HEADER_BYTES + run.end;
-        if (run.sink) this.submit(slab.bytes, start, end, run.sink);
-        start = end;
-      }
-      this.batcher.done(batch);
-    }
-  }
-
-  #refuseBatch(batch: NonNullable<ReturnType<Batcher['take']>>, status: Status, message: string): void {
-    this.#refuseRuns(batch.slab.bytes, batch.offset, batch.runs, status, message);
-    this.batcher.done(batch);
-  }
-
-  /** Answers the runs of the record at `offset` alike. */
-  #refuseRuns(
-    bytes: Uint8Array,
-    offset: number,
-    runs: readonly { readonly end: number; readonly sink: Sink | null }[],
-    status: Status,
-    message: string,
-  ): void {
-    let start = offset + RECORD_HEADER_BYTES;
-    for (const run of runs) {
-      const end = offset + RECORD_HEADER_BYTES + run.end;
-      if (run.sink) this.replies.refuseRun(bytes, start, end, run.sink, status, message);
-      start = end;
-    }
   }
 
   #refuse(bytes: Uint8Array, start: number, end: number, sink: Sink, status: Status, message: string): void {

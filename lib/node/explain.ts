@@ -129,7 +129,8 @@ function aboutDisk(driver: Driver): Finding[] {
 }
 
 function aboutWrites(driver: Driver): Finding[] {
-  const { core, proposals, batcher, forwarder, options, applier, now } = driver;
+  const { core, forwarder, options, applier, now } = driver;
+  const { proposals, batcher } = driver.pipeline;
   const findings: Finding[] = [];
   const add = (code: string, severity: Finding['severity'], message: string, data: Finding['data']): void => {
     findings.push({ topic: 'writes', code, severity, message, ...(data === undefined ? {} : { data }) });

@@ -24,7 +24,7 @@ export interface NodeMetrics {
 
 /** Collects what the parts of a node count anyway: asking costs, counting hardly does. */
 export function metricsOf(driver: Driver, status: NodeStatus, leaderChanges: number): NodeMetrics {
-  const { log, snapshots, health, proposals, state } = driver;
+  const { log, snapshots, health, pipeline, state } = driver;
   const { segments, snapshotBytes } = log.stats;
   return {
     status,
@@ -35,7 +35,7 @@ export function metricsOf(driver: Driver, status: NodeStatus, leaderChanges: num
     snapshotBytes,
     snapshots: snapshots.counts,
     sync: health.sync.counts(),
-    commit: proposals.latency.counts(),
+    commit: pipeline.proposals.latency.counts(),
     machine: state.machine.counts?.() ?? {},
   };
 }

@@ -234,8 +234,7 @@ export class RaftNode implements Requests {
 
   detach(sink: Sink): void {
     const driver = this.#driver;
-    driver.batcher.detach(sink);
-    driver.proposals.detach(sink);
+    driver.pipeline.detach(sink);
     driver.forwarder.detach(sink);
     driver.reads.detach(sink);
     this.#admin.relay.detach(sink);
