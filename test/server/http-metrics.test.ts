@@ -25,7 +25,8 @@ function parse(text: string): Map<string, number> {
 }
 
 t.test('what a node and its front door have done, as Prometheus reads it', async (t) => {
-  const cluster = await MemoryCluster.start(3);
+  // Alone, it leads whatever the machine is busy with: what it is asked is answered once, and can be counted.
+  const cluster = await MemoryCluster.start(1);
   t.teardown(() => cluster.close());
   const leader = await cluster.leader();
   const server = await startServer({ node: leader, listen: { port: 0 } });
