@@ -18,7 +18,7 @@ async function startCluster(size: number, disks: MemoryDisk[]): Promise<RaftNode
           dataDir: '',
           machine: new StackMachine(),
           heartbeatMs: 20,
-          electionTimeoutMs: 150,
+          electionTimeoutMs: 600,
         },
         memoryEnvironment(disks[i]!),
       ),

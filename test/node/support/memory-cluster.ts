@@ -56,7 +56,7 @@ export class MemoryCluster {
         machine: this.machineOf(id),
         minFreeBytes: MIN_FREE_BYTES,
         heartbeatMs: 20,
-        electionTimeoutMs: 150,
+        electionTimeoutMs: 400,
         snapshotLogBytes: this.#snapshotLogBytes,
         logger,
       },
