@@ -13,7 +13,7 @@ export interface LogLine {
 }
 
 const HEARTBEAT_MS = 20;
-const ELECTION_TIMEOUT_MS = 200;
+const ELECTION_TIMEOUT_MS = 400;
 const PATIENCE_MS = 15_000;
 
 /** Real nodes in this process, on real sockets, with disks in memory that outlive them. */
