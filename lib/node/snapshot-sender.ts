@@ -28,6 +28,7 @@ export class SnapshotSender {
   #sent = 0;
   #acked = 0;
   #started = false;
+  #answered = false;
   #pumping = false;
   #ended = false;
   /** When what was sent so far should have been sent, at the rate allowed. */
@@ -51,9 +52,12 @@ export class SnapshotSender {
     this.#onEnd = onEnd;
   }
 
-  /** Index of the snapshot on its way: the log must not be compacted past it meanwhile. */
+  /**
+   * Index of the snapshot on its way: the log must not be compacted past it meanwhile. 0 until the follower has
+   * answered: one that is gone keeps nobody from compacting.
+   */
   get index(): number {
-    return this.#reader?.snapshot.meta.index ?? 0;
+    return this.#answered ? (this.#reader?.snapshot.meta.index ?? 0) : 0;
   }
 
   async start(log: LogStore): Promise<void> {
@@ -81,6 +85,7 @@ export class SnapshotSender {
     const { meta } = reader.snapshot;
     if (ack.index !== meta.index || ack.term !== meta.term) return;
     this.progressMs = nowMs;
+    this.#answered = true;
     if (ack.status === SnapshotStatus.installed) {
       this.end(true);
     } else if (ack.status === SnapshotStatus.more) {

@@ -113,15 +113,20 @@ t.test('the log is pinned while a snapshot is on its way, and no longer', async 
   await rig.snapshot(3 * MIB);
   t.equal(rig.transfers.pinned, Infinity);
   rig.transfers.send(2, 3);
-  rig.followers.get(3)!.stuck = true;
+  rig.followers.get(2)!.stuck = true;
+  await rig.run(5);
+  t.equal(rig.transfers.pinned, Infinity, 'a follower that has not answered pins nothing');
+  rig.followers.get(2)!.stuck = false;
   rig.transfers.send(3, 3);
+  rig.link(2, true);
   await rig.run(5);
   t.equal(rig.transfers.pinned, META.index);
+  rig.followers.get(3)!.stuck = true;
   while (rig.ended.length === 0) await rig.run(1);
   t.equal(rig.transfers.pinned, META.index, 'the other still needs what comes behind it');
   await rig.run(10);
   rig.transfers.sweep(5);
-  t.equal(rig.transfers.pinned, Infinity, 'a follower that is gone pins nothing');
+  t.equal(rig.transfers.pinned, Infinity, 'nor does one that has gone silent, after a while');
 });
 
 t.test('a transfer that fails is not begun again at once', async (t) => {
