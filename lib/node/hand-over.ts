@@ -30,7 +30,12 @@ export async function handOver(
   const to = core.transfer(target);
   if (to === 0) throw unreachable(target);
   const taken = (): boolean => {
-    if (!leads(core, term)) return core.leader !== 0;
+    if (!leads(core, term)) {
+      if (core.leader !== 0) return true;
+      // A whole cluster that stops: nobody is left who could be elected.
+      if (core.config.voters.some((id) => id !== options.id && driver.connected.has(id))) return false;
+      throw unreachable(0);
+    }
     if (core.transferring && isLive(driver, to)) return false;
     throw new CordwoodError('TIMEOUT', `node ${to} did not take over; node ${options.id} leads on`);
   };
