@@ -2,7 +2,7 @@ import { readU32, readU64 } from '../../protocol/byte-writer.ts';
 import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
 import { recordBytes } from '../../protocol/record.ts';
 import { EntryKind, type Index } from '../core/types.ts';
-import type { LogStore } from '../log/log-store.ts';
+import type { LogSlice, LogStore } from '../log/log-store.ts';
 import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { EntryCache } from './entry-cache.ts';
 import type { Proposals } from './proposals.ts';
@@ -32,6 +32,8 @@ export class Applier {
   /** Records read from disk, not applied yet, from `#sliceAt` on. */
   #slice: Uint8Array | null = null;
   #sliceAt = 0;
+  /** What follows it, read while it is applied. */
+  #ahead: LogSlice | null = null;
   #reading = false;
   #generation = 0;
   #appliedBytes = 0;
@@ -72,6 +74,7 @@ export class Applier {
         return;
       }
       const index = this.#applied + 1;
+      if (this.#slice === null && this.#ahead !== null) this.#takeAhead(index, commit);
       if (this.#slice !== null) {
         bytes += this.#applyRecord(index, this.#slice, this.#sliceAt);
         this.#sliceAt += recordBytes(readU32(this.#slice, this.#sliceAt));
@@ -91,7 +94,18 @@ export class Applier {
   reset(applied: Index): void {
     this.#applied = applied;
     this.#slice = null;
+    this.#ahead = null;
     this.#generation++;
+  }
+
+  /** The slice that has been read becomes the one that is applied, and the disk goes on with the next. */
+  #takeAhead(index: Index, commit: Index): void {
+    const { first, last, bytes } = this.#ahead!;
+    this.#ahead = null;
+    if (first !== index) return;
+    this.#slice = bytes;
+    this.#sliceAt = 0;
+    if (last < commit && this.#cache.get(last + 1) === undefined) this.#read(last + 1, commit);
   }
 
   #applyRecord(index: Index, bytes: Uint8Array, at: number): number {
@@ -119,10 +133,7 @@ export class Applier {
     this.#log.read(from, to, READ_BYTES).then(
       (slice) => {
         this.#reading = false;
-        if (generation === this.#generation && slice.first === this.#applied + 1) {
-          this.#slice = slice.bytes;
-          this.#sliceAt = 0;
-        }
+        if (generation === this.#generation) this.#ahead = slice;
         this.#events.more();
       },
       (error: unknown) => {
