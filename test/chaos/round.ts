@@ -25,6 +25,8 @@ export interface Round {
   /** Of them, those that were answered. */
   readonly done: number;
   readonly elections: number;
+  /** Processes that got a SIGKILL. */
+  readonly killed: number;
   readonly wrong: readonly string[];
   readonly summary: string;
 }
@@ -86,10 +88,18 @@ export async function runRound(options: RoundOptions): Promise<Round> {
     const summary =
       `seed ${seed}: ${nodes} nodes${links ? ', links' : ''}${leases ? ', leases' : ''}, ${history.ops.length} ops (${history.count('unknown')} unknown, ` +
       `${history.count('not_applied')} not applied), terms ${firstTerm}→${statuses[0]!.term}, ` +
-      `snapshot ${statuses.map((s) => s.snapshotIndex).join('/')}, ${states} states; ${done}; ` +
+      `snapshot ${statuses.map((s) => s.snapshotIndex).join('/')}, ${states} states; ` +
+      `${nemesis.killed} killed: ${done}; ` +
       `errors ${JSON.stringify(history.errors)}`;
     const elections = statuses[0]!.term - firstTerm;
-    return { ops: history.ops.length, done: history.count('ok'), elections, wrong, summary };
+    return {
+      ops: history.ops.length,
+      done: history.count('ok'),
+      elections,
+      killed: nemesis.killed,
+      wrong,
+      summary,
+    };
   } catch (error) {
     throw new Error(`seed ${seed}: ${(error as Error).message}\n${cluster.logs()}`, { cause: error });
   } finally {

@@ -36,6 +36,8 @@ export const LINK_DEEDS: readonly Deed[] = ['isolate', 'isolate-leader', 'one-wa
  */
 export class Nemesis {
   readonly done: Map<Deed, number> = new Map();
+  /** Processes that got a SIGKILL. */
+  killed = 0;
   /** Nodes that ended by themselves, or not as they were asked to. */
   readonly crashes: string[] = [];
   readonly #cluster: TestCluster;
@@ -140,6 +142,7 @@ export class Nemesis {
 
   async #down(nodes: readonly TestNode[], signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     for (const node of nodes) this.#expected.add(node.id);
+    if (signal === 'SIGKILL') this.killed += nodes.length;
     await Promise.all(
       nodes.map(async (node) => {
         // One that has not come as far as taking signals dies of this one, which is its right.
