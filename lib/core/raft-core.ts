@@ -250,12 +250,12 @@ export class RaftCore {
   }
 
   /**
-   * The node has just started and knows of no leader. If there is one it will refuse the pre-votes; if there is none,
-   * nobody needs to wait a whole election timeout to find out.
+   * The node has just started, or another has come within reach. If it knows of no leader, there may be none: nobody
+   * needs to wait a whole election timeout to find out. A leader's followers refuse the pre-votes.
    */
   campaignSoon(): void {
     const s = this.#s;
-    if (s.leader !== 0) return;
+    if (s.leader !== 0 || s.role === 'leader') return;
     s.leaderLost = true;
     s.quickAttempts = 0;
     const soonMs = s.nowMs + s.random.between(0, 2 * s.options.lostLeaderDelayMs);

@@ -360,7 +360,11 @@ export class RaftNode implements Requests {
 
   #laneUp(peer: NodeId, lane: Lane): void {
     const driver = this.#driver;
-    if (lane === Lane.control) driver.connected.add(peer);
+    if (lane === Lane.control) {
+      driver.connected.add(peer);
+      // After a restart of the whole cluster the first to be up have long stopped asking when the others come.
+      driver.core.campaignSoon();
+    }
     if (lane === Lane.bulk) driver.snapshots.laneUp(peer);
     // What was sent before is lost for sure: no need to wait for the next heartbeat's answer to find out.
     if (lane === Lane.data && driver.core.role === 'leader') driver.core.peerLost(peer);
