@@ -95,7 +95,7 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
     output.change(bytes);
     totals.add(methodOf(incoming), 'status' in route ? 'none' : route.path, reply.status);
     outgoing.once('close', () => output.change(-bytes));
-    sendReply(outgoing, reply);
+    sendReply(outgoing, reply, limits.stallTimeoutMs);
     return RESPONSE_ALREADY_SENT;
   }
 

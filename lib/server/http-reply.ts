@@ -131,7 +131,8 @@ const FIXED_HEADERS = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
 };
 
-export function sendReply(outgoing: ServerResponse, reply: Reply): void {
+/** `stallMs`: a stream's reader that takes nothing for so long is cut off. */
+export function sendReply(outgoing: ServerResponse, reply: Reply, stallMs: number): void {
   if (outgoing.headersSent || outgoing.destroyed) {
     reply.stream?.close();
     return;
@@ -145,7 +146,7 @@ export function sendReply(outgoing: ServerResponse, reply: Reply): void {
   if (reply.stream !== undefined) {
     headers['content-type'] = reply.type!;
     outgoing.writeHead(reply.status, headers);
-    void sendStream(outgoing, reply.stream);
+    void sendStream(outgoing, reply.stream, stallMs);
     return;
   }
   outgoing.writeHead(reply.status, headers);
@@ -153,8 +154,7 @@ export function sendReply(outgoing: ServerResponse, reply: Reply): void {
 }
 
 /** One piece after the other, as fast as they are taken. A reply that does not end well does not end at all. */
-async function sendStream(outgoing: ServerResponse, stream: ReplyStream): Promise<void> {
-  const gone = new Promise<void>((resolve) => outgoing.once('close', resolve));
+async function sendStream(outgoing: ServerResponse, stream: ReplyStream, stallMs: number): Promise<void> {
   try {
     if (outgoing.req.method === 'HEAD') {
       outgoing.end();
@@ -162,8 +162,7 @@ async function sendStream(outgoing: ServerResponse, stream: ReplyStream): Promis
     }
     for await (const piece of stream) {
       if (outgoing.destroyed) return;
-      if (outgoing.write(piece)) continue;
-      await Promise.race([new Promise<void>((resolve) => outgoing.once('drain', resolve)), gone]);
+      if (!outgoing.write(piece)) await drained(outgoing, stallMs);
     }
     outgoing.end();
   } catch {
@@ -171,4 +170,19 @@ async function sendStream(outgoing: ServerResponse, stream: ReplyStream): Promis
   } finally {
     stream.close();
   }
+}
+
+/** Resolves when what was written has left, or nothing will: a stream holds memory for as long as it is not over. */
+function drained(outgoing: ServerResponse, stallMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      outgoing.off('drain', done);
+      outgoing.off('close', done);
+      resolve();
+    };
+    const timer = setTimeout(() => outgoing.destroy(), stallMs);
+    outgoing.once('drain', done);
+    outgoing.once('close', done);
+  });
 }

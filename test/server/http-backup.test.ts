@@ -1,0 +1,124 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
+import t from 'tap';
+import { startServer } from '../../lib/server/index.ts';
+import type { Server } from '../../lib/server/index.ts';
+import type { Backup } from '../../lib/node/backup.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import { FakeNode } from './support/fake-node.ts';
+
+/** A node whose backups are what a test makes them. */
+class BackupNode extends FakeNode {
+  closed = 0;
+  /** Pieces of the next backup. */
+  pieces: () => AsyncIterable<Uint8Array> = async function* () {};
+  refusal: CordwoodError | null = null;
+
+  async backup(): Promise<Backup> {
+    if (this.refusal !== null) throw this.refusal;
+    const origin = {
+      clusterId: 'c'.repeat(32),
+      nodeId: 1,
+      createdMs: 1,
+      machine: 'stack',
+      machineVersion: 1,
+    };
+    const pieces = this.pieces();
+    return {
+      index: 7,
+      origin,
+      close: () => {
+        this.closed++;
+      },
+      [Symbol.asyncIterator]: () => pieces[Symbol.asyncIterator](),
+    };
+  }
+}
+
+const node = new BackupNode();
+const server: Server = await startServer({ node, listen: { port: 0 }, limits: { stallTimeoutMs: 200 } });
+t.teardown(() => server.close());
+
+function ask(method = 'GET'): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const { host, port } = server;
+    request({ host, port, method, path: '/v1/admin/backup', agent: false }, resolve)
+      .on('error', reject)
+      .end();
+  });
+}
+
+async function bodyOf(response: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+const MIB = new Uint8Array(1 << 20).fill(5);
+
+t.test('all pieces, in order, however large', async (t) => {
+  node.pieces = async function* () {
+    for (let i = 0; i < 20; i++) yield new Uint8Array(300_000).fill(i);
+  };
+  const response = await ask();
+  t.equal(response.statusCode, 200);
+  t.equal(response.headers['x-cordwood-index'], '7');
+  t.match(response.headers['content-disposition'], /filename="cordwood-cccccccc-7\.backup"/);
+  const body = await bodyOf(response);
+  t.equal(body.length, 20 * 300_000);
+  t.ok(Array.from({ length: 20 }, (_, i) => body[i * 300_000 + 299_999]).every((byte, i) => byte === i));
+  t.equal(node.closed, 1);
+});
+
+t.test('a backup that breaks off does not look like one that ended', async (t) => {
+  node.pieces = async function* () {
+    yield MIB;
+    throw new Error('the disk is gone');
+  };
+  await t.rejects(bodyOf(await ask()), { code: 'ECONNRESET' });
+  t.equal(node.closed, 2);
+});
+
+t.test('who only asks whether there is one gets no bytes', async (t) => {
+  node.pieces = async function* () {
+    t.fail('nothing is read');
+    yield MIB;
+  };
+  const response = await ask('HEAD');
+  t.equal(response.statusCode, 200);
+  t.equal((await bodyOf(response)).length, 0);
+  t.equal(node.closed, 3);
+});
+
+t.test('a reader that stands still, or leaves, holds nothing', async (t) => {
+  let taken = 0;
+  node.pieces = async function* () {
+    for (;;) {
+      taken++;
+      yield MIB;
+    }
+  };
+  const idle = connect(server.port, server.host);
+  idle.write('GET /v1/admin/backup HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await once(idle, 'readable');
+  idle.on('error', () => undefined);
+  while (node.closed < 4) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.ok(taken < 100, `${taken} pieces were made for nobody`);
+  idle.destroy();
+
+  const response = await ask();
+  await once(response, 'data');
+  response.on('error', () => undefined);
+  response.destroy();
+  while (node.closed < 5) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.pass('it ended');
+});
+
+t.test('a refusal is an answer like any other', async (t) => {
+  node.refusal = new CordwoodError('BUSY', 'this node makes a backup already');
+  const response = await ask();
+  t.equal(response.statusCode, 429);
+  t.match(JSON.parse((await bodyOf(response)).toString()), { error: { code: 'BUSY' } });
+});
