@@ -48,7 +48,9 @@ export class SimNode implements CheckedNode {
   #lastCommit = 0;
   #lastApplied = 0;
   #damagesAtStart = 0;
-  #counted = '';
+  #ledTerm = 0;
+  #installing = false;
+  #quarantined = false;
   /** It refused to start over what is on its disk: nobody but an operator can help. */
   refused: Error | null = null;
 
@@ -157,7 +159,9 @@ export class SimNode implements CheckedNode {
         this.#lastVote = raft.core.vote;
         this.#lastCommit = raft.core.commitIndex;
         this.#lastApplied = 0;
-        this.#counted = '';
+        this.#ledTerm = 0;
+        this.#installing = false;
+        this.#quarantined = false;
         simulation.count('starts');
         raft.onFailure((error) => {
           if (!runtime.dead) this.#stopped(error);
@@ -231,15 +235,15 @@ export class SimNode implements CheckedNode {
     }
   }
 
-  #count(core: RaftCore): void {
-    const now = `${core.role === 'leader' ? core.term : 0} ${core.installing} ${core.quarantined}`;
-    if (now === this.#counted) return;
-    const [led, installing, quarantined] = this.#counted.split(' ');
-    this.#counted = now;
+  #count({ role, term, installing, quarantined }: RaftCore): void {
     const simulation = this.#simulation;
-    if (core.role === 'leader' && led !== String(core.term)) simulation.count('terms led');
-    if (core.installing && installing !== 'true') simulation.count('snapshots installed');
-    if (core.quarantined && quarantined !== 'true') simulation.count('quarantines');
+    const led = role === 'leader' ? term : 0;
+    if (led !== this.#ledTerm && led !== 0) simulation.count('terms led');
+    if (installing && !this.#installing) simulation.count('snapshots installed');
+    if (quarantined && !this.#quarantined) simulation.count('quarantines');
+    this.#ledTerm = led;
+    this.#installing = installing;
+    this.#quarantined = quarantined;
   }
 
   /** An entry's commands were applied by this process's machine. */

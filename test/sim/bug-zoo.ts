@@ -3,7 +3,7 @@ export interface Bug {
   readonly name: string;
   /** Who had it. */
   readonly seenIn: string;
-  /** File of lib/core, without its ending. */
+  /** File of lib/core (in the zoo of whole nodes: of lib), without its ending. */
   readonly file: string;
   readonly change: readonly (readonly [from: string, to: string])[];
   /** Seeds within which it must be found. */
@@ -172,6 +172,34 @@ export const zoo: readonly Bug[] = [
     seenIn: 'here',
     file: 'persistence',
     change: [['s.created.pop();', 'break;']],
+    within: 1000,
+  },
+  {
+    name: 'a lease outlives the promises it stands on',
+    seenIn: 'sofa-jraft PR 34',
+    file: 'lease',
+    change: [['promise * (1 - CLOCK_DRIFT)', 'promise * 1.5']],
+    within: 1000,
+  },
+  {
+    name: 'a leader that has asked for a transfer keeps its lease',
+    seenIn: 'dissertation 6.4.1',
+    file: 'lease',
+    change: [['if (s.transfer !== null || s.leaseVoid)', 'if (false)']],
+    within: 1000,
+  },
+  {
+    name: 'a node with a damaged log votes',
+    seenIn: 'NuRaft #185; Protocol-Aware Recovery (FAST 2018)',
+    file: 'election',
+    change: [['if (s.quarantine !== null) {', 'if (false) {']],
+    within: 1000,
+  },
+  {
+    name: 'the leader does not forget what a damaged node acknowledged',
+    seenIn: 'here; Protocol-Aware Recovery (FAST 2018)',
+    file: 'quarantine',
+    change: [['pr.forget(m.nonce, s.log.lastIndex);', 'pr.lostNonce = m.nonce;']],
     within: 1000,
   },
 ];
