@@ -10,6 +10,8 @@ import { Workplace } from './workplace.ts';
 export const NOT_RUN: ReadonlyMap<string, string> = new Map([
   ['README.md: npm ci && npm start', 'the cluster of the other blocks is what npm start runs'],
   ['README.md: npm install cordwood', 'needs the packed package: npm run test:embedding'],
+  ['docs/testing.md: npm run soak -- --minutes 10', 'takes that long: test/soak'],
+  ['docs/testing.md: npm run soak -- --kind cluster --seed 480 --trace', 'needs a clone: test/soak'],
   ['CONTRIBUTING.md: npm ci     # installs and builds dist/', 'this test would run itself: .ci/run'],
 ]);
 
