@@ -3,6 +3,7 @@ import type { MemoryDisk } from '../../lib/log/memory-disk.ts';
 import type { RaftNode } from '../../lib/node/node.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
+import { chooser } from '../log/helpers.ts';
 import { Caller } from './support/caller.ts';
 import { MemoryCluster, putBack, until } from './support/memory-cluster.ts';
 
@@ -154,3 +155,52 @@ for (const stop of ['stopped', 'died'] as const) {
     await cluster.close();
   });
 }
+
+t.test('the same on two nodes, and on all three: what is served is right, or nothing is', async (t) => {
+  const setting = await setUp('stopped');
+  const { cluster } = setting;
+  await Promise.all([1, 2, 3].map((id) => cluster.stop(id)));
+  const good = cluster.disks.map((disk) => disk.clone());
+  const choose = chooser(11);
+  const seen = { served: 0, silent: 0 };
+  for (let round = 0; round < 4; round++) {
+    const hurt = round % 3 === 2 ? [1, 2, 3] : [1 + (round % 3), 3];
+    const what: string[] = [];
+    cluster.disks.forEach((disk, i) => {
+      putBack(disk, good[i]!);
+      if (!hurt.includes(i + 1)) return;
+      const others: Setting = { ...setting, other: good[(i + 1) % 3]! };
+      for (;;) {
+        const files = good[i]!.files();
+        const path = files[choose(files.length)]!;
+        const [name, fault] = Object.entries(faults(others))[choose(6)]!;
+        const content = fault(path, good[i]!.content(path));
+        if (content === undefined) continue;
+        put(disk, path, content);
+        what.push(`${i + 1}: ${path} ${name}`);
+        return;
+      }
+    });
+    cluster.errors.length = 0;
+    await Promise.all([1, 2, 3].map((id) => tryBoot(cluster, id)));
+    const nodes = [...cluster.nodes.values()];
+    const sick = nodes.filter((node) => node.status().quarantine !== null).length;
+    if (nodes.length - sick >= 2) {
+      for (const node of nodes) {
+        t.equal(await ask(node, StackOp.size), COUNT, what.join('; '));
+        t.equal(await ask(node, StackOp.top), `value ${COUNT - 1}`);
+      }
+      seen.served++;
+    } else {
+      await until(() => cluster.errors.some((line) => line.includes('no leader has been heard of')));
+      t.ok(
+        nodes.every((node) => node.leader === null),
+        what.join('; '),
+      );
+      seen.silent++;
+    }
+    await Promise.all([1, 2, 3].map((id) => cluster.stop(id)));
+  }
+  t.ok(seen.served > 0 && seen.silent > 0, JSON.stringify(seen));
+  await cluster.close();
+});
