@@ -36,6 +36,8 @@ export interface ChangeResult {
 export interface MembershipParts {
   readonly id: NodeId;
   readonly clusterId: string;
+  /** This node's data directory. */
+  readonly incarnation: string;
   readonly core: RaftCore;
   readonly registry: PeerRegistry;
   readonly introduce: Environment['introduce'];
@@ -142,9 +144,18 @@ export class Membership {
       }),
     );
     return plan.members.map((member) => {
-      const incarnation = incarnations.get(member.id) ?? member.incarnation;
+      const incarnation = incarnations.get(member.id) ?? member.incarnation ?? this.#incarnationOf(member.id);
       return incarnation === undefined ? member : { ...member, incarnation };
     });
+  }
+
+  /**
+   * Of a member from the cluster's first days, whom newcomers have never met: should it lose its directory, they must
+   * be able to tell it from the one that voted.
+   */
+  #incarnationOf(id: NodeId): string | undefined {
+    const { registry, incarnation } = this.#parts;
+    return id === this.#parts.id ? incarnation : registry.incarnationOf(id);
   }
 
   async #probeOne(member: Member, plan: MembershipPlan, signal: AbortSignal | undefined): Promise<string> {

@@ -113,6 +113,7 @@ export class RaftNode implements Requests {
     return new Membership({
       id: options.id,
       clusterId: parts.clusterId,
+      incarnation: parts.environment.incarnation,
       core: parts.core,
       registry: parts.registry,
       introduce: (...args) => parts.environment.introduce(...args),

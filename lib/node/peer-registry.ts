@@ -82,6 +82,11 @@ export class PeerRegistry {
     return this.#barred;
   }
 
+  /** The data directory this node has met under `id`; undefined if it has met none. */
+  incarnationOf(id: NodeId): string | undefined {
+    return this.#options.memory.incarnationOf(id);
+  }
+
   factsOf(id: NodeId): PeerFacts | undefined {
     return this.#facts.get(id);
   }
