@@ -50,6 +50,7 @@ export class SimLog implements LogStore, CheckedDisk {
   ) {
     this.#events = events;
     this.#store = open({
+      ...events,
       onDurable: (ticket) => {
         this.#becameDurable(ticket);
         events.onDurable(ticket);
