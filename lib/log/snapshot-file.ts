@@ -120,6 +120,12 @@ export class SnapshotFileReader {
   }
 }
 
+/**
+ * Synced a piece at a time: with all of it at the end, the log's next fdatasync would wait until the device has taken
+ * the whole snapshot.
+ */
+const SYNC_BYTES: number = 4 << 20;
+
 /** Writes one snapshot file, content of any size in pieces of any size. */
 export class SnapshotFileWriter {
   readonly path: string;
@@ -127,6 +133,7 @@ export class SnapshotFileWriter {
   readonly #fd: number;
   readonly #encoder: SnapshotEncoder;
   #position: number;
+  #syncedTo = 0;
 
   constructor(disk: Disk, path: string, meta: SnapshotMeta, owner: number) {
     this.#disk = disk;
@@ -137,8 +144,12 @@ export class SnapshotFileWriter {
   }
 
   write(content: Uint8Array): void {
-    for (const chunk of this.#encoder.add(content))
+    for (const chunk of this.#encoder.add(content)) {
       this.#position += writeFully(this.#disk, this.#fd, [chunk], this.#position);
+      if (this.#position - this.#syncedTo < SYNC_BYTES) continue;
+      this.#disk.datasync(this.#fd);
+      this.#syncedTo = this.#position;
+    }
   }
 
   /** Writes the footer and makes the file durable under the name it has; returns the digest. */
