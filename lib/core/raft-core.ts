@@ -22,6 +22,7 @@ import {
   peerLost,
   sendAllAppends,
   sendDueAck,
+  sendHeartbeat,
   sendHeartbeats,
   snapshotFinished,
 } from './replication.ts';
@@ -260,6 +261,12 @@ export class RaftCore {
     s.quickAttempts = 0;
     const soonMs = s.nowMs + s.random.between(0, 2 * s.options.lostLeaderDelayMs);
     s.electionDeadlineMs = Math.min(s.electionDeadlineMs, soonMs);
+  }
+
+  /** Another node has come within reach: if this one leads, it says so now and not with the next round of heartbeats. */
+  peerReached(id: NodeId): void {
+    const progress = this.#s.progress.get(id);
+    if (this.#s.role === 'leader' && progress !== undefined) sendHeartbeat(this.#s, progress);
   }
 
   /** Until when, by the clock given to `clock`, nobody else can lead; −Infinity without a lease. See lease.ts. */

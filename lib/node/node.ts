@@ -365,6 +365,7 @@ export class RaftNode implements Requests {
       driver.connected.add(peer);
       // After a restart of the whole cluster the first to be up have long stopped asking when the others come.
       driver.core.campaignSoon();
+      driver.core.peerReached(peer);
     }
     if (lane === Lane.bulk) driver.snapshots.laneUp(peer);
     // What was sent before is lost for sure: no need to wait for the next heartbeat's answer to find out.

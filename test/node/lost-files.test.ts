@@ -36,7 +36,8 @@ interface Setting {
 
 /** A cluster with something on its stack, some of it in snapshots, of which one node has stopped or died. */
 async function setUp(stop: 'stopped' | 'died'): Promise<Setting> {
-  const cluster = await MemoryCluster.start(3, 3000);
+  // Many nodes start here, one after the other, and some wait for an election timeout.
+  const cluster = await MemoryCluster.start(3, 3000, 150);
   await cluster.push(0, COUNT / 2);
   const leader = await cluster.leader();
   const victim = leader.id === 1 ? 2 : 1;

@@ -21,18 +21,25 @@ export class MemoryCluster {
   machineOf: (id: number) => StateMachine = () => new StackMachine();
   readonly #addresses: string[];
   readonly #snapshotLogBytes: number;
+  readonly #electionTimeoutMs: number;
 
-  private constructor(addresses: string[], snapshotLogBytes: number) {
+  private constructor(addresses: string[], snapshotLogBytes: number, electionTimeoutMs: number) {
     this.#addresses = addresses;
     this.#snapshotLogBytes = snapshotLogBytes;
+    this.#electionTimeoutMs = electionTimeoutMs;
     this.disks = addresses.map(() => new MemoryDisk());
   }
 
-  static async start(size: number, snapshotLogBytes: number = 64 << 20): Promise<MemoryCluster> {
+  static async start(
+    size: number,
+    snapshotLogBytes: number = 64 << 20,
+    electionTimeoutMs = 400,
+  ): Promise<MemoryCluster> {
     const ports = await freePorts(size);
     const cluster = new MemoryCluster(
       ports.map((port) => `127.0.0.1:${port}`),
       snapshotLogBytes,
+      electionTimeoutMs,
     );
     await Promise.all(ports.map((_, i) => cluster.boot(i + 1)));
     return cluster;
@@ -56,7 +63,7 @@ export class MemoryCluster {
         machine: this.machineOf(id),
         minFreeBytes: MIN_FREE_BYTES,
         heartbeatMs: 20,
-        electionTimeoutMs: 400,
+        electionTimeoutMs: this.#electionTimeoutMs,
         snapshotLogBytes: this.#snapshotLogBytes,
         logger,
       },
