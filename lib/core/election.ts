@@ -184,14 +184,21 @@ export function handleVoteRequest(s: CoreState, from: NodeId, m: VoteRequest): v
     s.vote = from;
     s.hardStateDirty = true;
   }
+  s.votedAtMs = s.nowMs;
   resetElectionTimer(s);
   s.send(from, { kind: 'voteResponse', term: m.term, pre: false, granted: true });
+}
+
+/** Whom this node has just voted for most likely leads by now, and has not been heard of yet. */
+export function justVoted(s: CoreState): boolean {
+  return s.leader === 0 && s.nowMs - s.votedAtMs < s.options.heartbeatMs;
 }
 
 function handlePreVote(s: CoreState, from: NodeId, m: VoteRequest): void {
   const possible =
     m.term > s.term || (m.term === s.term && s.leader === 0 && (s.vote === 0 || s.vote === from));
-  if (possible && !leaderAlive(s) && s.log.isUpToDate(m.lastIndex, m.lastTerm)) {
+  const taken = justVoted(s) && s.vote !== from;
+  if (possible && !taken && !leaderAlive(s) && s.log.isUpToDate(m.lastIndex, m.lastTerm)) {
     s.send(from, { kind: 'voteResponse', term: m.term, pre: true, granted: true });
   } else {
     refuse(s, from, true);

@@ -2,6 +2,7 @@ import type { Effects } from './effects.ts';
 import {
   becomeFollower,
   checkQuorum,
+  justVoted,
   handleVoteRequest,
   handleVoteResponse,
   leaderRefused,
@@ -256,7 +257,7 @@ export class RaftCore {
    */
   campaignSoon(): void {
     const s = this.#s;
-    if (s.leader !== 0 || s.role === 'leader') return;
+    if (s.leader !== 0 || s.role === 'leader' || justVoted(s)) return;
     s.leaderLost = true;
     s.quickAttempts = 0;
     const soonMs = s.nowMs + s.random.between(0, 2 * s.options.lostLeaderDelayMs);

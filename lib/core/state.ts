@@ -122,6 +122,8 @@ export class CoreState {
   leaseFloorMs: number = -Infinity;
   /** This leader has told another to campaign: no lease any more in this term. */
   leaseVoid = false;
+  /** When this node last granted a vote. */
+  votedAtMs: number = -Infinity;
   heartbeatDeadlineMs: number = Infinity;
   /** Last index when all members had all entries at a round of heartbeats; 0: they had not. */
   quietIndex: Index = 0;
