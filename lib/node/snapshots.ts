@@ -178,7 +178,9 @@ export class Snapshots {
     const { core, log, options } = this.#driver;
     const snapshot = log.snapshots.latest;
     if (snapshot === null) return;
-    let through: Index = Math.min(snapshot.meta.index, core.durableIndex);
+    // The newest may be a leader's, received while one of our own was being written and not installed yet: what it
+    // covers beyond the commit index may still be entries of another term here.
+    let through: Index = Math.min(snapshot.meta.index, core.commitIndex, core.durableIndex);
     let kept = 0;
     const keepBytes = whole ? 0 : Math.min(options.snapshotLogBytes, this.#roomForLog()) / 4;
     while (through > core.prevIndex && kept < keepBytes) kept += core.sizeAt(through--);
