@@ -1,7 +1,14 @@
 import type { ByteWriter } from './byte-writer.ts';
 import { readU16 } from './byte-writer.ts';
 import { beginFrame, endFrame, frameFlags } from './client-frame.ts';
-import { CLIENT_MAGIC, FRAME_HEADER_BYTES, Kind, PREAMBLE_BYTES, PROTOCOL_VERSION } from './constants.ts';
+import {
+  CLIENT_MAGIC,
+  FRAME_HEADER_BYTES,
+  Kind,
+  PREAMBLE_BYTES,
+  spokenVersions,
+  type VersionRange,
+} from './constants.ts';
 import { CordwoodError, errorCodeOfStatus } from './errors.ts';
 import { decodeFields, decodeValue, writeValue } from './msgpack.ts';
 
@@ -92,8 +99,8 @@ export function decodeErrorBody(bytes: Uint8Array, start: number, end: number): 
 /** The eight bytes a client sends first. */
 export function encodePreamble(
   magic: Uint8Array = CLIENT_MAGIC,
-  minVersion: number = PROTOCOL_VERSION,
-  maxVersion: number = PROTOCOL_VERSION,
+  minVersion: number = spokenVersions.lowest,
+  maxVersion: number = spokenVersions.highest,
 ): Uint8Array {
   const bytes = new Uint8Array(PREAMBLE_BYTES);
   bytes.set(magic);
@@ -103,11 +110,16 @@ export function encodePreamble(
 }
 
 /**
- * The highest version that both the preamble at `at` and this package speak.
+ * The highest version that both the preamble at `at` and this side speak.
  *
  * @throws CordwoodError `PROTOCOL_ERROR` if it is no preamble, `INCOMPATIBLE_VERSION` if there is no such version.
  */
-export function negotiateVersion(bytes: Uint8Array, at: number, magic: Uint8Array = CLIENT_MAGIC): number {
+export function negotiateVersion(
+  bytes: Uint8Array,
+  at: number,
+  magic: Uint8Array = CLIENT_MAGIC,
+  spoken: VersionRange = spokenVersions,
+): number {
   for (let i = 0; i < 4; i++) {
     if (bytes[at + i] !== magic[i])
       throw new CordwoodError('PROTOCOL_ERROR', 'the first bytes are not a Cordwood preamble');
@@ -117,13 +129,17 @@ export function negotiateVersion(bytes: Uint8Array, at: number, magic: Uint8Arra
   if (min === 0 || min > max || readU16(bytes, at + 6) !== 0) {
     throw new CordwoodError('PROTOCOL_ERROR', 'the preamble is malformed');
   }
-  if (min > PROTOCOL_VERSION || max < PROTOCOL_VERSION) {
+  if (min > spoken.highest || max < spoken.lowest) {
     throw new CordwoodError(
       'INCOMPATIBLE_VERSION',
-      `this node speaks version ${PROTOCOL_VERSION}, the other side ${min} to ${max}`,
+      `this node speaks ${rangeText(spoken.lowest, spoken.highest)}, the other side ${rangeText(min, max)}`,
     );
   }
-  return PROTOCOL_VERSION;
+  return Math.min(max, spoken.highest);
+}
+
+function rangeText(lowest: number, highest: number): string {
+  return lowest === highest ? `version ${lowest}` : `versions ${lowest} to ${highest}`;
 }
 
 function leaderOf(

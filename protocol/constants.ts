@@ -12,6 +12,15 @@ export const PEER_MAGIC: Uint8Array = Uint8Array.of(0xf6, 0x43, 0x57, 0x44);
 export const PREAMBLE_BYTES = 8;
 export const PROTOCOL_VERSION = 1;
 
+/** Versions that one side of a connection speaks. */
+export interface VersionRange {
+  readonly lowest: number;
+  readonly highest: number;
+}
+
+/** What this package speaks. */
+export const spokenVersions: VersionRange = { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION };
+
 /**
  * ```
  * offset  0        4     5       6         8          12

@@ -55,6 +55,8 @@ export {
   PeerKind,
   PREAMBLE_BYTES,
   PROTOCOL_VERSION,
+  spokenVersions,
+  type VersionRange,
   ReadLevel,
   RECORD_HEADER_BYTES,
   SnapshotStatus,

@@ -6,7 +6,8 @@ import {
   PEER_MAGIC,
   PeerKind,
   PREAMBLE_BYTES,
-  PROTOCOL_VERSION,
+  spokenVersions,
+  type VersionRange,
 } from './constants.ts';
 import { decodeFields } from './msgpack.ts';
 import type { Fields } from './msgpack.ts';
@@ -64,9 +65,9 @@ export interface Refusal {
 }
 
 /** Preamble and hello, as they are written first on a new connection. */
-export function encodeHello(hello: Hello): Uint8Array {
+export function encodeHello(hello: Hello, spoken: VersionRange = spokenVersions): Uint8Array {
   const out = new ByteWriter(512);
-  out.bytes(encodePreamble(PEER_MAGIC, PROTOCOL_VERSION, PROTOCOL_VERSION));
+  out.bytes(encodePreamble(PEER_MAGIC, spoken.lowest, spoken.highest));
   encodeMap(out, PeerKind.hello, { ...hello });
   return out.take();
 }

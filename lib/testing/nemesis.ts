@@ -1,5 +1,6 @@
 import type { Random } from '../core/random.ts';
 import type { NodeId } from '../core/types.ts';
+import { PROTOCOL_VERSION, spokenVersions, type VersionRange } from '../../protocol/constants.ts';
 import { Operator } from './operator.ts';
 import { partition, partitionKinds } from './partitions.ts';
 import type { DiskFault, Rot } from './sim-storage.ts';
@@ -35,6 +36,7 @@ export const faultNames = [
   'wiped directory',
   'removed node comes back',
   'node of another cluster',
+  'other version',
 ] as const;
 export type FaultName = (typeof faultNames)[number];
 
@@ -71,6 +73,7 @@ const catalogue: readonly Fault[] = [
   { name: 'wiped directory', weight: 3, run: (n, dice) => n.wipe(dice) },
   { name: 'removed node comes back', weight: 2, run: (n, dice) => n.comeBack(dice) },
   { name: 'node of another cluster', weight: 2, run: (n, dice) => n.stranger(dice) },
+  { name: 'other version', weight: 3, run: (n, dice) => n.install(dice) },
 ];
 
 export interface NemesisOptions {
@@ -136,6 +139,10 @@ export class Nemesis {
       node.resume();
       simulation.strangers.get(node.id)?.crash(false);
       simulation.strangers.delete(node.id);
+      if (node.versions !== spokenVersions) {
+        node.versions = spokenVersions;
+        node.crash(false);
+      }
       if (!node.up) node.start();
     }
   }
@@ -263,6 +270,15 @@ export class Nemesis {
     if (dice.next() < 0.7) node.wipe();
   }
 
+  /** A node is stopped and started with a program that speaks other versions of the protocol. */
+  install(dice: Random): void {
+    const node = this.#any(dice);
+    // Mostly what a rolling upgrade does: what the programs next to each other have in common.
+    node.versions = dice.next() < 0.7 ? programs[1]! : pick(dice, programs);
+    this.simulation.trace(`${node.id} gets versions ${node.versions.lowest} to ${node.versions.highest}`);
+    node.crash(false);
+  }
+
   stranger(dice: Random): void {
     const { simulation } = this;
     const node = this.#any(dice);
@@ -297,6 +313,13 @@ export class Nemesis {
     return pick(dice, this.simulation.nodes);
   }
 }
+
+/** Programs that can be installed. The first and the last have no version in common. */
+const programs: readonly VersionRange[] = [
+  spokenVersions,
+  { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION + 1 },
+  { lowest: PROTOCOL_VERSION + 1, highest: PROTOCOL_VERSION + 1 },
+];
 
 const damaging: ReadonlySet<string> = new Set<FaultName>([
   'rot',

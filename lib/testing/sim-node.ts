@@ -1,7 +1,7 @@
 import type { RaftCore } from '../core/raft-core.ts';
 import type { Member, NodeId } from '../core/types.ts';
 import { decodeMessage, isMessageKind } from '../../protocol/peer-codec.ts';
-import { PeerKind } from '../../protocol/constants.ts';
+import { PeerKind, PROTOCOL_VERSION, spokenVersions, type VersionRange } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { peerFrameKind } from '../../protocol/peer-frame.ts';
 import { DirectLogStore } from '../log/direct-log-store.ts';
@@ -53,6 +53,8 @@ export class SimNode implements CheckedNode {
   #quarantined = false;
   /** It refused to start over what is on its disk: nobody but an operator can help. */
   refused: Error | null = null;
+  /** Of the protocol, as the program speaks it that is installed there; in force from the next start. */
+  versions: VersionRange = spokenVersions;
 
   constructor(simulation: Simulation, id: NodeId, options: SimNodeOptions) {
     this.#simulation = simulation;
@@ -276,7 +278,7 @@ export class SimNode implements CheckedNode {
     const guarded = (action: () => void): void => {
       runtime.run(action);
     };
-    const { storage } = this;
+    const { storage, versions } = this;
     const before = this.#simLog;
     let store!: DirectLogStore;
     const simLog = new SimLog(
@@ -319,7 +321,13 @@ export class SimNode implements CheckedNode {
       memory: new PeerFile(disk, DATA_PATH),
       log: simLog,
       introduce: (address) =>
-        simIntroduce(network, this.id, peerOf(address), (id) => simulation.processAt(id)?.listening),
+        simIntroduce(
+          network,
+          this.id,
+          peerOf(address),
+          versions,
+          (id) => simulation.processAt(id)?.listening,
+        ),
       connect: (transportEvents, policy) => {
         const transport = new SimTransport({
           network,
@@ -334,9 +342,13 @@ export class SimNode implements CheckedNode {
           },
           events: transportEvents,
           policy,
+          versions,
           listener: (id) => simulation.processAt(id)?.listening,
           onSend: (to, frame) => {
             this.#sends(to, frame);
+          },
+          onVersion: (version) => {
+            if (version !== PROTOCOL_VERSION) simulation.count('connections of another version');
           },
         });
         this.#transport = transport;

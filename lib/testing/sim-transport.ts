@@ -1,4 +1,5 @@
-import { Lane } from '../../protocol/constants.ts';
+import { encodePreamble, negotiateVersion } from '../../protocol/client-codec.ts';
+import { Lane, PEER_MAGIC, type VersionRange } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { Introduction } from '../../protocol/introduction.ts';
 import type { Hello, PeerIntroduction, Refusal } from '../../protocol/peer-handshake.ts';
@@ -18,9 +19,13 @@ export interface SimTransportParts {
   readonly identity: PeerIdentity;
   readonly events: TransportEvents;
   readonly policy: PeerPolicy;
+  /** Of the protocol, as this process speaks it. */
+  readonly versions: VersionRange;
   readonly listener: Listener;
   /** Sees each frame that leaves, before it does. */
   readonly onSend: (to: NodeId, frame: Uint8Array) => void;
+  /** A connection is open, in this version. */
+  readonly onVersion: (version: number) => void;
 }
 
 interface LaneState {
@@ -44,7 +49,9 @@ export class SimTransport implements Transport {
     return this.#parts.identity.nodeId;
   }
 
-  introduction(): Introduction {
+  /** @throws CordwoodError `INCOMPATIBLE_VERSION` */
+  introduction(versions: VersionRange): Introduction {
+    this.#versionWith(versions);
     return this.#parts.policy.introduction();
   }
 
@@ -116,8 +123,14 @@ export class SimTransport implements Transport {
   }
 
   /** Why whoever said `hello` is not taken; null if it is. */
-  judge(hello: Hello): Refusal | null {
+  judge(hello: Hello, versions: VersionRange): Refusal | null {
     const { identity, policy } = this.#parts;
+    try {
+      this.#versionWith(versions);
+    } catch (error) {
+      if (!CordwoodError.is(error)) throw error;
+      return { code: error.code, message: error.message };
+    }
     if (hello.clusterId !== identity.clusterId) return { code: 'WRONG_CLUSTER', message: 'another cluster' };
     const refusal = policy.judge(hello);
     if (refusal !== null) return refusal;
@@ -163,11 +176,16 @@ export class SimTransport implements Transport {
     // A process that stands still accepts nothing; its kernel does, but no handshake is answered.
     other.#parts.runtime.run(() => {
       if (other.#closed) return;
-      const refusal = other.judge({ ...this.#introduce(peer), lane });
+      const refusal = other.judge({ ...this.#introduce(peer), lane }, this.#parts.versions);
       const welcome = other.#introduce(this.id);
       network.events.after(network.delayMs(), () => {
         if (!network.connects(this.id, peer)) again();
-        else runtime.run(() => this.#answered(peer, lane, state, refusal, welcome, again));
+        else {
+          runtime.run(() => {
+            const taken = this.#answered(peer, lane, state, refusal, welcome, again);
+            if (taken) this.#parts.onVersion(other.#versionWith(this.#parts.versions));
+          });
+        }
       });
     });
     if (other.#parts.runtime.paused) again();
@@ -180,28 +198,34 @@ export class SimTransport implements Transport {
     refusal: Refusal | null,
     welcome: PeerIntroduction,
     again: () => void,
-  ): void {
+  ): boolean {
     const { events, policy } = this.#parts;
-    if (this.#closed || this.#peers.get(peer)?.[lane] !== state || state.pipe) return;
+    if (this.#closed || this.#peers.get(peer)?.[lane] !== state || state.pipe) return false;
     if (refusal !== null) {
       events.onTurnedAway?.(peer, refusal.code, refusal.message);
       again();
-      return;
+      return false;
     }
     const objection = policy.judge(welcome);
     if (objection !== null) {
       events.onRejected(peer, objection.code, objection.message);
       again();
-      return;
+      return false;
     }
     // The judgement may have changed the peers.
-    if (this.#peers.get(peer)?.[lane] !== state) return;
+    if (this.#peers.get(peer)?.[lane] !== state) return false;
     this.#addresses.set(peer, welcome.clientAddress);
     state.backoffMs = 10;
     state.queue = [];
     const pipe = new SimPipe(this.#parts.network, this.id, peer, () => this.#lost(peer, lane, state, pipe));
     state.pipe = pipe;
     events.onUp(peer, lane);
+    return true;
+  }
+
+  /** What the accepting side of a connection finds in the first bytes of one that speaks `versions`. */
+  #versionWith({ lowest, highest }: VersionRange): number {
+    return negotiateVersion(encodePreamble(PEER_MAGIC, lowest, highest), 0, PEER_MAGIC, this.#parts.versions);
   }
 
   #lost(peer: NodeId, lane: Lane, state: LaneState, pipe: SimPipe): void {
@@ -238,13 +262,18 @@ export function simIntroduce(
   network: SimNetwork,
   from: NodeId,
   peer: NodeId,
+  versions: VersionRange,
   listener: Listener,
 ): Promise<Introduction> {
   return new Promise((resolve, reject) => {
     network.events.after(network.delayMs() * 2, () => {
       const other = network.connects(from, peer) ? listener(peer) : undefined;
-      if (other) resolve(other.introduction());
-      else reject(new CordwoodError('UNREACHABLE', `node ${peer} does not answer`));
+      try {
+        if (!other) throw new CordwoodError('UNREACHABLE', `node ${peer} does not answer`);
+        resolve(other.introduction(versions));
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
     });
   });
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 
-import { type Lane, PEER_MAGIC, PREAMBLE_BYTES, PROTOCOL_VERSION } from '../../protocol/constants.ts';
+import { type Lane, PEER_MAGIC, PREAMBLE_BYTES } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { negotiateVersion } from '../../protocol/client-codec.ts';
 import { FrameSplitter } from '../../protocol/frame-splitter.ts';
@@ -39,6 +39,7 @@ export class InboundConnection {
   #cancelTimer: (() => void) | null;
   #peer = 0;
   #lane: Lane = 0;
+  #version = 0;
 
   constructor(context: TransportContext, host: InboundHost, socket: Socket) {
     this.#context = context;
@@ -86,7 +87,9 @@ export class InboundConnection {
         return;
       }
       // The version is settled before anything is read whose form may depend on it.
-      if (handshake.bytes.length >= PREAMBLE_BYTES) negotiateVersion(handshake.bytes, 0, PEER_MAGIC);
+      if (handshake.bytes.length >= PREAMBLE_BYTES) {
+        this.#version = negotiateVersion(handshake.bytes, 0, PEER_MAGIC, this.#context.versions);
+      }
       if (!handshake.isWhole()) return;
       if (this.#context.policy !== null && isIntroduce(handshake.bytes)) {
         this.#sayLast(encodeIntroduction(this.#context.policy.introduction()));
@@ -116,7 +119,7 @@ export class InboundConnection {
     this.#lane = hello.lane;
     this.#splitter = new FrameSplitter(maxFrameBytesOf(limits, hello.lane), { trusted: true });
     this.#socket.write(
-      encodePeerWelcome({ version: PROTOCOL_VERSION, ...introductionTo(this.#context, hello.from) }),
+      encodePeerWelcome({ version: this.#version, ...introductionTo(this.#context, hello.from) }),
     );
     this.#host.established(this, hello);
   }

@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 
 import type { Address } from '../../protocol/address.ts';
 import { copyBytes } from '../../protocol/byte-writer.ts';
-import { Lane, PeerKind, PROTOCOL_VERSION } from '../../protocol/constants.ts';
+import { Lane, PeerKind } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { peerFrameKind } from '../../protocol/peer-frame.ts';
 import {
@@ -202,7 +202,7 @@ export class OutgoingLane {
   }
 
   #dial(): void {
-    const { limits } = this.#context;
+    const { limits, versions } = this.#context;
     this.#clearTimer();
     this.#state = 'dialling';
     const socket = connect({
@@ -225,7 +225,7 @@ export class OutgoingLane {
     socket.setTimeout(limits.stallTimeoutMs, () => {
       if (socket.writableLength > 0) socket.destroy();
     });
-    socket.write(encodeHello({ ...introductionTo(this.#context, this.#peer), lane: this.#lane }));
+    socket.write(encodeHello({ ...introductionTo(this.#context, this.#peer), lane: this.#lane }, versions));
     this.#cancelTimer = this.#context.setTimer(limits.dialTimeoutMs, () => socket.destroy());
   }
 
@@ -238,8 +238,9 @@ export class OutgoingLane {
         return;
       }
       const welcome = decodePeerWelcome(reply.bytes, 0, reply.bytes.length);
+      const { lowest, highest } = this.#context.versions;
       const objection =
-        welcome.version === PROTOCOL_VERSION
+        welcome.version >= lowest && welcome.version <= highest
           ? this.#judge(welcome)
           : { code: 'INCOMPATIBLE_VERSION', message: `node ${this.#peer} chose version ${welcome.version}` };
       // The node may have let go of this peer while it judged it.

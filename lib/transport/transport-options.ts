@@ -1,4 +1,4 @@
-import { Lane } from '../../protocol/constants.ts';
+import { Lane, spokenVersions, type VersionRange } from '../../protocol/constants.ts';
 import type { Hello, PeerIntroduction, Refusal } from '../../protocol/peer-handshake.ts';
 import type { PeerIdentity, PeerPolicy, TransportEvents } from './transport.ts';
 
@@ -12,6 +12,8 @@ export interface TcpTransportOptions {
   /** The node's say about its peers. Without it exactly those named by `setPeers` are welcome. */
   readonly policy?: PeerPolicy;
   readonly limits?: Partial<TransportLimits>;
+  /** Default: what this package speaks. */
+  readonly versions?: VersionRange;
   /** Default: `setTimeout`. Returns the way to cancel. */
   readonly setTimer?: SetTimer;
   /** Spreads redials; default `Math.random`. */
@@ -59,6 +61,7 @@ export interface TransportContext {
   readonly identity: PeerIdentity;
   readonly policy: PeerPolicy | null;
   readonly limits: TransportLimits;
+  readonly versions: VersionRange;
   readonly setTimer: SetTimer;
   readonly random: () => number;
 }
@@ -68,6 +71,7 @@ export function transportContext(options: TcpTransportOptions): TransportContext
     identity: options.identity,
     policy: options.policy ?? null,
     limits: { ...defaults, ...options.limits },
+    versions: options.versions ?? spokenVersions,
     setTimer: options.setTimer ?? systemTimer,
     random: options.random ?? Math.random,
   };

@@ -8,5 +8,12 @@ const happened = await runSeeds(t, 'cluster', 1 + 0 * COUNT, COUNT);
 
 t.ok(happened.get('operations')! > COUNT * 40, `${happened.get('operations')} operations`);
 for (const name of faultNames) t.ok(happened.get(name)! > 0, `fault: ${name}`);
-for (const name of ['terms led', 'starts', 'quarantines', 'snapshots installed', 'changes of members'])
-  t.ok(happened.get(name)! > 0, `${happened.get(name)} ${name}`);
+const events = [
+  'terms led',
+  'starts',
+  'quarantines',
+  'snapshots installed',
+  'changes of members',
+  'connections of another version',
+];
+for (const name of events) t.ok(happened.get(name)! > 0, `${happened.get(name)} ${name}`);
