@@ -4,11 +4,11 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { Client, CordwoodError } from '../lib/client/index.ts';
+import { Client } from '../lib/client/index.ts';
 import { Arguments } from './support/arguments.ts';
 import { Cluster } from './support/cluster.ts';
 import { fill } from './support/fill.ts';
+import { firstRead } from './support/first-read.ts';
 import { median } from './support/medians.ts';
 import { round } from './support/measure.ts';
 import { usageOf } from './support/process-usage.ts';
@@ -42,7 +42,6 @@ const args = new Arguments(USAGE, {
 const STACK = 'recovery';
 const GIVE_UP_MS = 120_000;
 const FILL_PER_S = 100_000;
-const RETRY_MS = 2;
 
 interface Row {
   readonly peer: string;
@@ -91,7 +90,7 @@ async function measureRecovery(count: number): Promise<Row> {
       const served = Promise.all(cluster.nodes.map((node) => node.start())).then(
         () => performance.now() - startedMs,
       );
-      const size = await firstRead(cluster.addresses);
+      const size = await firstRead(cluster.addresses, STACK, GIVE_UP_MS);
       readMs.push(performance.now() - startedMs);
       if (size !== count)
         throw new Error(`${grouped(count)} items were pushed; after the restart there are ${grouped(size)}`);
@@ -115,24 +114,6 @@ async function measureRecovery(count: number): Promise<Row> {
     };
   } finally {
     await cluster.kill();
-  }
-}
-
-/** Asks again and again until the cluster answers a linearizable read: what is on the stack. */
-async function firstRead(addresses: readonly string[]): Promise<number> {
-  const deadlineMs = performance.now() + GIVE_UP_MS;
-  for (;;) {
-    try {
-      await using client = await Client.connect({
-        addresses,
-        connectTimeoutMs: GIVE_UP_MS,
-        timeoutMs: GIVE_UP_MS,
-      });
-      return await client.size(STACK);
-    } catch (error) {
-      if (!CordwoodError.is(error) || performance.now() > deadlineMs) throw error;
-      await delay(RETRY_MS);
-    }
   }
 }
 

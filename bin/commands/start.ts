@@ -1,5 +1,7 @@
+import path from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import { startThreads } from '../../lib/log/start-threads.ts';
 import { logLevelOption } from '../support/log-levels.ts';
 import { integer } from '../support/numbers.ts';
 
@@ -72,9 +74,15 @@ export function register(program: Command): void {
     )
     .option('--lease-reads', 'serve reads of level "lease" without asking a quorum; on all nodes or on none')
     .action(async (options: StartOptions) => {
+      startThreads(dataDirOf(options));
       const { runNode } = await import('../support/run-node.ts');
       process.exitCode = await runNode(options);
       // A log that nobody takes must not keep the process.
       if (process.stderr.writableLength > 0) process.exit();
     });
+}
+
+/** Where the node keeps its data. */
+export function dataDirOf(options: Pick<StartOptions, 'id' | 'data'>): string {
+  return options.data ?? path.join('cordwood-data', String(options.id));
 }

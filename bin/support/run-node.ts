@@ -1,11 +1,10 @@
-import path from 'node:path';
 import { formatAddress, parseAddress } from '../../protocol/address.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { StackMachine } from '../../lib/machine/stack-machine.ts';
 import { RaftNode } from '../../lib/node/node.ts';
 import type { NodeOptions } from '../../lib/node/types.ts';
-import { startServer } from '../../lib/server/index.ts';
 import type { Server } from '../../lib/server/index.ts';
+import { dataDirOf } from '../commands/start.ts';
 import type { StartOptions } from '../commands/start.ts';
 import { addressList } from './addresses.ts';
 import { ExitCode, UsageError, verdictOf } from './exit-codes.ts';
@@ -26,13 +25,17 @@ export async function runNode(options: StartOptions): Promise<number> {
   try {
     // A node that joins may wait for long.
     void stop.then(() => joining.abort());
-    const opened = await RaftNode.start({
+    const opening = RaftNode.start({
       ...settings,
       machine: new StackMachine(),
       logger,
       joinSignal: joining.signal,
       onProgress: (progress) => bar.update(progress),
     });
+    opening.catch(() => undefined);
+    // Loaded while the node's threads read the directory.
+    const { startServer } = await import('../../lib/server/index.ts');
+    const opened = await opening;
     bar.end();
     node = opened;
     const failure = new Promise<Error>((resolve) => opened.onFailure((error) => resolve(error)));
@@ -87,7 +90,7 @@ export function nodeSettings(options: StartOptions): Omit<NodeOptions, 'machine'
   return {
     id: options.id,
     cluster,
-    dataDir: options.data ?? path.join('cordwood-data', String(options.id)),
+    dataDir: dataDirOf(options),
     clientAddress: clientAddress(options, cluster[options.id - 1] ?? cluster[cluster.length - 1]!),
     ...(options.join === undefined ? {} : { join: options.join }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),

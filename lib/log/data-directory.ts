@@ -15,7 +15,7 @@ import type { LogSizes } from './log-options.ts';
 import { recoverLog } from './log-recovery.ts';
 import { NodeDisk } from './node-disk.ts';
 import { LOG_DIRECTORY, SNAPSHOT_DIRECTORY, ownerOf } from './open-log-files.ts';
-import { segmentSequence } from './segment-format.ts';
+import { SEGMENT_HEADER_BYTES, segmentSequence } from './segment-format.ts';
 import { SegmentReader } from './segment-reader.ts';
 import { VoteFile } from './vote-file.ts';
 
@@ -164,7 +164,7 @@ function isPristine(disk: Disk, logDirectory: string): boolean {
 function ownerOfFirstSegment(disk: Disk, logDirectory: string): number | undefined {
   const name = disk.readdir(logDirectory).find((candidate) => segmentSequence(candidate) !== undefined);
   if (name === undefined) return undefined;
-  const reader = new SegmentReader(disk, `${logDirectory}/${name}`);
+  const reader = new SegmentReader(disk, `${logDirectory}/${name}`, new Uint8Array(SEGMENT_HEADER_BYTES));
   try {
     const header = reader.readHeader();
     return typeof header === 'string' ? undefined : header.owner;

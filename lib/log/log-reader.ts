@@ -1,3 +1,4 @@
+import { copyBytes } from '../../protocol/byte-writer.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { Index } from '../core/types.ts';
 import type { Disk } from './disk.ts';
@@ -100,8 +101,9 @@ function readStretch(
   let at = start;
   for (let index = from; index <= to; index++) {
     const within = segment.offsetOf(index) - offset;
-    out.set(target.subarray(within, within + segment.sizeOf(index)), at);
-    at += segment.sizeOf(index);
+    const size = segment.sizeOf(index);
+    copyBytes(target, within, within + size, out, at);
+    at += size;
   }
   return at;
 }

@@ -17,9 +17,9 @@ import {
   recordTimeMs,
 } from './record.ts';
 import { Segment } from './segment.ts';
-import { BLOCK_HEADER_BYTES, segmentName, segmentSequence } from './segment-format.ts';
+import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES, segmentName, segmentSequence } from './segment-format.ts';
 import type { SegmentHeader } from './segment-format.ts';
-import { SegmentReader } from './segment-reader.ts';
+import { SegmentReader, WINDOW_BYTES } from './segment-reader.ts';
 import type { Block } from './segment-reader.ts';
 
 /** What the files of `log/` say. */
@@ -79,6 +79,9 @@ class LogReplay {
   readonly #disk: Disk;
   readonly #directory: string;
   readonly #image = new LogImage();
+  /** Read into again and again: memory that is touched for the first time costs more than the reading. */
+  readonly #window = new Uint8Array(WINDOW_BYTES);
+  readonly #headerWindow = new Uint8Array(SEGMENT_HEADER_BYTES);
   #hardState: HardState = { term: 0, vote: 0 };
   #configs: { index: Index; config: Config }[] = [];
   #lastTimeMs = 0;
@@ -168,7 +171,7 @@ class LogReplay {
   }
 
   #readHeader(path: string): SegmentHeader | string {
-    const reader = new SegmentReader(this.#disk, path);
+    const reader = new SegmentReader(this.#disk, path, this.#headerWindow);
     try {
       return reader.readHeader();
     } catch (error) {
@@ -195,7 +198,7 @@ class LogReplay {
   }
 
   #replaySegment(path: string, header: SegmentHeader, until: number, isLast: boolean): void {
-    const reader = new SegmentReader(this.#disk, path);
+    const reader = new SegmentReader(this.#disk, path, this.#window);
     try {
       reader.readHeader();
       const segment = new Segment(this.#directory, header);
@@ -311,7 +314,7 @@ class LogReplay {
   }
 
   #salvageSegment(stray: Found): void {
-    const reader = new SegmentReader(this.#disk, stray.path);
+    const reader = new SegmentReader(this.#disk, stray.path, this.#window);
     try {
       reader.readHeader();
       this.#salvageHardState(reader, stray.header.firstBlock);

@@ -57,6 +57,11 @@ export interface LogEvents {
    * what has rotted superfluous.
    */
   onDamage?(damage: LogDamage): void;
+  /**
+   * The snapshots are known and can be read, while the log itself is still being recovered. Only of a store that is
+   * opened in a thread: time that reading the log takes can be used to read the newest snapshot.
+   */
+  onSnapshots?(snapshots: SnapshotStore): void;
   /** Room on the disk: told now and then, and at once when a write found none. */
   onSpace?(space: DiskSpace): void;
 }

@@ -41,13 +41,15 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
   };
   let opened: OpenedLogFiles;
   try {
-    opened = openLogFiles(new CountingDisk(task.done), task.path, options, false);
+    opened = openLogFiles(new CountingDisk(task.done), task.path, options, false, ({ latest, bytes }) => {
+      send({ kind: 'snapshots', latest, snapshotBytes: bytes });
+    });
   } catch (error) {
     send({ kind: 'failed', error: toPlainError(diskError(error)) });
     port.close();
     return Promise.resolve();
   }
-  const { engine, recovery, latest, snapshotBytes } = opened;
+  const { engine, recovery } = opened;
   const lane = new LogLane(
     engine,
     {
@@ -69,7 +71,7 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
     },
     task.sizes.maxGroupBytes,
   );
-  send({ kind: 'opened', recovery, latest, snapshotBytes, stats: engine.stats });
+  send({ kind: 'opened', recovery, stats: engine.stats });
   const scrubber = new Scrubber(new NodeDisk(), engine, `${task.path}/${SNAPSHOT_DIRECTORY}`, (damage) => {
     send({ kind: 'damage', damage });
   });

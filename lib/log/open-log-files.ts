@@ -28,20 +28,23 @@ export interface OpenedLogFiles {
 
 /**
  * Recovers log, snapshots and vote file of `path` together: each alone may be whole and yet not fit the others.
- * With `create`, a directory without a log gets an empty one; without, it is an error.
+ * With `create`, a directory without a log gets an empty one; without, it is an error. `onSnapshots` hears of the
+ * snapshots before the log is read: whatever that finds, the newest snapshot that is whole stays what it is.
  */
 export function openLogFiles(
   disk: Disk,
   path: string,
   options: EngineOptions,
   create: boolean,
+  onSnapshots: (found: RecoveredSnapshots) => void = () => undefined,
 ): OpenedLogFiles {
   const snapshotDirectory = `${path}/${SNAPSHOT_DIRECTORY}`;
   disk.mkdir(path);
   disk.mkdir(snapshotDirectory);
+  const snapshots = recoverSnapshots(disk, snapshotDirectory, options.owner);
+  onSnapshots(snapshots);
   const { engine, recovered } = LogEngine.recover(disk, `${path}/${LOG_DIRECTORY}`, options, create);
   const isNew = create && recovered.image.lastIndex === 0 && engine.hardState.term === 0;
-  const snapshots = recoverSnapshots(disk, snapshotDirectory, options.owner);
   const votes = VoteFile.open(disk, path, options.owner);
   const damage = recovered.damage ?? judgeSnapshots(engine, snapshots) ?? judgeLength(engine, votes);
   if (damage === null) {

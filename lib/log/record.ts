@@ -40,20 +40,23 @@ export function measureRecord(bytes: Uint8Array, at: number, end: number): numbe
 /** Size of the record at `at` if every checksum and every reserved byte of it is right; otherwise 0. */
 export function verifyRecord(bytes: Uint8Array, at: number, end: number): number {
   const size = measureRecord(bytes, at, end);
-  if (size === 0) return 0;
-  if (headerCrc(bytes, at) !== readU32(bytes, at + 4)) return 0;
-  if ((bytes[at + 9]! | bytes[at + 10]! | bytes[at + 11]!) !== 0) return 0;
+  if (size === 0 || headerCrc(bytes, at) !== readU32(bytes, at + 4)) return 0;
+  return verifyBody(bytes, at, size) ? size : 0;
+}
+
+/** The rest of `verifyRecord`, for a record of `size` bytes whose header some other checksum has vouched for. */
+export function verifyBody(bytes: Uint8Array, at: number, size: number): boolean {
+  if ((bytes[at + 9]! | bytes[at + 10]! | bytes[at + 11]!) !== 0) return false;
   if (
     recordTerm(bytes, at) > Number.MAX_SAFE_INTEGER ||
     recordIndex(bytes, at) > Number.MAX_SAFE_INTEGER ||
     recordTimeMs(bytes, at) > Number.MAX_SAFE_INTEGER
   ) {
-    return 0;
+    return false;
   }
   const bodyEnd = at + RECORD_HEADER_BYTES + recordBodyBytes(bytes, at);
-  for (let i = bodyEnd; i < at + size; i++) if (bytes[i] !== 0) return 0;
-  if (crcOf(bytes, at + RECORD_HEADER_BYTES, bodyEnd) !== readU32(bytes, at + 12)) return 0;
-  return size;
+  for (let i = bodyEnd; i < at + size; i++) if (bytes[i] !== 0) return false;
+  return crcOf(bytes, at + RECORD_HEADER_BYTES, bodyEnd) === readU32(bytes, at + 12);
 }
 
 /** Lays out one record. */

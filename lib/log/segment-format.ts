@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { crcOf } from '../../protocol/crc.ts';
 import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
 import { copyBytes, readU32, readU64, writeU32, writeU64 } from '../../protocol/byte-writer.ts';
 import type { Index, Term } from '../core/types.ts';
@@ -137,7 +138,7 @@ export class BlockChecksum {
   }
 
   digest(): number {
-    return crc32(this.#scratch.subarray(0, this.#length));
+    return crcOf(this.#scratch, 0, this.#length);
   }
 
   #add(b: Uint8Array, start: number, end: number): void {

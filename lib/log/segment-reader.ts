@@ -1,6 +1,6 @@
 import type { Disk } from './disk.ts';
 import { readFully } from './disk.ts';
-import { measureRecord, verifyRecord } from './record.ts';
+import { measureRecord, verifyBody } from './record.ts';
 import {
   BLOCK_HEADER_BYTES,
   BLOCK_MAGIC,
@@ -14,7 +14,7 @@ import {
 import type { BlockHeader, SegmentHeader } from './segment-format.ts';
 
 /** Reads of this size keep a disk at its sequential speed. */
-const WINDOW_BYTES = 4 << 20;
+export const WINDOW_BYTES: number = 4 << 20;
 
 /** A whole, verified block. `bytes[start, end)` are its records; valid until the next call. */
 export interface Block {
@@ -39,12 +39,12 @@ export class SegmentReader {
   #windowStart = 0;
   #windowEnd = 0;
 
-  /** `windowBytes` are read at a time, more only where a block is larger. */
-  constructor(disk: Disk, path: string, windowBytes: number = WINDOW_BYTES) {
+  /** As much as `window` holds is read at a time, more only where a block is larger. */
+  constructor(disk: Disk, path: string, window: Uint8Array = new Uint8Array(WINDOW_BYTES)) {
     this.#disk = disk;
     this.#fd = disk.open(path, 'read');
     this.fileBytes = disk.size(this.#fd);
-    this.#window = new Uint8Array(Math.min(windowBytes, Math.max(this.fileBytes, SEGMENT_HEADER_BYTES)));
+    this.#window = window;
   }
 
   /** The segment's header, or why there is none. */
@@ -144,8 +144,8 @@ export class SegmentReader {
     if (record !== end || this.#checksum.digest() !== blockCrc(bytes, at)) return null;
     if (bodies) {
       for (record = start; record < end;) {
-        const size = verifyRecord(bytes, record, end);
-        if (size === 0) return null;
+        const size = measureRecord(bytes, record, end);
+        if (!verifyBody(bytes, record, size)) return null;
         record += size;
       }
     }

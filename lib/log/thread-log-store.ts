@@ -64,18 +64,30 @@ export class ThreadLogStore implements LogStore {
     if (expected.snapshot > 0) snapshots.warmUp();
     const watch = watchProgress(options, new Float64Array(done), expected.log + 2 * expected.snapshot);
     const thread = new WorkerThread('log-worker', task);
+    const found: { snapshots: RemoteSnapshots | null } = { snapshots: null };
     let settle: (message: FromLogThread) => void = () => {};
-    const first = new Promise<FromLogThread>((resolve) => {
-      settle = resolve;
+    const opened = new Promise<FromLogThread>((resolve) => {
+      settle = (message) => {
+        if (message.kind !== 'snapshots') {
+          resolve(message);
+          return;
+        }
+        const { latest, snapshotBytes } = message;
+        snapshots.recovered(latest);
+        found.snapshots = new RemoteSnapshots(latest, snapshotBytes, snapshots.call, (reason) => {
+          options.events.onDamage?.({ file: `${path}/${SNAPSHOT_DIRECTORY}`, offset: 0, reason });
+        });
+        options.events.onSnapshots?.(found.snapshots);
+      };
     });
     // Stays until another listens: a port without a listener is not waited for, its end would go unnoticed.
     thread.port.on('message', settle);
     try {
-      const message = await Promise.race([first, thread.ended.then(() => first)]);
+      const message = await Promise.race([opened, thread.ended.then(() => opened)]);
       if (message.kind === 'failed') throw fromPlainError(message.error);
-      if (message.kind !== 'opened') throw new TypeError('the log thread did not start');
-      snapshots.recovered(message.latest);
-      const store = new ThreadLogStore(thread, snapshots, new RingWriter(ring), message, options);
+      const remote = found.snapshots;
+      if (message.kind !== 'opened' || remote === null) throw new TypeError('the log thread did not start');
+      const store = new ThreadLogStore(thread, snapshots, remote, new RingWriter(ring), message, options);
       thread.port.off('message', settle);
       return store;
     } catch (error) {
@@ -89,6 +101,7 @@ export class ThreadLogStore implements LogStore {
   private constructor(
     thread: WorkerThread,
     snapshots: SnapshotThread,
+    remote: RemoteSnapshots,
     ring: RingWriter,
     opened: Opened,
     options: ThreadLogOptions,
@@ -100,14 +113,7 @@ export class ThreadLogStore implements LogStore {
     this.#events = options.events;
     this.#snapshotThread = snapshots;
     this.#path = options.path;
-    this.snapshots = new RemoteSnapshots(
-      opened.latest,
-      opened.snapshotBytes,
-      this.#snapshotThread.call,
-      (reason) => {
-        this.#foundUnreadable(SNAPSHOT_DIRECTORY, reason);
-      },
-    );
+    this.snapshots = remote;
     this.#shared = new SharedBuffers(
       (id, buffer) => {
         this.#post({ kind: 'share', id, buffer });
@@ -224,7 +230,7 @@ export class ThreadLogStore implements LogStore {
         break;
       case 'unread':
         this.#reads.get(message.id)?.reject(fromPlainError(message.error));
-        if (message.error.code === 'LOG_DAMAGED') this.#foundUnreadable(LOG_DIRECTORY, message.error.message);
+        if (message.error.code === 'LOG_DAMAGED') this.#foundUnreadable(message.error.message);
         this.#reads.delete(message.id);
         break;
       case 'done':
@@ -247,14 +253,15 @@ export class ThreadLogStore implements LogStore {
       case 'room':
         this.#ring.refill();
         break;
+      case 'snapshots':
       case 'opened':
       case 'closed':
         break;
     }
   }
 
-  #foundUnreadable(directory: string, reason: string): void {
-    this.#events.onDamage?.({ file: `${this.#path}/${directory}`, offset: 0, reason });
+  #foundUnreadable(reason: string): void {
+    this.#events.onDamage?.({ file: `${this.#path}/${LOG_DIRECTORY}`, offset: 0, reason });
   }
 
   #fail(error: Error): void {

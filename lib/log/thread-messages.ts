@@ -53,11 +53,11 @@ export type ToLogThread =
 
 /** Durable tickets come through the ring. */
 export type FromLogThread =
+  /** First of all, while the log itself is still being read. */
+  | { readonly kind: 'snapshots'; readonly latest: StoredSnapshot | null; readonly snapshotBytes: number }
   | {
       readonly kind: 'opened';
       readonly recovery: Recovery;
-      readonly latest: StoredSnapshot | null;
-      readonly snapshotBytes: number;
       readonly stats: Pick<LogStats, 'segments' | 'logBytes'>;
     }
   | { readonly kind: 'failed'; readonly error: PlainError }

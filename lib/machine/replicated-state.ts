@@ -53,6 +53,8 @@ export class ReplicatedState {
   #failure: CordwoodError | null = null;
   /** Takes the answers nobody waits for; sessions keep them all the same. */
   readonly #unread = new ByteWriter(64 * 1024);
+  #viewed: Uint8Array = new Uint8Array(0);
+  #view: DataView = new DataView(this.#viewed.buffer);
 
   constructor(machine: StateMachine, limits: Partial<SessionLimits> = {}) {
     this.machine = machine;
@@ -94,7 +96,7 @@ export class ReplicatedState {
     runs: readonly ReplyRun[],
   ): void {
     this.#enter(meta);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const view = this.#viewOf(bytes);
     let session: Session | undefined;
     let nextRun = 0;
     let runEnd = start;
@@ -226,6 +228,15 @@ export class ReplicatedState {
   /** SHA-256 (hex) of everything. Equal on replicas that applied the same entries. Reads the whole state. */
   hash(): string {
     return hashSnapshot(this.snapshot());
+  }
+
+  /** Entries lie in few large buffers: a view for each of those is enough. */
+  #viewOf(bytes: Uint8Array): DataView {
+    if (bytes !== this.#viewed) {
+      this.#viewed = bytes;
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    }
+    return this.#view;
   }
 
   #enter(meta: ApplyMeta): void {

@@ -25,6 +25,8 @@ export class SessionTable {
   useOrder = 0;
   /** Sum of `Session.chargedBytes`. */
   chargedBytes = 0;
+  /** No session ends before that: most commands need not look. */
+  #noneBeforeMs = 0;
 
   get count(): number {
     return this.#byId.size;
@@ -43,8 +45,9 @@ export class SessionTable {
     if (session.mark !== this.#views.lastId) this.#views.beforeChange(session);
     session.lastUsedMs = nowMs;
     session.useOrder = ++this.useOrder;
+    this.#lastsUntil(session);
+    if (session.newer === null) return;
     const list = this.#listOf(session);
-    if (list.newest === session) return;
     unlink(list, session);
     append(list, session);
   }
@@ -68,10 +71,13 @@ export class SessionTable {
 
   /** Ends every session that has not been used for its lifetime. */
   expire(nowMs: number): void {
+    if (nowMs < this.#noneBeforeMs) return;
+    this.#noneBeforeMs = Infinity;
     for (let i = 0; i < this.#lists.length; i++) {
       const list = this.#lists[i]!;
       while (list.oldest !== null && nowMs - list.oldest.lastUsedMs >= SESSION_TTLS_MS[i]!)
         this.remove(list.oldest);
+      if (list.oldest !== null) this.#lastsUntil(list.oldest);
     }
   }
 
@@ -104,7 +110,12 @@ export class SessionTable {
     this.#byId.set(session.id, session);
     if (session.nonce !== '') this.#byNonce.set(session.nonce, session);
     append(this.#listOf(session), session);
+    this.#lastsUntil(session);
     this.chargedBytes += session.chargedBytes;
+  }
+
+  #lastsUntil({ lastUsedMs, ttlMs }: Session): void {
+    if (lastUsedMs + ttlMs < this.#noneBeforeMs) this.#noneBeforeMs = lastUsedMs + ttlMs;
   }
 
   #listOf(session: Session): UseList {

@@ -10,7 +10,8 @@ import type { Replies } from './replies.ts';
 
 /** Applied in one turn at most, so that heartbeats and requests are never far behind. */
 const MAX_TURN_BYTES = 4 << 20;
-const READ_BYTES = 4 << 20;
+/** Small enough that applying begins soon: while one piece is applied the next is read. */
+const READ_BYTES = 1 << 20;
 
 export interface ApplierEvents {
   /** There is more to apply, or entries have come from disk: another turn is due. */

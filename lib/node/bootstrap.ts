@@ -1,5 +1,4 @@
 import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
-import { CordwoodError } from '../../protocol/errors.ts';
 import { RaftCore } from '../core/raft-core.ts';
 import type { LogEvents, LogStore, Recovery } from '../log/log-store.ts';
 import { ReplicatedState } from '../machine/replicated-state.ts';
@@ -9,7 +8,7 @@ import type { PeerPolicy, Transport, TransportEvents } from '../transport/transp
 import type { ResolvedOptions } from './options.ts';
 import { PeerRegistry, type PeerMemory } from './peer-registry.ts';
 import { newestConfig, quarantineReason } from './quarantine.ts';
-import { readAll } from './snapshots.ts';
+import { Restoration } from './restoration.ts';
 import type { NodeOptions } from './types.ts';
 
 /** What a node stands on: files and a network, real or simulated. */
@@ -61,15 +60,21 @@ export async function openParts(
   transportEvents: TransportEvents,
   open: OpenEnvironment,
 ): Promise<NodeParts> {
-  const environment = await open(options, resolved, logEvents);
+  const state = new ReplicatedState(options.machine);
+  const restoration = new Restoration(state, options.onProgress);
+  const environment = await open({ ...options, onProgress: restoration.readLog }, resolved, {
+    ...logEvents,
+    onSnapshots: (snapshots) => {
+      restoration.begin(snapshots);
+    },
+  });
   const { clusterId, log } = environment;
   try {
     const known = newestConfig(log.recovery, environment.bootstrap ?? resolved.bootstrap);
     const quarantine =
       quarantineReason(log.recovery, resolved.id, known, resolved.logger) ??
       (await forgotten(environment.memory, log, resolved.id, known));
-    const state = new ReplicatedState(options.machine);
-    await restore(state, log, options.onProgress);
+    await restoration.end(log);
     const core = openCore(resolved, log, environment.bootstrap ?? resolved.bootstrap);
     const { id, logger, runtime } = resolved;
     const registry = new PeerRegistry(
@@ -124,43 +129,6 @@ async function forgotten(
   // The file is written anew with the first peer that is met: a crash after that must not end the quarantine.
   await log.setQuarantine(reason);
   return reason;
-}
-
-async function restore(
-  state: ReplicatedState,
-  log: LogStore,
-  onProgress: NodeOptions['onProgress'],
-): Promise<void> {
-  const { latest } = log.snapshots;
-  if (latest === null) return;
-  const reader = await log.snapshots.open(latest);
-  try {
-    await state.restore(
-      onProgress === undefined ? readAll(reader) : watched(readAll(reader), log, onProgress),
-    );
-  } finally {
-    await reader.close();
-  }
-  if (state.appliedIndex !== latest.meta.index) {
-    const text = `it is named for index ${latest.meta.index} and holds the state at ${state.appliedIndex}`;
-    throw new CordwoodError('SNAPSHOT_DAMAGED', `snapshot: ${text}`);
-  }
-}
-
-/** The last part of what a start reads: log and snapshot have been read once when it begins. */
-async function* watched(
-  pieces: AsyncIterable<Uint8Array>,
-  log: LogStore,
-  onProgress: NonNullable<NodeOptions['onProgress']>,
-): AsyncGenerator<Uint8Array> {
-  const { logBytes, snapshotBytes } = log.stats;
-  let doneBytes = logBytes + snapshotBytes;
-  const totalBytes = doneBytes + snapshotBytes;
-  for await (const piece of pieces) {
-    yield piece;
-    doneBytes = Math.min(doneBytes + piece.length, totalBytes);
-    onProgress({ doneBytes, totalBytes });
-  }
 }
 
 function introductionOf(options: ResolvedOptions, environment: Environment, core: RaftCore): Introduction {

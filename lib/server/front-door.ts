@@ -5,7 +5,6 @@ import type { Logger, Requests } from '../node/types.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionHost } from './connection.ts';
 import { FrameTotals } from './counted-requests.ts';
-import { createHttpGateway } from './http-gateway.ts';
 import type { HttpGateway } from './http-gateway.ts';
 import { resolveLimits } from './limits.ts';
 import type { ServerLimits } from './limits.ts';
@@ -61,7 +60,7 @@ class FrontDoor implements Server, ConnectionHost {
   readonly totals: FrameTotals = new FrameTotals();
   readonly #options: ServerOptions;
   readonly #listener: NetServer;
-  readonly #gateway: HttpGateway;
+  #gateway: Promise<HttpGateway> | null = null;
   readonly #binary = new Set<Connection>();
   readonly #sockets = new Set<Socket>();
   /** Connections that have not said yet what they speak. */
@@ -78,15 +77,6 @@ class FrontDoor implements Server, ConnectionHost {
     this.node = options.node;
     this.limits = resolveLimits(options.limits);
     this.output = new OutputBudget(this.limits.maxTotalOutputBytes);
-    this.#gateway = createHttpGateway({
-      node: this.node,
-      limits: this.limits,
-      output: this.output,
-      door: this,
-      listenHost: options.listen.host ?? '127.0.0.1',
-      allowedHosts: options.allowedHosts ?? [],
-      onFault: (code, message) => this.#log('http', { code }, message),
-    });
     this.#listener = createNetServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
       this.#accept(socket),
     );
@@ -223,8 +213,36 @@ class FrontDoor implements Server, ConnectionHost {
     this.#http++;
     socket.once('close', () => this.#http--);
     socket.unshift(head);
-    this.#gateway.open(socket, head);
-    socket.resume();
+    this.#openGateway().then(
+      (gateway) => {
+        if (socket.destroyed) return;
+        gateway.open(socket, head);
+        socket.resume();
+      },
+      (error: unknown) => {
+        this.#log('http', { err: error }, 'HTTP cannot be served');
+        socket.destroy();
+      },
+    );
+  }
+
+  /**
+   * What speaks HTTP takes a tenth of a second to load: not in the way of a node that starts, and not at once for one
+   * that nobody asks over HTTP.
+   */
+  #openGateway(): Promise<HttpGateway> {
+    this.#gateway ??= import('./http-gateway.ts').then(({ createHttpGateway }) =>
+      createHttpGateway({
+        node: this.node,
+        limits: this.limits,
+        output: this.output,
+        door: this,
+        listenHost: this.#options.listen.host ?? '127.0.0.1',
+        allowedHosts: this.#options.allowedHosts ?? [],
+        onFault: (code, message) => this.#log('http', { code }, message),
+      }),
+    );
+    return this.#gateway;
   }
 
   #refuse(socket: Socket, speech: Speech): void {
@@ -242,7 +260,7 @@ class FrontDoor implements Server, ConnectionHost {
     const listenerClosed = new Promise<void>((resolve) => this.#listener.close(() => resolve()));
     for (const socket of this.#silent) socket.destroy();
     for (const connection of this.#binary) connection.shutDown();
-    const httpClosed = this.#gateway.close();
+    const httpClosed = this.#gateway?.then((gateway) => gateway.close());
     const cutOff = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, this.limits.closeGraceMs);
