@@ -54,7 +54,7 @@ export function register(program: Command): void {
     )
     .option(
       '--snapshot-log-mb <n>',
-      'log size after which a snapshot is taken, in MiB (default: 64)',
+      'log size after which a snapshot is taken, in MiB (default: 256)',
       integer('--snapshot-log-mb', 1, 1_048_576),
     )
     .addOption(logLevelOption('least important lines to log'))

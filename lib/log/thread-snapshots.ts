@@ -23,6 +23,7 @@ export class SnapshotThread {
   #closed = false;
   #latest: StoredSnapshot | null = null;
   #known = false;
+  #spare: ArrayBuffer | null = null;
 
   constructor(path: string, owner: number) {
     const task: Omit<SnapshotThreadTask, 'port'> = { path, owner };
@@ -51,8 +52,7 @@ export class SnapshotThread {
         thread.port.postMessage({ kind: 'call', id, call } satisfies ToSnapshotThread);
         return;
       }
-      // A copy of exactly these bytes: the port would take the whole buffer beneath, and the chunk may change.
-      const content = Uint8Array.from(call.content);
+      const content = this.#copyOf(call.content);
       const message = { kind: 'call', id, call: { ...call, content } } satisfies ToSnapshotThread;
       thread.port.postMessage(message, [content.buffer]);
     });
@@ -67,14 +67,26 @@ export class SnapshotThread {
     this.#fail(new CordwoodError('CLOSED', 'the log is closed'));
   }
 
+  /** The port takes the whole buffer beneath, and the chunk may change. New memory for each would cost more than all the rest. */
+  #copyOf(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
+    const spare = this.#spare;
+    this.#spare = null;
+    const fits = spare !== null && spare.byteLength >= chunk.length;
+    const copy = new Uint8Array(fits ? spare : new ArrayBuffer(chunk.length), 0, chunk.length);
+    copy.set(chunk);
+    return copy;
+  }
+
   #running(): WorkerThread {
     if (this.#thread !== null) return this.#thread;
     const thread = (this.#thread = this.#start());
     thread.port.on('message', (message: FromSnapshotThread) => {
       const waiting = this.#waiting.get(message.id);
       this.#waiting.delete(message.id);
-      if (message.kind === 'reply') waiting?.resolve(message.reply);
-      else waiting?.reject(fromPlainError(message.error));
+      if (message.kind === 'reply') {
+        this.#spare = message.spare ?? this.#spare;
+        waiting?.resolve(message.reply);
+      } else waiting?.reject(fromPlainError(message.error));
     });
     thread.ended.catch((error: unknown) => {
       this.#fail(diskError(error));

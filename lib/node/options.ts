@@ -88,7 +88,7 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     electionTimeoutMs,
     maxBatchBytes,
     maxUncommittedBytes: positive('maxUncommittedBytes', options.maxUncommittedBytes, 32 << 20),
-    snapshotLogBytes: positive('snapshotLogBytes', options.snapshotLogBytes, 64 << 20),
+    snapshotLogBytes: positive('snapshotLogBytes', options.snapshotLogBytes, 256 << 20),
     minFreeBytes: options.minFreeBytes === undefined ? 0 : positive('minFreeBytes', options.minFreeBytes, 0),
     maxFrameBytes: Limits.maxFrameBytes,
     logger: options.logger ?? silent,

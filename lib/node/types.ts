@@ -64,7 +64,7 @@ export interface NodeOptions {
   readonly maxUncommittedBytes?: number;
   /**
    * Log bytes after which a snapshot is due (or twice the size of the last one, if that is more). Each node adds up
-   * to half as much again, so that they do not all write at once. Default 64 MiB.
+   * to half as much again, so that they do not all write at once. Default 256 MiB.
    */
   readonly snapshotLogBytes?: number;
   /** With less free on the disk, no writes are taken (`DISK_FULL`). Default: a tenth of it, at most 256 MiB. */
