@@ -6,6 +6,7 @@ import { LogLane } from './log-lane.ts';
 import type { LogSizes } from './log-options.ts';
 import type { LogSlice } from './log-store.ts';
 import { NodeDisk } from './node-disk.ts';
+import { lowMark } from './space.ts';
 import { SMALL_SHARE } from './segment-writer.ts';
 import { CountingDisk } from './recovery-progress.ts';
 import { SNAPSHOT_DIRECTORY, openLogFiles } from './open-log-files.ts';
@@ -77,16 +78,29 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
   });
   return new Promise((resolve) => {
     thread = new LogThread(port, ring, lane, scrubber, task.sizes.fillBytes, resolve);
-    thread.start(task.sizes, () => {
-      send({ kind: 'space', space: engine.checkSpace() });
+    let toldBytes = Infinity;
+    thread.start(task.sizes, (chore) => {
+      const space = engine.checkSpace();
+      const { lowSpaceBytes, spaceIntervalMs } = task.sizes;
+      // A log that rests fills no disk; if another does, that is noticed with the next write at the latest.
+      const resting = performance.now() - thread!.workedMs > spaceIntervalMs;
+      if (resting && space.freeBytes >= lowMark(space, lowSpaceBytes)) chore.dueMs += SPACE_REST_MS;
+      // Each message wakes a node that may have nothing else to do.
+      if (Math.abs(space.freeBytes - toldBytes) < SPACE_STEP_BYTES) return;
+      toldBytes = space.freeBytes;
+      send({ kind: 'space', space });
     });
   });
 }
 
+/** Between two looks at the room on the disk while the log rests, beyond the usual. */
+const SPACE_REST_MS = 4_000;
+/** Room that has changed by less is no news. */
+const SPACE_STEP_BYTES = 1 << 20;
 /** How long a write that finds no room waits before it is tried again. */
 const ROOM_INTERVAL_MS = 200;
 /** The longest sleep: in between, the thread's own event loop hears whether the node is still there. */
-const MAX_SLEEP_MS = 1000;
+const MAX_SLEEP_MS = 5000;
 /** Between the end of one reading of everything that is at rest and the next. */
 const SCRUB_REST_MS = 30_000;
 
@@ -113,7 +127,6 @@ class LogThread {
   #loose: Uint8Array[] = [];
   #closing = false;
   readonly #chores: Chore[] = [];
-  /** When there last was something to do. */
   #workedMs = 0;
   readonly #smallBytes: number;
   #blocksBefore = 0;
@@ -136,15 +149,19 @@ class LogThread {
     this.#done = done;
   }
 
-  start(sizes: LogSizes, checkSpace: () => void): void {
+  /** When there last was something to do. */
+  get workedMs(): number {
+    return this.#workedMs;
+  }
+
+  start(sizes: LogSizes, checkSpace: (chore: Chore) => void): void {
     this.#every(sizes.scrubIntervalMs, (chore) => {
       const before = this.#scrubber.rounds;
       this.#scrubber.step();
       // A small log is through in no time: read without a break it would cost an idle node most of what it uses.
       if (this.#scrubber.rounds !== before) chore.dueMs += SCRUB_REST_MS;
     });
-    this.#every(sizes.spaceIntervalMs, checkSpace);
-    if (sizes.spaceIntervalMs > 0) checkSpace();
+    this.#every(sizes.spaceIntervalMs, checkSpace, 0);
     // The node is gone without a word (its thread ended): what it appended is kept as it would be after a crash.
     this.#port.on('close', () => {
       this.#closing = true;
@@ -159,8 +176,8 @@ class LogThread {
     return !this.#closing;
   }
 
-  #every(intervalMs: number, run: (chore: Chore) => void): void {
-    if (intervalMs > 0) this.#chores.push({ intervalMs, dueMs: performance.now() + intervalMs, run });
+  #every(intervalMs: number, run: (chore: Chore) => void, firstMs: number = intervalMs): void {
+    if (intervalMs > 0) this.#chores.push({ intervalMs, dueMs: performance.now() + firstMs, run });
   }
 
   /** Works until there has been nothing to do for a while, then lets the event loop have its turn. */

@@ -161,7 +161,7 @@ function usable(recovery: Recovery): Recovery {
 }
 
 /** Heartbeats of an idle leader within one election timeout. */
-const IDLE_SHARE = 4;
+const IDLE_SHARE = 2;
 
 function openCore(options: ResolvedOptions, log: LogStore, bootstrap: Config): RaftCore {
   const recovery = usable(log.recovery);
@@ -169,7 +169,8 @@ function openCore(options: ResolvedOptions, log: LogStore, bootstrap: Config): R
     {
       id: options.id,
       heartbeatMs: options.heartbeatMs,
-      // An idle cluster costs what its heartbeats cost; three may still be lost before anyone asks for votes.
+      // An idle cluster costs what its heartbeats cost: each wakes every node. One may still be lost before anyone
+      // asks for votes.
       idleHeartbeatMs: Math.max(options.heartbeatMs, options.electionTimeoutMs / IDLE_SHARE),
       electionTimeoutMs: options.electionTimeoutMs,
       lostLeaderDelayMs: LOST_LEADER_DELAY_MS,

@@ -308,7 +308,9 @@ export class Driver {
     if (core.role === 'leader' && this.pipeline.isReady(now)) this.wake();
     if (unserved === 'more') this.wake();
     const readsDueMs = unserved === 'stalled' ? now + STALLED_READS_MS : Infinity;
-    this.#armTimer(Math.min(effects.nextDeadlineMs, this.health.wakeMs, this.#sweepDueMs, readsDueMs));
+    // Heartbeats bring turns that sweep; only without them is one due for that alone.
+    const sweepMs = this.#sweepDueMs + this.options.electionTimeoutMs / 2;
+    this.#armTimer(Math.min(effects.nextDeadlineMs, this.health.wakeMs, sweepMs, readsDueMs));
   }
 
   #send(to: NodeId, message: Message): void {

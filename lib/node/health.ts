@@ -44,7 +44,9 @@ export class Health {
 
   /** When a turn is due for that alone: heartbeats bring turns, and an idle node had better sleep between them. */
   get wakeMs(): number {
-    return this.#checkDueMs + this.#driver.options.electionTimeoutMs / 4;
+    const { core, options } = this.#driver;
+    if (this.#writes.length === 0 && core.role !== 'leader') return Infinity;
+    return this.#checkDueMs + options.electionTimeoutMs / 4;
   }
 
   /** How long the oldest write has been under way. */
