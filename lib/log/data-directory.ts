@@ -164,7 +164,7 @@ function isPristine(disk: Disk, logDirectory: string): boolean {
 function ownerOfFirstSegment(disk: Disk, logDirectory: string): number | undefined {
   const name = disk.readdir(logDirectory).find((candidate) => segmentSequence(candidate) !== undefined);
   if (name === undefined) return undefined;
-  const reader = new SegmentReader(disk, `${logDirectory}/${name}`, new Uint8Array(SEGMENT_HEADER_BYTES));
+  const reader = new SegmentReader(disk, `${logDirectory}/${name}`, SEGMENT_HEADER_BYTES);
   try {
     const header = reader.readHeader();
     return typeof header === 'string' ? undefined : header.owner;

@@ -80,7 +80,7 @@ export function inspectSegments(
 export function firstHeader(disk: Disk, directory: string): SegmentHeader | undefined {
   for (const name of disk.readdir(directory)) {
     if (segmentSequence(name) === undefined) continue;
-    const reader = new SegmentReader(disk, `${directory}/${name}`, new Uint8Array(4096));
+    const reader = new SegmentReader(disk, `${directory}/${name}`, 4096);
     try {
       const header = reader.readHeader();
       if (typeof header !== 'string') return header;

@@ -8,6 +8,7 @@ import { missingLog, recoverLog } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
 import type { LogSizes } from './log-options.ts';
 import { LogImage } from './log-image.ts';
+import { NodeRecord } from './node-record.ts';
 import { Reserve } from './reserve.ts';
 import { lowMark } from './space.ts';
 import type { DiskSpace } from './space.ts';
@@ -35,8 +36,6 @@ const END_BYTES = 2 * BLOCK_HEADER_BYTES;
 const HARD_STATE_BYTES = 48;
 /** No segment takes more than this part of a disk: a log shrinks a whole segment at a time. */
 const DISK_SHARE = 16;
-/** How far the log reaches is noted while nothing waits, and after so many blocks in any case. */
-const NOTE_EVERY_BLOCKS = 64;
 
 /**
  * The segmented log, synchronous and single-threaded: hosted by the log thread in production and in place by the
@@ -52,7 +51,7 @@ export class LogEngine {
   readonly #builder = new BlockBuilder();
   readonly #writer: SegmentWriter;
   readonly #reserve: Reserve;
-  #hardState: HardState;
+  readonly #record: NodeRecord;
   #nextBlock: number;
   #nextSegment: number;
   #rollFirst: boolean;
@@ -64,10 +63,6 @@ export class LogEngine {
   #noRoom = false;
   /** As it was looked at last. */
   #space: DiskSpace | null = null;
-  #votes: VoteFile | null = null;
-  #quarantine: string | null = null;
-  /** Last block whose durability was noted in the vote file. */
-  #noted = 0;
 
   /** Makes the first segment of a new directory. Only then does the log exist. */
   static format(disk: Disk, directory: string, options: EngineOptions): void {
@@ -108,7 +103,7 @@ export class LogEngine {
     this.#spares = new SpareSegments(disk, directory, options.sizes.spareSegments);
     this.#spares.adopt(disk.readdir(directory));
     this.#image = recovered?.image ?? new LogImage();
-    this.#hardState = recovered?.hardState ?? { term: 0, vote: 0 };
+    this.#record = new NodeRecord(recovered?.hardState ?? { term: 0, vote: 0 });
     this.#nextBlock = recovered?.nextBlock ?? 1;
     this.#nextSegment = recovered?.nextSegment ?? 1;
     this.#damage = recovered?.damage ?? null;
@@ -124,7 +119,7 @@ export class LogEngine {
   }
 
   get hardState(): HardState {
-    return this.#hardState;
+    return this.#record.hardState;
   }
 
   /** Set: nothing can be added any more, until the log is reset behind a snapshot. */
@@ -144,12 +139,9 @@ export class LogEngine {
 
   /** From now on term and vote go to `votes` too; what it knows better counts. */
   keepVotes(votes: VoteFile): void {
-    this.#votes = votes;
-    const { hardState, quarantine } = votes.record;
-    this.#quarantine = quarantine;
     // Blocks that are gone had their numbers: they are not given a second time.
     if (this.#damage !== null) this.#nextBlock = Math.max(this.#nextBlock, votes.record.lastBlock + 1);
-    if (isNewer(hardState, this.#hardState)) this.#hardState = hardState;
+    this.#record.keep(votes);
     this.#run(() => {
       votes.settle();
     });
@@ -158,8 +150,7 @@ export class LogEngine {
   /** Why the node is in quarantine; null: it is not, or not any more. Durable when this returns. */
   setQuarantine(reason: string | null): void {
     this.#run(() => {
-      this.#quarantine = reason;
-      this.#storeVotes(true);
+      this.#record.setQuarantine(reason, this.#wholeUpTo);
     });
   }
 
@@ -174,7 +165,7 @@ export class LogEngine {
 
   /** Looks at the vote file at rest and writes it again if a copy has rotted; `found` is told. */
   checkVotes(found: (reason: string, file: string) => void): void {
-    const votes = this.#votes;
+    const { votes } = this.#record;
     if (votes === null || this.#failure !== null) return;
     const reason = votes.check();
     if (reason === null) return;
@@ -204,8 +195,7 @@ export class LogEngine {
   sync(): void {
     this.#run(() => {
       this.#writer.datasync();
-      this.#storeVotes(false);
-      if (this.lastBlock - this.#noted >= NOTE_EVERY_BLOCKS) this.#noteReach();
+      this.#record.synced(this.#wholeUpTo);
     });
   }
 
@@ -264,10 +254,10 @@ export class LogEngine {
         this.#writer.datasync();
         this.#sealed = true;
         // How far the log reached: a block that goes missing while nobody looks is missed.
-        this.#storeVotes(true);
+        this.#record.store(this.#wholeUpTo);
       });
     }
-    this.#votes?.close();
+    this.#record.votes?.close();
     this.#writer.close();
   }
 
@@ -299,10 +289,10 @@ export class LogEngine {
       this.#damage !== null &&
       write.hardState !== null &&
       write.records.length === 0 &&
-      this.#votes !== null
+      this.#record.votes !== null
     ) {
       // Terms go on while the log cannot: the vote file alone holds them until the log is restarted.
-      this.#setHardState(write.hardState);
+      this.#record.setHardState(write.hardState);
       return;
     }
     if (this.#damage !== null) {
@@ -319,7 +309,7 @@ export class LogEngine {
       return;
     }
     if (write.hardState !== null) {
-      this.#setHardState(write.hardState);
+      this.#record.setHardState(write.hardState);
       this.#builder.addHardState(write.hardState);
     }
     this.#addRecords(write, segment);
@@ -344,28 +334,13 @@ export class LogEngine {
       throw new RangeError(`the write ends at ${expected - 1}, not at ${write.last}`);
   }
 
-  #setHardState(state: HardState): void {
-    if (state.term < this.#hardState.term) {
-      throw new RangeError(`the term cannot go back from ${this.#hardState.term} to ${state.term}`);
-    }
-    this.#hardState = state;
+  /** Last block; null: the log is damaged, so that what it ends with says nothing. */
+  get #wholeUpTo(): number | null {
+    return this.#damage === null ? this.lastBlock : null;
   }
 
-  #storeVotes(always: boolean): void {
-    const votes = this.#votes;
-    if (votes === null) return;
-    const { hardState, lastBlock } = votes.record;
-    if (!always && hardState.term === this.#hardState.term && hardState.vote === this.#hardState.vote) return;
-    // What a damaged log ends with says nothing; the file knows better how far it once reached.
-    const reached = this.#damage === null ? this.lastBlock : lastBlock;
-    votes.store({ hardState: this.#hardState, lastBlock: reached, quarantine: this.#quarantine });
-  }
-
-  /** So that a log which is cut short at rest is not taken for one that never was longer. */
   #noteReach(): void {
-    if (this.#damage !== null || this.#writer.dirty) return;
-    this.#votes?.noteReach(this.lastBlock);
-    this.#noted = this.lastBlock;
+    if (this.#damage === null && !this.#writer.dirty) this.#record.noteReach(this.lastBlock);
   }
 
   /** Writes the open block. */
@@ -391,8 +366,7 @@ export class LogEngine {
     this.#obsolete = names.map((name) => `${this.#directory}/${name}`);
     if (this.#damage !== null) {
       // From here on the log looks whole, but what was lost is not in it yet.
-      this.#quarantine ??= this.#damage.reason;
-      this.#storeVotes(true);
+      this.#record.doubt(this.#damage.reason);
     }
     this.#damage = null;
     this.#roll(to, true, write);
@@ -423,8 +397,8 @@ export class LogEngine {
     const segment = new Segment(this.#directory, header);
     this.#image.start(segment);
     const hardState = write?.hardState ?? null;
-    if (hardState !== null) this.#setHardState(hardState);
-    this.#builder.addHardState(this.#hardState);
+    if (hardState !== null) this.#record.setHardState(hardState);
+    this.#builder.addHardState(this.hardState);
     if (write !== null) this.#addRecords(write, segment);
 
     const parts = this.#builder.seal(nonce, this.#nextBlock, this.#image.lastIndex);
@@ -457,9 +431,4 @@ export class LogEngine {
     this.#disk.syncDirectory(this.#directory);
     this.#obsolete = [];
   }
-}
-
-/** Whether `a` was decided on after `b`. */
-function isNewer(a: HardState, b: HardState): boolean {
-  return a.term > b.term || (a.term === b.term && b.vote === 0 && a.vote !== 0);
 }

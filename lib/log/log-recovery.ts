@@ -19,7 +19,7 @@ import {
 import { Segment } from './segment.ts';
 import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES, segmentName, segmentSequence } from './segment-format.ts';
 import type { SegmentHeader } from './segment-format.ts';
-import { SegmentReader, WINDOW_BYTES } from './segment-reader.ts';
+import { SegmentReader } from './segment-reader.ts';
 import type { Block } from './segment-reader.ts';
 
 /** What the files of `log/` say. */
@@ -80,8 +80,7 @@ class LogReplay {
   readonly #directory: string;
   readonly #image = new LogImage();
   /** Read into again and again: memory that is touched for the first time costs more than the reading. */
-  readonly #window = new Uint8Array(WINDOW_BYTES);
-  readonly #headerWindow = new Uint8Array(SEGMENT_HEADER_BYTES);
+  #window: Uint8Array | undefined;
   #hardState: HardState = { term: 0, vote: 0 };
   #configs: { index: Index; config: Config }[] = [];
   #lastTimeMs = 0;
@@ -171,7 +170,7 @@ class LogReplay {
   }
 
   #readHeader(path: string): SegmentHeader | string {
-    const reader = new SegmentReader(this.#disk, path, this.#headerWindow);
+    const reader = new SegmentReader(this.#disk, path, SEGMENT_HEADER_BYTES);
     try {
       return reader.readHeader();
     } catch (error) {
@@ -198,7 +197,7 @@ class LogReplay {
   }
 
   #replaySegment(path: string, header: SegmentHeader, until: number, isLast: boolean): void {
-    const reader = new SegmentReader(this.#disk, path, this.#window);
+    const reader = new SegmentReader(this.#disk, path, undefined, this.#window);
     try {
       reader.readHeader();
       const segment = new Segment(this.#directory, header);
@@ -223,6 +222,7 @@ class LogReplay {
     } catch (error) {
       this.#damaged(path, reader.position, unreadable(error));
     } finally {
+      this.#window = reader.window;
       reader.close();
     }
   }
@@ -314,7 +314,7 @@ class LogReplay {
   }
 
   #salvageSegment(stray: Found): void {
-    const reader = new SegmentReader(this.#disk, stray.path, this.#window);
+    const reader = new SegmentReader(this.#disk, stray.path, undefined, this.#window);
     try {
       reader.readHeader();
       this.#salvageHardState(reader, stray.header.firstBlock);

@@ -120,11 +120,7 @@ export class Scrubber {
     const { image } = this.#engine;
     if (!image.segments.includes(segment)) return null;
     const { path, header } = segment;
-    const reader = this.#reading(
-      path,
-      0,
-      () => new SegmentReader(this.#disk, path, new Uint8Array(PIECE_BYTES)),
-    );
+    const reader = this.#reading(path, 0, () => new SegmentReader(this.#disk, path, PIECE_BYTES));
     let block = header.firstBlock;
     // Up to what is written now: the reader may hold bytes that are overwritten by later blocks.
     const successor = image.segments[image.segments.indexOf(segment) + 1];

@@ -14,7 +14,7 @@ import {
 import type { BlockHeader, SegmentHeader } from './segment-format.ts';
 
 /** Reads of this size keep a disk at its sequential speed. */
-export const WINDOW_BYTES: number = 4 << 20;
+const WINDOW_BYTES = 4 << 20;
 
 /** A whole, verified block. `bytes[start, end)` are its records; valid until the next call. */
 export interface Block {
@@ -39,12 +39,21 @@ export class SegmentReader {
   #windowStart = 0;
   #windowEnd = 0;
 
-  /** As much as `window` holds is read at a time, more only where a block is larger. */
-  constructor(disk: Disk, path: string, window: Uint8Array = new Uint8Array(WINDOW_BYTES)) {
+  /**
+   * `windowBytes` are read at a time, more only where a block is larger. `spare` is memory for that which is not needed
+   * any more, if it is large enough.
+   */
+  constructor(disk: Disk, path: string, windowBytes: number = WINDOW_BYTES, spare?: Uint8Array) {
     this.#disk = disk;
     this.#fd = disk.open(path, 'read');
     this.fileBytes = disk.size(this.#fd);
-    this.#window = window;
+    const wanted = Math.min(windowBytes, Math.max(this.fileBytes, SEGMENT_HEADER_BYTES));
+    this.#window = spare !== undefined && spare.length >= wanted ? spare : new Uint8Array(wanted);
+  }
+
+  /** What was read into: the next reader's spare, once this one is closed. */
+  get window(): Uint8Array {
+    return this.#window;
   }
 
   /** The segment's header, or why there is none. */

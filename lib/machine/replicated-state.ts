@@ -1,14 +1,14 @@
-import { createHash } from 'node:crypto';
-import { ByteWriter, readU16, readU32, readU64, writeU32 } from '../../protocol/byte-writer.ts';
+import { ByteWriter, readU64 } from '../../protocol/byte-writer.ts';
 import { FRAME_HEADER_BYTES, Kind, Limits, Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { KeyedAnswers } from './keyed-answers.ts';
-import { writeNil, writeText, writeUint } from './msgpack.ts';
-import { readOpenRequest } from './open-request.ts';
+import { writeNil } from './msgpack.ts';
+import { finishResponse, fold, malformed } from './response-frame.ts';
+import { keepAlive, keyedCommand, openSession, type RunCommand } from './session-frames.ts';
 import type { SessionLimits } from './session-limits.ts';
 import { defaultSessionLimits, fairShareBytes, MAX_SCATTERED_REFUSALS } from './session-limits.ts';
 import type { Session } from './session.ts';
-import { ABSENT, REFUSED, roundTtl } from './session.ts';
+import { ABSENT, REFUSED } from './session.ts';
 import { SessionTable } from './session-table.ts';
 import { hashSnapshot } from './snapshot-stream.ts';
 import { readState, StateSnapshot } from './state-snapshot.ts';
@@ -318,53 +318,30 @@ export class ReplicatedState {
     }
     if (kind === Kind.keepAlive) return malformed(out, 'keepAlive needs a session');
     if (sessionId !== 0) return malformed(out, 'this kind of frame has session 0');
-    if (kind === Kind.openSession) return this.#open(bytes, at + WRITE_HEADER_BYTES, frameEnd, out);
-    if (kind === Kind.keyedCommand)
-      return this.#keyedCommand(bytes, at + WRITE_HEADER_BYTES, frameEnd, out, meta);
-    return malformed(out, 'unknown kind of frame');
-  }
-
-  #open(bytes: Uint8Array, start: number, end: number, out: ByteWriter): number {
-    const request = readOpenRequest(bytes, start, end);
-    if (request === undefined) return malformed(out, 'openSession takes a map of ttlMs and nonce');
-    const sessions = this.#sessions;
-    let session = request.nonce === '' ? undefined : sessions.byNonce(request.nonce);
-    if (session !== undefined) sessions.use(session, this.#timeMs);
-    else {
-      if (sessions.count >= this.limits.maxSessions) sessions.evictOldest();
-      session = sessions.open(
-        roundTtl(request.ttlMs ?? this.limits.defaultTtlMs),
-        request.nonce,
+    if (kind === Kind.openSession)
+      return openSession(
+        this.#sessions,
+        this.limits,
         this.#timeMs,
+        bytes,
+        at + WRITE_HEADER_BYTES,
+        frameEnd,
+        out,
+      );
+    if (kind === Kind.keyedCommand) {
+      const run: RunCommand = (start, end) => this.#run(bytes, start, end, out, meta);
+      return keyedCommand(
+        this.#keyed,
+        this.limits,
+        this.#timeMs,
+        bytes,
+        at + WRITE_HEADER_BYTES,
+        frameEnd,
+        out,
+        run,
       );
     }
-    writeUint(out, session.id);
-    return Status.ok;
-  }
-
-  #keyedCommand(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta: ApplyMeta): number {
-    const keyBytes = end - start < 2 ? 0 : readU16(bytes, start);
-    const body = start + 2 + keyBytes;
-    if (keyBytes === 0 || keyBytes > Limits.maxIdempotencyKeyBytes || body > end) {
-      return malformed(out, 'an idempotency key has 1 to 255 bytes');
-    }
-    const key = Buffer.from(bytes.slice(start + 2, body)).toString('latin1');
-    const digest = createHash('sha256').update(bytes.subarray(body, end)).digest('binary');
-    const known = this.#keyed.get(key);
-    if (known !== undefined) {
-      if (known.digest !== digest) {
-        writeNil(out);
-        return Status.keyReused;
-      }
-      out.bytes(known.body);
-      return known.status;
-    }
-    const bodyStart = out.position;
-    const status = this.#run(bytes, body, end, out, meta);
-    const answer = Buffer.from(out.buffer.subarray(bodyStart, out.position));
-    this.#keyed.makeRoom(key.length + answer.length, this.limits.maxKeys, this.limits.maxKeyBytes);
-    this.#keyed.add(key, digest, status, answer, this.#timeMs);
-    return status;
+    return malformed(out, 'unknown kind of frame');
   }
 
   #run(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta: ApplyMeta): number {
@@ -391,54 +368,7 @@ export class ReplicatedState {
   }
 }
 
-/** At most this much of an answer is looked at. */
-const MAX_FOLDED_BYTES = 24;
-
-/** Adds an answer to a running hash (FNV-1a over its status, its length and its first bytes). */
-function fold(hash: number, status: number, b: Uint8Array, start: number, end: number): number {
-  let h = Math.imul(hash ^ status, 0x01000193);
-  h = Math.imul(h ^ (end - start), 0x01000193);
-  const until = end - start > MAX_FOLDED_BYTES ? start + MAX_FOLDED_BYTES : end;
-  for (let i = start; i < until; i++) h = Math.imul(h ^ b[i]!, 0x01000193);
-  return h >>> 0;
-}
-
-/** Besides keeping the session, says which answers the client has: all below seq − window. */
-function keepAlive(session: Session, bytes: Uint8Array, at: number, out: ByteWriter): number {
-  const seq = readU64(bytes, at + 24);
-  if (seq > Number.MAX_SAFE_INTEGER - 1) return malformed(out, 'seq is too large');
-  session.acknowledge(seq - readU32(bytes, at + 12));
-  session.trim();
-  writeNil(out);
-  return Status.ok;
-}
-
-function malformed(out: ByteWriter, message: string): number {
-  writeText(out, message);
-  return Status.malformed;
-}
-
 /** A u64 below 2^53; larger ones come out above `Number.MAX_SAFE_INTEGER`. */
 function u64(view: DataView, at: number): number {
   return view.getUint32(at, true) + view.getUint32(at + 4, true) * 4294967296;
-}
-
-/** Fills in the header of the response whose body ends at `out.position`. */
-function finishResponse(
-  out: ByteWriter,
-  header: number,
-  status: number,
-  request: Uint8Array,
-  at: number,
-): void {
-  const b = out.buffer;
-  writeU32(b, header, out.position - header - 4);
-  b[header + 4] = Kind.response;
-  b[header + 5] = status;
-  b[header + 6] = 0;
-  b[header + 7] = 0;
-  b[header + 8] = request[at + 8]!;
-  b[header + 9] = request[at + 9]!;
-  b[header + 10] = request[at + 10]!;
-  b[header + 11] = request[at + 11]!;
 }

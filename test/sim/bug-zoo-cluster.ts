@@ -11,8 +11,8 @@ export const clusterZoo: readonly Bug[] = [
     file: 'log/log-engine',
     change: [
       [
-        'sync() {\n        this.#run(() => {\n            this.#writer.datasync();\n            this.#storeVotes(false);',
-        'sync() {\n        this.#run(() => {\n            this.#storeVotes(false);',
+        'sync() {\n        this.#run(() => {\n            this.#writer.datasync();\n            this.#record.synced(',
+        'sync() {\n        this.#run(() => {\n            this.#record.synced(',
       ],
     ],
     within: 30,
