@@ -1,6 +1,7 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeDirectory } from '../../lib/log/make-directory.ts';
 import { ExitCode, oneLine, UsageError } from '../support/exit-codes.ts';
 import { ownCommand } from '../support/own-command.ts';
 import {
@@ -41,7 +42,7 @@ export async function runLocal(options: UpOptions): Promise<number> {
     );
   }
   const nodes = localLayout(count, basePort ?? undefined);
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  makeDirectory(dataDir);
   const socketPath = controlSocketPath(dataDir);
   const cluster = new LocalCluster({
     nodes,

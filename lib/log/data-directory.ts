@@ -1,5 +1,4 @@
 import { randomFillSync, randomUUID } from 'node:crypto';
-import fs from 'node:fs';
 import path from 'node:path';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { Member, NodeId } from '../core/types.ts';
@@ -15,6 +14,7 @@ import type { LogSizes } from './log-options.ts';
 import { recoverLog } from './log-recovery.ts';
 import { NodeDisk } from './node-disk.ts';
 import { LOG_DIRECTORY, SNAPSHOT_DIRECTORY, ownerOf } from './open-log-files.ts';
+import { makeDirectory } from './make-directory.ts';
 import { SEGMENT_HEADER_BYTES, segmentSequence } from './segment-format.ts';
 import { SegmentReader } from './segment-reader.ts';
 import { VoteFile } from './vote-file.ts';
@@ -64,7 +64,7 @@ export class DataDirectory {
    */
   static async open(options: DataDirectoryOptions): Promise<DataDirectory> {
     const directory = path.resolve(options.path);
-    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
     const lock = await lockDirectory(directory);
     try {
       const disk = new NodeDisk();

@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { makeDirectory } from './make-directory.ts';
 import type { Disk } from './disk.ts';
 import type { DiskSpace } from './space.ts';
 
@@ -42,7 +43,7 @@ export class NodeDisk implements Disk {
   }
 
   mkdir(path: string): void {
-    fs.mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectory(path);
   }
 
   exists(path: string): boolean {

@@ -1,0 +1,20 @@
+import fs from 'node:fs';
+import path from 'node:path';
+
+/**
+ * Makes a directory and those it is in, for this user alone. Fails with the system's error. Not Node's own recursive
+ * form: where the system says ENOENT though the parent is there (below /proc, for one), that tries again for ever.
+ */
+export function makeDirectory(directory: string): void {
+  const target = path.resolve(directory);
+  try {
+    fs.mkdirSync(target, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && fs.statSync(target).isDirectory()) return;
+    const parent = path.dirname(target);
+    if (code !== 'ENOENT' || parent === target || fs.existsSync(parent)) throw error;
+    makeDirectory(parent);
+    makeDirectory(target);
+  }
+}
