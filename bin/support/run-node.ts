@@ -8,6 +8,7 @@ import { dataDirOf } from '../commands/start.ts';
 import type { StartOptions } from '../commands/start.ts';
 import { addressList } from './addresses.ts';
 import { ExitCode, UsageError, verdictOf } from './exit-codes.ts';
+import { letHeapGrow } from './heap-growth.ts';
 import { createLog } from './logger.ts';
 import { RecoveryBar } from './recovery-bar.ts';
 import { Supervisor } from './supervisor.ts';
@@ -46,6 +47,7 @@ export async function runNode(options: StartOptions): Promise<number> {
       logger,
       ...allowed,
     });
+    letHeapGrow();
     logger.info({ id: options.id, address: server.address, data: settings.dataDir }, 'node is up');
     if (!isLoopback(options.host)) {
       logger.warn(

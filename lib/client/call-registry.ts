@@ -11,6 +11,9 @@ import type { Lane } from './lane.ts';
 import type { CallOptions, ClientSettings } from './options.ts';
 import { Waiters } from './waiters.ts';
 
+/** Settled calls kept for later ones: 4 MB at most. */
+const MAX_SPARE_CALLS = 16_384;
+
 /** What the registry needs of whoever carries the calls. */
 export interface CallHost {
   /** Monotonic milliseconds; the same for all calls made in one turn of the event loop. */
@@ -43,6 +46,7 @@ export class CallRegistry {
   readonly #waiters = new Waiters();
   readonly #deadlines: Deadlines;
   readonly #signals: AbortSignals;
+  readonly #spare: Call[] = [];
   #order = 0;
   #cancelTick: (() => void) | null = null;
   #ticking = false;
@@ -114,7 +118,7 @@ export class CallRegistry {
     chunk.frames++;
     const promise = new Promise<T>(takeSettlers);
     const order = this.#order++;
-    const call = new Call(
+    const call = (this.#spare.pop() ?? new Call()).begin(
       lane,
       this.#kind,
       retry,
@@ -138,22 +142,24 @@ export class CallRegistry {
 
   /** Settles a call that is neither queued nor on the wire with what its answer decodes to. */
   finish(call: Call, status: number, bytes: Uint8Array, start: number, end: number): void {
+    const { resolve, reject } = call;
     let result: unknown;
     try {
       result = call.decode(status, bytes, start, end);
     } catch (error) {
       this.#release(call);
-      call.reject(call.isWrite ? truthful(error) : error);
+      reject(call.isWrite ? truthful(error) : error);
       return;
     }
     this.#release(call);
-    call.resolve(result);
+    resolve(result);
   }
 
   /** As `finish`, with an error. */
   fail(call: Call, error: CordwoodError): void {
+    const { reject } = call;
     this.#release(call);
-    call.reject(error);
+    reject(error);
   }
 
   /** Resolves when a call made now would not wait behind more than fits on the wire. */
@@ -177,11 +183,12 @@ export class CallRegistry {
     this.#deadlines.remove(call);
     if (call.watch !== null) this.#signals.remove(call);
     if (call.session !== null) call.session.release(call.seq);
-    call.settled = true;
     if (--call.chunk.frames === 0 && this.#host.idle) call.lane.frames.recycle(call.chunk);
     this.outstanding--;
     this.queuedBytes -= call.bytes;
     if (this.#waiters.size > 0) this.#waiters.ended(call.order, this.#closed || !this.saturated);
+    call.end();
+    if (this.#spare.length < MAX_SPARE_CALLS) this.#spare.push(call);
   }
 
   #refusalOf(bytes: number, signal: AbortSignal | undefined, timeoutMs: number): Error | null {

@@ -2,7 +2,7 @@ import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
 import { Kind } from '../../protocol/constants.ts';
 import type { SignalWatch } from './abort-signals.ts';
 import type { Connection } from './connection.ts';
-import type { Chunk } from './frame-store.ts';
+import { Chunk } from './frame-store.ts';
 import type { Lane } from './lane.ts';
 import type { Session } from './session.ts';
 
@@ -21,24 +21,31 @@ export const Retry = {
 } as const;
 export type Retry = (typeof Retry)[keyof typeof Retry];
 
+/** What the functions of a promise are while there is none. */
+const nothing = (): void => undefined;
+const NO_CHUNK = new Chunk(0);
+
 /**
  * One call from the moment it is made until its promise is settled. It is always in exactly one place: waiting in
  * its lane, on the wire of one connection, or settled.
+ *
+ * Once settled the object is kept for a later call: made anew each time, calls were half of the garbage of a client
+ * with thousands of them under way, and most of what the collector copied. So nobody may hold on to a settled call.
  */
 export class Call {
-  readonly lane: Lane;
-  readonly kind: number;
-  readonly retry: Retry;
+  lane!: Lane;
+  kind = 0;
+  retry: Retry = Retry.never;
   /** Calls are sent in the order they were made: `order` counts them. */
-  readonly order: number;
-  readonly decode: Decode<unknown>;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: unknown) => void;
+  order = 0;
+  decode: Decode<unknown> = nothing;
+  resolve: (value: unknown) => void = nothing;
+  reject: (error: unknown) => void = nothing;
 
   /** Frame: `chunk.writer.buffer[offset, offset + bytes)`. */
-  readonly chunk: Chunk;
-  readonly offset: number;
-  readonly bytes: number;
+  chunk: Chunk = NO_CHUNK;
+  offset = 0;
+  bytes = 0;
 
   /** Numbers a command carries from its first sending on. `seq` 0: none given yet, or never any. */
   session: Session | null = null;
@@ -46,7 +53,7 @@ export class Call {
 
   connection: Connection | null = null;
   requestId = 0;
-  settled = false;
+  settled = true;
   queued = false;
   queuePrevious: Call | null = null;
   queueNext: Call | null = null;
@@ -66,7 +73,7 @@ export class Call {
   watchPrevious: Call | null = null;
   watchNext: Call | null = null;
 
-  constructor(
+  begin(
     lane: Lane,
     kind: number,
     retry: Retry,
@@ -77,7 +84,7 @@ export class Call {
     chunk: Chunk,
     offset: number,
     bytes: number,
-  ) {
+  ): this {
     this.lane = lane;
     this.kind = kind;
     this.retry = retry;
@@ -88,6 +95,20 @@ export class Call {
     this.chunk = chunk;
     this.offset = offset;
     this.bytes = bytes;
+    this.settled = false;
+    return this;
+  }
+
+  /** It belongs to nobody any more, and holds nothing: neither the caller's promise nor memory. */
+  end(): void {
+    this.settled = true;
+    this.resolve = this.reject = nothing;
+    this.chunk = NO_CHUNK;
+    this.session = null;
+    this.seq = 0;
+    this.connection = null;
+    this.uncertain = false;
+    this.refusal = null;
   }
 
   /** Whether it changes anything: a read that failed has the outcome `not_applied`, whatever happened to it. */

@@ -7,9 +7,13 @@ const SPARE_CHUNKS = 8;
 
 /** Frames of many calls, one behind the other. */
 export class Chunk {
-  readonly writer: ByteWriter = new ByteWriter(CHUNK_BYTES);
+  readonly writer: ByteWriter;
   /** Calls whose frame lies here and may still be sent. */
   frames = 0;
+
+  constructor(bytes: number = CHUNK_BYTES) {
+    this.writer = new ByteWriter(bytes);
+  }
 }
 
 /**

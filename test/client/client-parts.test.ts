@@ -13,7 +13,7 @@ import { Status } from '../../protocol/constants.ts';
 const lane = new Lane();
 const nothing = (): void => {};
 const makeCall = (order: number): Call =>
-  new Call(lane, 0x10, Retry.always, order, nothing, nothing, nothing, new Chunk(), 0, 0);
+  new Call().begin(lane, 0x10, Retry.always, order, nothing, nothing, nothing, new Chunk(), 0, 0);
 
 t.test('session: the lowest open number, against a set', async (t) => {
   fc.assert(

@@ -41,6 +41,25 @@ t.test('a timeout after sending is unknown; the late answer disturbs nobody', as
   t.equal(typeof (await next), 'number');
 });
 
+t.test('late answers settle no later calls, though those lie where the earlier ones lay', async (t) => {
+  const { cluster, client, held, hold } = await setUp(t);
+  hold();
+  const given = Array.from({ length: 100 }, (_, i) => client.push('late', i, { timeoutMs: 30 }));
+  for (const result of await Promise.allSettled(given)) t.equal(result.status, 'rejected');
+  const last: typeof held = [];
+  cluster.node(1).onFrame = (frame, link) => last.push({ frame, link });
+  const later = Array.from({ length: 100 }, (_, i) => client.push('next', i));
+  await cluster.node(1).until(() => last.length === later.length);
+  for (const [i, { frame, link }] of last.entries()) {
+    link.answer(held[i]!.frame);
+    link.answer(frame);
+  }
+  t.strictSame(
+    await Promise.all(later),
+    later.map((_, i) => i + 1),
+  );
+});
+
 t.test('a number given up does not hold the window, and its late copy does not run', async (t) => {
   const { cluster, client, held, hold } = await setUp(t);
   hold();
