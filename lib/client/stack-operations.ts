@@ -13,7 +13,7 @@ export interface StackInfo {
   readonly size: number;
 }
 
-const MAX_CACHED_NAMES = 1024;
+const MAX_CACHED_NAMES = 16_384;
 const MAX_CACHED_NAME_LENGTH = 64;
 const nameCache = new Map<string, Uint8Array>();
 let lastName = '';
