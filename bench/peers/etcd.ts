@@ -1,17 +1,13 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { DiskCounters } from '../support/disk-counters.ts';
 import { freePorts } from '../support/free-ports.ts';
 import type { Point, PointSpec } from '../support/measure.ts';
-import { type Absent, type Contestant, type LoadFigures, Meter } from './contestant.ts';
+import { type Absent, type Contestant, Meter } from './contestant.ts';
+import { runForeignLoad } from './foreign-load.ts';
+import { buildGo, canBuildGo } from './go-program.ts';
 import { installed, PeerProcess } from './peer-process.ts';
 
-/** Where Debian's packages put Go sources. */
-const GO_SOURCES = '/usr/share/gocode';
-/** Source of the load; from dist/bench/peers it lies in the checkout. */
-const LOAD_SOURCE = fileURLToPath(new URL('../../../bench/peers/etcd-load.go', import.meta.url));
 const MEMBERS = 3;
 /** Above this etcd's client gains nothing from more connections. */
 const MAX_CONNECTIONS = 16;
@@ -19,23 +15,12 @@ const MAX_CONNECTIONS = 16;
 /** Three etcd members; clients on the leader, which is their best case. An fsync before each acknowledgement. */
 export async function startEtcd(directory: string, disk: DiskCounters): Promise<Contestant | Absent> {
   const program = installed('etcd');
-  const go = installed('go');
   if (program === null) return { name: 'etcd', why: 'no etcd on the PATH (Debian: etcd-server)' };
-  if (go === null || !existsSync(path.join(GO_SOURCES, 'src/go.etcd.io/etcd/clientv3'))) {
+  if (!canBuildGo('go.etcd.io/etcd/clientv3')) {
     return { name: 'etcd', why: 'its client cannot be built (Debian: golang-go golang-etcd-server-dev)' };
   }
   mkdirSync(directory, { recursive: true });
-  const load = path.join(directory, 'etcd-load');
-  execFileSync(go, ['build', '-o', load, LOAD_SOURCE], {
-    env: {
-      ...process.env,
-      GO111MODULE: 'off',
-      GOPATH: GO_SOURCES,
-      GOFLAGS: '',
-      GOCACHE: path.join(directory, 'go'),
-    },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const load = buildGo('etcd-load', directory);
   const ports = await freePorts(2 * MEMBERS);
   const url = (port: number): string => `http://127.0.0.1:${port}`;
   const names = Array.from({ length: MEMBERS }, (_, i) => `member-${i + 1}`);
@@ -87,22 +72,7 @@ async function measureEtcd(
     ...[`-outstanding=${spec.outstanding}`, `-connections=${connections}`, `-value-bytes=${spec.valueBytes}`],
     ...[`-warm=${spec.warmS}`, `-secs=${spec.measureS}`, `-reads=${spec.operation === 'top'}`],
   ];
-  const figures = await new Promise<LoadFigures>((resolve, reject) => {
-    const child = spawn(load, flags, { stdio: ['ignore', 'pipe', 'inherit'] });
-    let text = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      text += chunk.toString();
-      const lines = text.split('\n');
-      text = lines.pop()!;
-      for (const line of lines) {
-        if (line === 'begin') meter.begin();
-        else if (line === 'end') meter.end();
-        else resolve(JSON.parse(line) as LoadFigures);
-      }
-    });
-    child.once('error', reject);
-    child.once('exit', () => reject(new Error("etcd's load ended without a result")));
-  });
+  const figures = await runForeignLoad(load, flags, meter);
   // It used its own number of connections, but stands in the row of what was asked for.
   return meter.point('etcd', spec, figures);
 }
