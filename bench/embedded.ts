@@ -1,10 +1,13 @@
 /**
  * `npm run bench:embedded`: three processes that embed a node each; the load is made inside the leader's process, by
- * a client without a connection. What an application pays that has the engine in it.
+ * a client without a connection. What an application pays that has the engine in it. Beside it, in turn, the same
+ * with hashicorp/raft.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Contestant } from './peers/contestant.ts';
+import { startHashicorp } from './peers/hashicorp.ts';
 import { Arguments } from './support/arguments.ts';
 import { DiskCounters } from './support/disk-counters.ts';
 import type { FromEmbedded, ToEmbedded } from './support/embedded-node.ts';
@@ -14,7 +17,7 @@ import { type Point, round } from './support/measure.ts';
 import { medians } from './support/medians.ts';
 import { resetPeak, sumCpuMs, usageOf } from './support/process-usage.ts';
 import { Progress } from './support/progress.ts';
-import { hardware, throughputTable } from './support/report.ts';
+import { hardware, ratioTable, throughputTable } from './support/report.ts';
 import { scratchDirectory } from './support/scratch-directory.ts';
 
 const USAGE = `
@@ -25,6 +28,7 @@ npm run bench:embedded -- [options]
   --secs=3 --warm=1        seconds measured, and before that
   --rounds=1               passes over all of it; the table shows medians
   --nodes=3                processes
+  --beside=hashicorp       who takes turns with it; none: nobody
   --data=DIR               where the nodes' data goes
   --json                   a line of JSON for each point in place of the table
 `;
@@ -36,12 +40,14 @@ const args = new Arguments(USAGE, {
   warm: '1',
   rounds: '1',
   nodes: '3',
+  beside: 'hashicorp',
   data: '',
   json: '',
   'peer-name': '',
 });
 const PROGRAM = fileURLToPath(new URL('support/embedded-node.js', import.meta.url));
 const START_TIMEOUT_MS = 20_000;
+const OURS = 'cordwood-embedded';
 const asJson = args.flag('json') || args.text('peer-name') !== '';
 
 class Member {
@@ -105,7 +111,8 @@ const loads = args
   .flatMap((valueBytes) => args.numbers('conc', 1).map((conc) => ({ valueBytes, conc })));
 const seconds = args.number('warm') + args.number('secs', 0.01);
 const rounds = args.number('rounds', 1);
-const progress = new Progress(loads.length * rounds * seconds);
+const other = await beside();
+const progress = new Progress(loads.length * rounds * seconds * (other === null ? 1 : 2));
 await Promise.all(
   members.map((member, i) =>
     member.ask('started', {
@@ -120,18 +127,38 @@ let worker = 0;
 for (let i = 0; i < loads.length * rounds; i++) {
   const { valueBytes, conc } = loads[i % loads.length]!;
   progress.step(`${conc} outstanding`, seconds);
-  const point = await measureOne(await leading(), valueBytes, conc);
-  points.push(point);
-  if (asJson) process.stdout.write(`${JSON.stringify(point)}\n`);
+  told(await measureOne(await leading(), valueBytes, conc));
+  if (other === null) continue;
+  progress.step(`${other.name}, ${conc} outstanding`, seconds);
+  const [warmS, measureS] = [args.number('warm'), args.number('secs', 0.01)];
+  const load = { operation: 'push', outstanding: conc, connections: 0, valueBytes, ratePerS: 0 } as const;
+  told(await other.measure({ ...load, warmS, measureS }));
 }
+await other?.stop();
 await Promise.all(members.map((member) => member.end()));
 progress.end();
 if (!asJson) {
+  const shown = medians(points);
+  const ratios = other === null ? '' : `${ratioTable(shown, OURS)}\n\n${other.name}: ${other.terms}\n\n`;
   process.stdout.write(
-    `${throughputTable(medians(points))}\n\nThe leader's CPU includes the load's. ${hardware()}\n`,
+    `${throughputTable(shown)}\n\n${ratios}The leader's CPU includes the load's. ${hardware()}\n`,
   );
 }
 if (points.some(({ faults }) => faults.length > 0)) process.exitCode = 1;
+
+function told(point: Point | null): void {
+  if (point === null) return;
+  points.push(point);
+  if (asJson) process.stdout.write(`${JSON.stringify(point)}\n`);
+}
+
+async function beside(): Promise<Contestant | null> {
+  if (args.text('beside') !== 'hashicorp' || args.text('peer-name') !== '') return null;
+  const contestant = await startHashicorp(path.join(directory, 'hashicorp'), disk);
+  if (!('why' in contestant)) return contestant;
+  process.stderr.write(`${contestant.name} is left out: ${contestant.why}\n`);
+  return null;
+}
 
 async function leading(): Promise<Member> {
   const deadlineMs = performance.now() + START_TIMEOUT_MS;
@@ -182,7 +209,7 @@ async function measureOne(leader: Member, valueBytes: number, outstanding: numbe
   const { pushed, unknownPushes, refused } = result.ledger;
   const lost = size < pushed.size || size > pushed.size + unknownPushes;
   return {
-    peer: args.text('peer-name') || 'cordwood-embedded',
+    peer: args.text('peer-name') || OURS,
     op: 'push',
     nodes,
     concurrency: outstanding,
