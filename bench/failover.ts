@@ -5,16 +5,20 @@
  * stop (SIGTERM), and the time is taken until a push made after that is acknowledged; then the node comes back and
  * catches up. In the end every acknowledged push must be there, once.
  */
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Client } from '../lib/client/index.ts';
 import { Arguments } from './support/arguments.ts';
-import { Cluster, type ClusterNode, statusOf } from './support/cluster.ts';
+import {
+  etcdSubject,
+  GIVE_UP_MS,
+  ourSubject,
+  type Subject,
+  type Victim,
+} from './support/failover-subject.ts';
 import { Progress } from './support/progress.ts';
 import { grouped, hardware, table } from './support/report.ts';
 import { round } from './support/measure.ts';
 import { scratchDirectory } from './support/scratch-directory.ts';
-import { SteadyWriter } from './support/steady-writer.ts';
-import { verifyStacks } from './support/verify.ts';
 
 const USAGE = `
 npm run bench:failover -- [options]
@@ -24,6 +28,7 @@ npm run bench:failover -- [options]
   --nodes=3                   nodes of the cluster
   --heartbeat-ms= --election-timeout-ms=   as in cordwood start
   --every=1                   milliseconds from push to push
+  --beside=etcd               who takes turns with it, with the same timers; default: nobody
   --data=DIR                  where the nodes' data goes
   --json                      a line of JSON for each fault in place of the table
 `;
@@ -35,19 +40,17 @@ const args = new Arguments(USAGE, {
   'heartbeat-ms': '',
   'election-timeout-ms': '',
   every: '1',
+  beside: '',
   data: '',
   json: '',
 });
 
-const STACK = 'failover';
-const WORKER = 1;
 /** Pushing goes on for so long before and after each fault. */
 const CALM_MS = 200;
-const GIVE_UP_MS = 30_000;
 
 interface Fault {
-  readonly strike: (leader: ClusterNode) => Promise<unknown>;
-  readonly mend: (leader: ClusterNode) => Promise<void>;
+  readonly strike: (leader: Victim) => Promise<unknown>;
+  readonly mend: (leader: Victim) => Promise<void>;
 }
 
 const faults: Readonly<Record<string, Fault>> = {
@@ -66,6 +69,7 @@ const faults: Readonly<Record<string, Fault>> = {
 };
 
 interface Outcome {
+  readonly peer: string;
   readonly fault: string;
   readonly nextAckMs: number[];
   readonly longestGapMs: number[];
@@ -80,42 +84,52 @@ for (const name of names) {
     process.exit(2);
   }
 }
-const timers = (['heartbeat-ms', 'election-timeout-ms'] as const).flatMap((name) =>
-  args.text(name) === '' ? [] : [`--${name}`, args.text(name)],
-);
+const subjects = await everybody();
 const outcomes: Outcome[] = [];
-const progress = new Progress(names.length * rounds * 3);
-let verified = 0;
-let wrong: readonly string[] = [];
-{
-  await using cluster = await Cluster.start({
-    nodes: args.number('nodes', 3),
-    directory: scratchDirectory(args.text('data')),
-    args: timers,
-  });
-  await using client = await Client.connect({ addresses: cluster.addresses, timeoutMs: GIVE_UP_MS });
-  const writer = new SteadyWriter(client, STACK, WORKER, args.number('every', 0.1), 64);
-  writer.start();
-  for (const name of names) {
-    const outcome: Outcome = { fault: name, nextAckMs: [], longestGapMs: [], failed: 0 };
-    outcomes.push(outcome);
-    for (let i = 0; i < rounds; i++) {
-      progress.step(`${name}, round ${i + 1}`, 3);
-      const failedBefore = writer.unknown + writer.refused;
-      await strike(cluster, writer, faults[name]!, outcome);
-      outcome.failed += writer.unknown + writer.refused - failedBefore;
+const progress = new Progress(names.length * rounds * subjects.length * 3);
+for (const fault of names) {
+  const rows = subjects.map(({ name }): Outcome => ({
+    ...{ peer: name, fault, failed: 0 },
+    ...{ nextAckMs: [], longestGapMs: [] },
+  }));
+  outcomes.push(...rows);
+  for (let i = 0; i < rounds; i++) {
+    for (const [at, subject] of subjects.entries()) {
+      progress.step(`${subject.name}: ${fault}, round ${i + 1}`, 3);
+      await strike(subject, faults[fault]!, rows[at]!);
     }
   }
-  await writer.stop();
-  ({ verified, faults: wrong } = await verifyStacks(client, [STACK], [writer.ledger(WORKER)]));
+}
+let verified = 0;
+const wrong: string[] = [];
+for (const subject of subjects) {
+  const verdict = await subject.end();
+  verified += verdict.verified;
+  wrong.push(...verdict.faults);
 }
 progress.end();
 report();
 
-async function strike(cluster: Cluster, writer: SteadyWriter, fault: Fault, outcome: Outcome): Promise<void> {
-  const leader = await cluster.leader();
-  await settled(cluster, leader);
+async function everybody(): Promise<Subject[]> {
+  const directory = scratchDirectory(args.text('data'));
+  const options = {
+    everyMs: args.number('every', 0.1),
+    heartbeatMs: args.text('heartbeat-ms'),
+    electionTimeoutMs: args.text('election-timeout-ms'),
+  };
+  const ours = await ourSubject({ ...options, directory }, args.number('nodes', 3));
+  if (args.text('beside') !== 'etcd') return [ours];
+  const other = await etcdSubject({ ...options, directory: path.join(directory, 'etcd') });
+  if (!('why' in other)) return [ours, other];
+  process.stderr.write(`${other.name} is left out: ${other.why}\n`);
+  return [ours];
+}
+
+async function strike(subject: Subject, fault: Fault, outcome: Outcome): Promise<void> {
+  const { writer } = subject;
+  const leader = await subject.settledLeader();
   await delay(CALM_MS);
+  const failedBefore = writer.unknown + writer.refused;
   const struckMs = performance.now();
   const ack = writer.nextAck(GIVE_UP_MS);
   const gone = fault.strike(leader);
@@ -125,26 +139,13 @@ async function strike(cluster: Cluster, writer: SteadyWriter, fault: Fault, outc
   await delay(CALM_MS);
   outcome.longestGapMs.push(writer.longestGapMs(struckMs, performance.now()));
   await fault.mend(leader);
-}
-
-/** Waits until all nodes follow one leader and have applied what it had committed. */
-async function settled(cluster: Cluster, leader: ClusterNode): Promise<void> {
-  const goal = (await statusOf(leader.address))?.commitIndex ?? 0;
-  const deadlineMs = performance.now() + GIVE_UP_MS;
-  for (const node of cluster.nodes) {
-    for (;;) {
-      const status = await statusOf(node.address);
-      if (status?.leader === leader.id && status.appliedIndex >= goal) break;
-      if (performance.now() > deadlineMs) throw new Error(`node ${node.id} does not catch up`);
-      await delay(20);
-    }
-  }
+  outcome.failed += writer.unknown + writer.refused - failedBefore;
 }
 
 function report(): void {
   if (args.flag('json')) {
-    for (const { fault, nextAckMs, longestGapMs, failed } of outcomes) {
-      const line = { peer: 'cordwood', op: `failover-${fault}`, rounds: nextAckMs.length, failed };
+    for (const { peer, fault, nextAckMs, longestGapMs, failed } of outcomes) {
+      const line = { peer, op: `failover-${fault}`, rounds: nextAckMs.length, failed };
       const figures = { next_ack_ms: spread(nextAckMs), longest_gap_ms: spread(longestGapMs) };
       process.stdout.write(
         `${JSON.stringify({ ...line, ...figures, all_next_ack_ms: nextAckMs.map((ms) => round(ms, 2)) })}\n`,
@@ -165,13 +166,13 @@ function report(): void {
     process.stdout.write(
       `${table(
         head,
-        outcomes.map(({ fault, nextAckMs, longestGapMs, failed }) => {
+        outcomes.map(({ peer, fault, nextAckMs, longestGapMs, failed }) => {
           const next = spread(nextAckMs);
           const gap = spread(longestGapMs);
           const times = [next.min, next.median, next.p90, next.max, gap.median, gap.max].map((ms) =>
             ms.toFixed(1),
           );
-          return [fault, String(nextAckMs.length), ...times, grouped(failed)];
+          return [`${peer} ${fault}`, String(nextAckMs.length), ...times, grouped(failed)];
         }),
       )}\n\n${grouped(verified)} acknowledged pushes checked. ${hardware()}\n`,
     );

@@ -65,8 +65,18 @@ export class PeerProcess {
     );
   }
 
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
+    await this.#gone;
+  }
+
+  /** Asks it to stop, and waits until it has. */
+  async terminate(): Promise<void> {
+    this.#child.kill('SIGTERM');
     await this.#gone;
   }
 }

@@ -1,4 +1,4 @@
-import { type Client, CordwoodError } from '../../lib/client/index.ts';
+import { CordwoodError } from '../../lib/client/index.ts';
 import type { Ledger } from './load.ts';
 import { NumberSet, ValueMaker } from './values.ts';
 
@@ -7,8 +7,7 @@ import { NumberSet, ValueMaker } from './values.ts';
  * was acknowledged: what a user sees of a fault.
  */
 export class SteadyWriter {
-  readonly #client: Client;
-  readonly #stack: string;
+  readonly #write: (value: Uint8Array) => Promise<unknown>;
   readonly #everyMs: number;
   readonly #values: ValueMaker;
   readonly #pushed = new NumberSet();
@@ -22,9 +21,14 @@ export class SteadyWriter {
   #onIdle: (() => void) | null = null;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(client: Client, stack: string, worker: number, everyMs: number, valueBytes: number) {
-    this.#client = client;
-    this.#stack = stack;
+  /** `write` has taken a copy of the value when it returns; its promise is the acknowledgement. */
+  constructor(
+    write: (value: Uint8Array) => Promise<unknown>,
+    worker: number,
+    everyMs: number,
+    valueBytes: number,
+  ) {
+    this.#write = write;
     this.#everyMs = everyMs;
     this.#values = new ValueMaker(worker, valueBytes);
   }
@@ -103,7 +107,7 @@ export class SteadyWriter {
     this.#madeMs[number] = performance.now();
     this.#underWay++;
     try {
-      await this.#client.push(this.#stack, this.#values.bytes);
+      await this.#write(this.#values.bytes);
       this.#ackedMs[number] = performance.now();
       this.#pushed.add(number);
     } catch (error) {
