@@ -4,15 +4,12 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { Client } from '../lib/client/index.ts';
 import { Arguments } from './support/arguments.ts';
-import { Cluster } from './support/cluster.ts';
-import { fill } from './support/fill.ts';
-import { firstRead } from './support/first-read.ts';
 import { median } from './support/medians.ts';
 import { round } from './support/measure.ts';
 import { usageOf } from './support/process-usage.ts';
 import { Progress } from './support/progress.ts';
+import { etcdRecovery, ourRecovery, type RecoverySubject } from './support/recovery-subject.ts';
 import { grouped, hardware, table } from './support/report.ts';
 import { scratchDirectory } from './support/scratch-directory.ts';
 
@@ -23,6 +20,7 @@ npm run bench:recovery -- [options]
   --values=64       bytes of a value
   --rounds=5        restarts for each row
   --nodes=3         nodes of the cluster
+  --beside=etcd     who takes turns with it, with as many keys; default: nobody
   --fill=push       push: each value is a command of its own; many: thousands in a command (the log differs)
   --data=DIR        where the nodes' data goes
   --json            a line of JSON for each row in place of the table
@@ -35,13 +33,22 @@ const args = new Arguments(USAGE, {
   values: '64',
   rounds: '5',
   nodes: '3',
+  beside: '',
   fill: 'push',
   data: '',
   json: '',
 });
-const STACK = 'recovery';
-const GIVE_UP_MS = 120_000;
 const FILL_PER_S = 100_000;
+const ETCD_FILL_PER_S = 10_000;
+
+interface Trial {
+  readonly subject: RecoverySubject;
+  readonly fillMs: number;
+  readonly fillPeak: number;
+  readonly servingMs: number[];
+  readonly readMs: number[];
+  restartPeak: number;
+}
 
 interface Row {
   readonly peer: string;
@@ -50,8 +57,9 @@ interface Row {
   readonly value_bytes: number;
   readonly nodes: number;
   readonly rounds: number;
-  /** From starting the processes to the slowest node serving, and to the first linearizable read; medians. */
-  readonly serving_ms: number;
+  /** From starting the processes to the slowest node serving; null: not known. All times are medians. */
+  readonly serving_ms: number | null;
+  /** … to the first linearizable read. */
   readonly first_read_ms: number;
   readonly max_first_read_ms: number;
   /** Of the largest node: while the stack was filled, and in the restarts. */
@@ -63,58 +71,81 @@ interface Row {
 
 const items = args.numbers('items', 1);
 const rounds = args.number('rounds', 1);
-const progress = new Progress(items.reduce((sum, count) => sum + count / FILL_PER_S + rounds, 0));
+const valueBytes = args.number('values', 12);
+const nodes = args.number('nodes', 1);
+const besideEtcd = args.text('beside') === 'etcd';
+const progress = new Progress(
+  items.reduce((sum, count) => sum + secondsToFill('cordwood', count) + rounds, 0) +
+    (besideEtcd ? items.reduce((sum, count) => sum + secondsToFill('etcd', count) + rounds * 8, 0) : 0),
+);
 const rows: Row[] = [];
-for (const count of items) rows.push(await measureRecovery(count));
+for (const count of items) rows.push(...(await measureRecovery(count)));
 progress.end();
 report();
 
-async function measureRecovery(count: number): Promise<Row> {
-  const valueBytes = args.number('values', 12);
-  const nodes = args.number('nodes', 1);
-  const cluster = await Cluster.start({ nodes, directory: scratchDirectory(args.text('data')) });
+async function measureRecovery(count: number): Promise<Row[]> {
+  const subjects = await everybody(count);
   try {
-    progress.step(`filling, ${grouped(count)} items`, count / FILL_PER_S);
-    const fillMs = await timed(async () => {
-      await using client = await Client.connect({ addresses: cluster.addresses, timeoutMs: GIVE_UP_MS });
-      await fill(client, STACK, 1, count, valueBytes, args.text('fill') === 'many' ? 'many' : 'push');
-    });
-    const fillPeak = peakOf(cluster);
-    const servingMs: number[] = [];
-    const readMs: number[] = [];
-    let restartPeak = 0;
-    for (let i = 0; i < rounds; i++) {
-      progress.step(`restart ${i + 1} with ${grouped(count)} items`, 1);
-      await cluster.kill();
-      const startedMs = performance.now();
-      const served = Promise.all(cluster.nodes.map((node) => node.start())).then(
-        () => performance.now() - startedMs,
-      );
-      const size = await firstRead(cluster.addresses, STACK, GIVE_UP_MS);
-      readMs.push(performance.now() - startedMs);
-      if (size !== count)
-        throw new Error(`${grouped(count)} items were pushed; after the restart there are ${grouped(size)}`);
-      servingMs.push(await served);
-      restartPeak = Math.max(restartPeak, peakOf(cluster));
+    const trials: Trial[] = [];
+    for (const subject of subjects) {
+      progress.step(`${subject.name}: filling, ${grouped(count)} items`, secondsToFill(subject.name, count));
+      const fillMs = await timed(() => subject.fill());
+      trials.push({ subject, fillMs, fillPeak: peakOf(subject), servingMs: [], readMs: [], restartPeak: 0 });
     }
-    return {
-      peer: 'cordwood',
-      op: 'recovery',
-      items: count,
-      value_bytes: valueBytes,
-      nodes,
-      rounds,
-      serving_ms: round(median(servingMs), 0),
-      first_read_ms: round(median(readMs), 0),
-      max_first_read_ms: round(Math.max(...readMs), 0),
-      fill_peak_rss_mb: Math.round(fillPeak / 2 ** 20),
-      restart_peak_rss_mb: Math.round(restartPeak / 2 ** 20),
-      directory_mb: Math.round(sizeOf(cluster.nodes[0]!.directory) / 2 ** 20),
-      fill_per_s: Math.round((count / fillMs) * 1000),
-    };
+    for (let i = 0; i < rounds; i++) {
+      for (const trial of trials) {
+        progress.step(`${trial.subject.name}: restart ${i + 1} with ${grouped(count)} items`, 1);
+        await restart(trial);
+      }
+    }
+    return trials.map((trial) => rowOf(trial, count));
   } finally {
-    await cluster.kill();
+    await Promise.all(subjects.map((subject) => subject.kill()));
   }
+}
+
+async function everybody(count: number): Promise<RecoverySubject[]> {
+  const directory = scratchDirectory(args.text('data'));
+  const how = args.text('fill') === 'many' ? 'many' : 'push';
+  const ours = await ourRecovery(directory, nodes, count, valueBytes, how);
+  if (!besideEtcd) return [ours];
+  const other = await etcdRecovery(path.join(directory, 'etcd'), count, valueBytes);
+  if (!('why' in other)) return [ours, other];
+  process.stderr.write(`${other.name} is left out: ${other.why}\n`);
+  return [ours];
+}
+
+async function restart(trial: Trial): Promise<void> {
+  const { subject } = trial;
+  await subject.kill();
+  const startedMs = performance.now();
+  const served = subject.start().then(() => performance.now() - startedMs);
+  await subject.read();
+  trial.readMs.push(performance.now() - startedMs);
+  trial.servingMs.push(await served);
+  trial.restartPeak = Math.max(trial.restartPeak, peakOf(subject));
+}
+
+function rowOf({ subject, fillMs, fillPeak, servingMs, readMs, restartPeak }: Trial, count: number): Row {
+  return {
+    peer: subject.name,
+    op: 'recovery',
+    items: count,
+    value_bytes: valueBytes,
+    nodes: subject.pids.length,
+    rounds,
+    serving_ms: subject.servesOnceStarted ? round(median(servingMs), 0) : null,
+    first_read_ms: round(median(readMs), 0),
+    max_first_read_ms: round(Math.max(...readMs), 0),
+    fill_peak_rss_mb: Math.round(fillPeak / 2 ** 20),
+    restart_peak_rss_mb: Math.round(restartPeak / 2 ** 20),
+    directory_mb: Math.round(sizeOf(subject.directory) / 2 ** 20),
+    fill_per_s: Math.round((count / fillMs) * 1000),
+  };
+}
+
+function secondsToFill(name: string, count: number): number {
+  return count / (name === 'etcd' ? ETCD_FILL_PER_S : FILL_PER_S);
 }
 
 function report(): void {
@@ -123,7 +154,7 @@ function report(): void {
     return;
   }
   const head = [
-    'items',
+    'whose items',
     'bytes',
     'all serve ms',
     'first read ms',
@@ -137,9 +168,10 @@ function report(): void {
     `${table(
       head,
       rows.map((row) => [
-        grouped(row.items),
+        `${row.peer} ${grouped(row.items)}`,
         grouped(row.value_bytes),
-        ...[row.serving_ms, row.first_read_ms, row.max_first_read_ms].map(grouped),
+        row.serving_ms === null ? '-' : grouped(row.serving_ms),
+        ...[row.first_read_ms, row.max_first_read_ms].map(grouped),
         ...[row.fill_peak_rss_mb, row.restart_peak_rss_mb, row.directory_mb, row.fill_per_s].map(grouped),
       ]),
       0,
@@ -153,8 +185,8 @@ async function timed(work: () => Promise<void>): Promise<number> {
   return performance.now() - startedMs;
 }
 
-function peakOf(cluster: Cluster): number {
-  return Math.max(...usageOf(cluster.pids).map(({ peakRssBytes }) => peakRssBytes));
+function peakOf({ pids }: RecoverySubject): number {
+  return Math.max(...usageOf(pids).map(({ peakRssBytes }) => peakRssBytes));
 }
 
 function sizeOf(directory: string): number {

@@ -8,6 +8,8 @@ import { installed, PeerProcess } from './peer-process.ts';
 const MEMBERS = 3;
 const RETRY_MS = 5;
 const STATUS_TIMEOUT_MS = 500;
+/** A read that began before there was a leader may wait longer than one that is asked again. */
+const READ_TIMEOUT_MS = 500;
 const LEADER_TIMEOUT_MS = 30_000;
 
 /** One member of an etcd cluster, a process of its own, started as often as wanted. */
@@ -123,13 +125,14 @@ export class EtcdCluster {
     throw new Error('etcd acknowledged nothing in time');
   }
 
-  /** Linearizable; resolves when a member has answered, however often it takes to ask. */
-  async get(key: string, timeoutMs: number): Promise<void> {
+  /** Whether there is such a key, by a linearizable read; members are asked until one answers. */
+  async has(key: string, timeoutMs: number): Promise<boolean> {
     const body = { key: base64(Buffer.from(key)) };
     const deadlineMs = performance.now() + timeoutMs;
     for (let i = 0; performance.now() < deadlineMs; i++) {
       const { address } = this.members[i % this.members.length]!;
-      if ((await call(address, 'kv/range', body, timeoutMs)) !== null) return;
+      const answer = await call(address, 'kv/range', body, READ_TIMEOUT_MS);
+      if (answer !== null) return (answer as { count?: string }).count === '1';
       await delay(RETRY_MS);
     }
     throw new Error('etcd answered no read in time');

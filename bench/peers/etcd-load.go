@@ -69,6 +69,7 @@ func main() {
 	connections := flag.Int("connections", 1, "connections they are spread over")
 	valueBytes := flag.Int("value-bytes", 64, "")
 	reads := flag.Bool("reads", false, "linearizable gets in place of puts")
+	fill := flag.Int64("fill", 0, "puts so many different keys and ends; nothing is measured")
 	warm := flag.Float64("warm", 1, "seconds")
 	secs := flag.Float64("secs", 3, "seconds")
 	flag.Parse()
@@ -91,6 +92,12 @@ func main() {
 			for atomic.LoadInt64(&stopped) == 0 {
 				number := atomic.AddInt64(&next, 1)
 				key := fmt.Sprintf("key-%06d", number%keys)
+				if *fill > 0 {
+					if number > *fill {
+						return
+					}
+					key = fmt.Sprintf("key-%09d", number)
+				}
 				began := time.Now()
 				var err error
 				if *reads {
@@ -105,6 +112,10 @@ func main() {
 				}
 			}
 		}(slot)
+	}
+	if *fill > 0 {
+		group.Wait()
+		return
 	}
 	time.Sleep(time.Duration(*warm * 1e9))
 	fmt.Println("begin")

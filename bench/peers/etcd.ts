@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import { promisify } from 'node:util';
 import type { DiskCounters } from '../support/disk-counters.ts';
 import type { Point, PointSpec } from '../support/measure.ts';
 import { type Absent, type Contestant, Meter } from './contestant.ts';
@@ -42,4 +44,17 @@ async function measureEtcd(
   const figures = await runForeignLoad(load, flags, meter);
   // It used its own number of connections, but stands in the row of what was asked for.
   return meter.point('etcd', spec, figures);
+}
+
+/** Puts `count` different keys: "key-000000001" is the first. */
+export async function fillEtcd(
+  directory: string,
+  cluster: EtcdCluster,
+  count: number,
+  valueBytes: number,
+): Promise<void> {
+  const load = buildGo('etcd-load', directory);
+  const spread = [`-outstanding=1000`, `-connections=${MAX_CONNECTIONS}`];
+  const flags = [`-endpoints=${cluster.addresses.join(',')}`, `-fill=${count}`, `-value-bytes=${valueBytes}`];
+  await promisify(execFile)(load, [...flags, ...spread]);
 }
