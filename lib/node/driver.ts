@@ -84,6 +84,8 @@ export class Driver {
   #turnDue = false;
   #cancelTimer: (() => void) | null = null;
   #timerDueMs = Infinity;
+  /** When a turn is due if nothing happens before; the timer is never later. */
+  #turnDueMs = Infinity;
   #durableTicket = 0;
   #lastRole: Role = 'follower';
   #lastTerm: Term = 0;
@@ -394,16 +396,22 @@ export class Driver {
     this.#records.drained(this.#durableTicket);
   }
 
-  /** A timer that fires too early only costs a turn; setting one anew in every turn would cost more. */
+  /**
+   * A timer that is early is left alone: setting one anew in every turn would cost more. When it fires it is set to
+   * what is due by then, without a turn: an idle follower would take half of its turns for that.
+   */
   #armTimer(dueMs: number): void {
+    this.#turnDueMs = dueMs;
     if (this.#timerDueMs <= dueMs) return;
     this.#cancelTimer?.();
     this.#timerDueMs = dueMs;
     this.#cancelTimer = this.options.runtime.timer(Math.max(Math.ceil(dueMs - this.now), 0), () => {
-      this.core.clock(this.now);
-      this.#noticeStall(this.now);
+      const { now } = this;
+      this.core.clock(now);
+      const stalled = this.#noticeStall(now);
       this.#timerDueMs = Infinity;
-      this.wake();
+      if (!stalled && now < this.#turnDueMs) this.#armTimer(this.#turnDueMs);
+      else this.wake();
     });
   }
 
@@ -411,10 +419,11 @@ export class Driver {
    * The timer should have fired long ago: the process itself stood still. What the others said meanwhile waits in the
    * sockets and must be heard before an election is called, or leadership given up, over it.
    */
-  #noticeStall(now: number): void {
+  #noticeStall(now: number): boolean {
     const lateMs = now - this.#timerDueMs;
-    if (lateMs <= this.options.heartbeatMs / 2) return;
+    if (lateMs <= this.options.heartbeatMs / 2) return false;
     this.core.stalled();
     this.health.stalled(lateMs);
+    return true;
   }
 }
