@@ -5,9 +5,11 @@
  */
 import path from 'node:path';
 import { measureBare } from './bare-pipeline.ts';
+import { startAntietcd } from './peers/antietcd.ts';
 import type { Absent, Contestant } from './peers/contestant.ts';
 import { startEtcd } from './peers/etcd.ts';
 import { startRedis } from './peers/redis.ts';
+import { startZookeeper } from './peers/zookeeper.ts';
 import { Arguments } from './support/arguments.ts';
 import { Cluster } from './support/cluster.ts';
 import { DiskCounters } from './support/disk-counters.ts';
@@ -22,7 +24,8 @@ import { scratchDirectory } from './support/scratch-directory.ts';
 const USAGE = `
 npm run bench:peers -- [options]
 
-  --peers=etcd,redis,redis+wait,bare   who takes part beside Cordwood
+  --peers=etcd,redis,redis+wait,zookeeper,bare   who takes part beside Cordwood; only when named:
+                       antietcd, antietcd+interval (npm ci --prefix bench/peers)
   --loads=1x1,256x1,256x16,256x256,1000x1,10000x1   calls under way x connections
   --ops=push           push, top (etcd: linearizable get; Redis: LINDEX)
   --values=64          bytes of a value
@@ -33,7 +36,7 @@ npm run bench:peers -- [options]
 `;
 
 const args = new Arguments(USAGE, {
-  peers: 'etcd,redis,redis+wait,bare',
+  peers: 'etcd,redis,redis+wait,zookeeper,bare',
   loads: '1x1,256x1,256x16,256x256,1000x1,10000x1',
   ops: 'push',
   values: '64',
@@ -112,6 +115,12 @@ function invite(name: string): Promise<Contestant | Absent> {
       return startRedis(directory, disk, false);
     case 'redis+wait':
       return startRedis(directory, disk, true);
+    case 'zookeeper':
+      return startZookeeper(path.join(directory, 'zookeeper'), disk);
+    case 'antietcd':
+      return startAntietcd(path.join(directory, name), disk, false);
+    case 'antietcd+interval':
+      return startAntietcd(path.join(directory, name), disk, true);
     case 'bare':
       return Promise.resolve(bare());
     default:
