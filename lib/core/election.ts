@@ -101,6 +101,7 @@ export function startPreVote(s: CoreState): void {
 export function startElection(s: CoreState, byTransfer: boolean): void {
   armCampaignTimer(s);
   s.role = 'candidate';
+  s.campaignedAtMs = s.nowMs;
   failReads(s);
   s.leader = 0;
   s.term++;
@@ -194,10 +195,19 @@ export function justVoted(s: CoreState): boolean {
   return s.leader === 0 && s.nowMs - s.votedAtMs < s.options.heartbeatMs;
 }
 
+/**
+ * A candidate whose votes may be under way. Counter-example without this: 1 and 2 ask for votes in term 1 at once and
+ * refuse each other; 2 asks 1 whether it could win term 2, and 1 says yes; then 3's vote makes 1 the leader of term 1,
+ * and 2 deposes it. Shorter than any pause before another try, so that two that split the votes still get on.
+ */
+function justCampaigned(s: CoreState): boolean {
+  return s.role === 'candidate' && s.nowMs - s.campaignedAtMs < s.options.lostLeaderDelayMs;
+}
+
 function handlePreVote(s: CoreState, from: NodeId, m: VoteRequest): void {
   const possible =
     m.term > s.term || (m.term === s.term && s.leader === 0 && (s.vote === 0 || s.vote === from));
-  const taken = justVoted(s) && s.vote !== from;
+  const taken = (justVoted(s) && s.vote !== from) || justCampaigned(s);
   if (possible && !taken && !leaderAlive(s) && s.log.isUpToDate(m.lastIndex, m.lastTerm)) {
     s.send(from, { kind: 'voteResponse', term: m.term, pre: true, granted: true });
   } else {

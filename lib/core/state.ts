@@ -122,8 +122,9 @@ export class CoreState {
   leaseFloorMs: number = -Infinity;
   /** This leader has told another to campaign: no lease any more in this term. */
   leaseVoid = false;
-  /** When this node last granted a vote. */
+  /** When this node last granted a vote to another, and when it last asked for votes itself. */
   votedAtMs: number = -Infinity;
+  campaignedAtMs: number = -Infinity;
   heartbeatDeadlineMs: number = Infinity;
   /** Last index when all members had all entries at a round of heartbeats; 0: they had not. */
   quietIndex: Index = 0;

@@ -363,6 +363,8 @@ export class RaftNode implements Requests {
     const driver = this.#driver;
     if (lane === Lane.control) {
       driver.connected.add(peer);
+      // What was told before did not get there, and without news it would not be told again for long.
+      driver.reports.send();
       // After a restart of the whole cluster the first to be up have long stopped asking when the others come.
       driver.core.campaignSoon();
       driver.core.peerReached(peer);

@@ -11,7 +11,10 @@ import { freePorts, memoryEnvironment } from './memory-environment.ts';
 export const MIN_FREE_BYTES = 40_000;
 const sizes = { minSegmentBytes: 2048, maxSegmentBytes: 4096, fillBytes: 512 };
 
-/** Nodes in this process on disks in memory that outlive them. */
+/**
+ * Nodes in this process on disks in memory that outlive them. A leader whose process keeps standing still, each time for
+ * a quarter of the election timeout, hands over: on a busy machine a process that has just started does that.
+ */
 export class MemoryCluster {
   readonly disks: MemoryDisk[];
   readonly nodes: Map<number, RaftNode> = new Map();
@@ -33,7 +36,7 @@ export class MemoryCluster {
   static async start(
     size: number,
     snapshotLogBytes: number = 64 << 20,
-    electionTimeoutMs = 400,
+    electionTimeoutMs = 1000,
   ): Promise<MemoryCluster> {
     const ports = await freePorts(size);
     const cluster = new MemoryCluster(
@@ -90,7 +93,8 @@ export class MemoryCluster {
     const caller = new Caller(await this.leader());
     for (let i = from; i < to; i++) {
       const answer = await caller.command(StackOp.push, 's', `value ${i}`);
-      if (answer.status !== Status.ok) throw new Error(`push ${i}: ${String(answer.value)}`);
+      if (answer.status !== Status.ok)
+        throw new Error(`push ${i}: status ${answer.status}, ${JSON.stringify(answer.value)}`);
     }
   }
 
@@ -100,9 +104,11 @@ export class MemoryCluster {
 }
 
 /** Looks every few milliseconds until there is something. */
-export async function until<T>(look: () => T | undefined | false): Promise<T> {
+export async function until<T>(
+  look: () => T | undefined | false | Promise<T | undefined | false>,
+): Promise<T> {
   for (;;) {
-    const found = look();
+    const found = await look();
     if (found !== undefined && found !== false) return found;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
