@@ -139,10 +139,11 @@ export class DirectLogStore implements LogStore {
     });
   }
 
-  /** Looks at the room on the disk; `onSpace` is told. */
+  /** Looks at the room on the disk; `onSpace` is told, or `onFailure`. */
   checkSpace(): void {
     if (this.#closed) return;
-    const space = this.#engine.checkSpace();
+    const space = this.#lane.checkSpace();
+    if (space === null) return;
     this.#deliver(() => {
       this.#options.events.onSpace?.(space);
     });

@@ -3,6 +3,7 @@ import type { Index } from '../core/types.ts';
 import { diskError } from './disk-error.ts';
 import type { LogEngine } from './log-engine.ts';
 import type { LogSlice, LogWrite } from './log-store.ts';
+import type { DiskSpace } from './space.ts';
 
 /** What a lane does next. */
 export type LaneStep = 'write' | 'sync' | 'read' | 'compact' | 'quarantine' | 'prepare';
@@ -128,11 +129,20 @@ export class LogLane {
       else if (next === 'quarantine') this.#setQuarantine();
       else this.#prepared = !this.#engine.prepare();
     } catch (error) {
-      this.#failure = diskError(error);
-      this.#unsynced = -1;
-      this.#events.failed(this.#failure);
+      this.#fail(error);
     }
     this.#reportChange();
+  }
+
+  /** Looks at the room on the disk, at once; null after a failure. */
+  checkSpace(): DiskSpace | null {
+    if (this.#failure !== null) return null;
+    try {
+      return this.#engine.checkSpace();
+    } catch (error) {
+      this.#fail(error);
+      return null;
+    }
   }
 
   /** Does everything that waits, closes the engine, refuses what comes later. */
@@ -148,6 +158,12 @@ export class LogLane {
     } else {
       this.#engine.close();
     }
+  }
+
+  #fail(error: unknown): void {
+    this.#failure = diskError(error);
+    this.#unsynced = -1;
+    this.#events.failed(this.#failure);
   }
 
   #write(): void {

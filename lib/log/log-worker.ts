@@ -80,7 +80,8 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
     thread = new LogThread(port, ring, lane, scrubber, task.sizes.fillBytes, resolve);
     let toldBytes = Infinity;
     thread.start(task.sizes, (chore) => {
-      const space = engine.checkSpace();
+      const space = lane.checkSpace();
+      if (space === null) return;
       const { lowSpaceBytes, spaceIntervalMs } = task.sizes;
       // A log that rests fills no disk; if another does, that is noticed with the next write at the latest.
       const resting = performance.now() - thread!.workedMs > spaceIntervalMs;

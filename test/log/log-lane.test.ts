@@ -102,6 +102,32 @@ for (const operation of ['write', 'datasync', 'rename', 'syncDirectory'] as cons
   }
 }
 
+// Cluster story 85: the look at the room gives up files made ahead, and the disk fails at just that.
+t.test('a disk that fails while the log looks at its room ends the log', async (t) => {
+  const sizes = { ...tinySizes, reserveBytes: 0, lowSpaceBytes: 4096 };
+  const { disk, store, durable, failures, run } = rig(new MemoryDisk(), { sizes });
+  for (let i = 1; i <= 12; i++)
+    store.append(writeOf(i, [entry(i, 1, i, 100)], i === 1 ? { term: 1, vote: 1 } : null));
+  run();
+  const { freeBytes, totalBytes } = disk.space();
+  disk.capacityBytes = totalBytes - freeBytes + 1000;
+  let calls = 0;
+  disk.onCall = () => {
+    calls++;
+    throw Object.assign(new Error('EIO'), { code: 'EIO' });
+  };
+  store.checkSpace();
+  store.append(writeOf(13, [entry(13, 1, 13)]));
+  run();
+  store.checkSpace();
+  run();
+  t.equal(calls, 1, 'a failed disk is left alone');
+  t.not(durable.at(-1), 13);
+  t.equal(failures.length, 1, 'it is said once');
+  t.match(failures[0], { code: 'LOG_FAILED', cause: { code: 'EIO' } });
+  await store.close();
+});
+
 t.test('short writes are carried on', async (t) => {
   const disk = new MemoryDisk();
   disk.onCall = (call) =>
