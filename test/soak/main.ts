@@ -13,17 +13,33 @@ import { CHUNK, kinds, tell, type ChunkResult, type Failure, type Kind } from '.
 const SHRINK_MS = 60_000;
 const PROGRESS_MS = 10_000;
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '5' },
-    from: { type: 'string' },
-    kind: { type: 'string' },
-    jobs: { type: 'string' },
-    seed: { type: 'string' },
-    faults: { type: 'string' },
-    trace: { type: 'boolean', default: false },
-  },
-});
+const USAGE = `npm run soak -- [--minutes 5] [--from SEED] [--kind ${kinds.join('|')}] [--jobs N]
+npm run soak -- --kind KIND --seed SEED [--faults N,N...] [--trace]`;
+
+const { values } = readArguments();
+if (values.help) {
+  say(USAGE);
+  process.exit();
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      options: {
+        minutes: { type: 'string', default: '5' },
+        from: { type: 'string' },
+        kind: { type: 'string' },
+        jobs: { type: 'string' },
+        seed: { type: 'string' },
+        faults: { type: 'string' },
+        trace: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    });
+  } catch (error) {
+    return fail((error as Error).message);
+  }
+}
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
