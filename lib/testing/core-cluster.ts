@@ -31,6 +31,8 @@ export class CoreCluster {
   readonly #cut = new Set<string>();
   /** When the last message on a connection arrives: the next does not overtake it. */
   readonly #laneBusy = new Map<string, number>();
+  /** Incarnation of the sender that was last heard on a lane. */
+  readonly #newestLife = new Map<string, number>();
   /** Incarnations with a sync under way. */
   readonly #syncing = new Map<NodeId, number>();
   #entryId = 0;
@@ -102,18 +104,25 @@ export class CoreCluster {
     const lost = this.#cut.has(`${from.id}>${to}`) || random.next() < weather.lossRate;
     if (this.tracing) this.trace(`${from.id} → ${to}  ${describe(packet)}${lost ? '  (lost)' : ''}`);
     if (lost) return;
+    const lane = `${from.id}>${to}${laneOf(packet)}`;
+    const { incarnation } = from;
     const copies = random.next() < weather.duplicateRate ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       let atMs = this.nowMs + random.between(weather.minDelayMs, weather.maxDelayMs);
       if (!weather.reorder && i === 0) {
-        const lane = `${from.id}>${to}${laneOf(packet)}`;
         atMs = Math.max(atMs, this.#laneBusy.get(lane) ?? 0);
         this.#laneBusy.set(lane, atMs);
       }
       this.events.at(atMs, () => {
         const receiver = this.node(to);
         // A paused process still has its sockets; a dead one has not.
-        if (receiver?.up && !this.#cut.has(`${from.id}>${to}`)) receiver.receive(from.id, packet);
+        if (!receiver?.up || this.#cut.has(`${from.id}>${to}`)) return;
+        // Whatever else may happen on its way: what an earlier life of the sender said on a lane comes before what
+        // a later one says, or never, because a new connection replaces the old one. An ack behind the `lostLog`
+        // that takes it back would be counted (core story 277497307).
+        if (incarnation < (this.#newestLife.get(lane) ?? 0)) return;
+        this.#newestLife.set(lane, incarnation);
+        receiver.receive(from.id, packet);
       });
     }
   }
@@ -197,9 +206,11 @@ export class CoreCluster {
   }
 }
 
+const dataKinds = new Set(['append', 'appendAck', 'lostLog']);
+
 function laneOf(packet: Packet): string {
   if (packet.kind !== 'message') return 'bulk';
-  return packet.message.kind === 'append' || packet.message.kind === 'appendAck' ? 'data' : 'control';
+  return dataKinds.has(packet.message.kind) ? 'data' : 'control';
 }
 
 function describe(packet: Packet): string {

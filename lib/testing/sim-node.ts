@@ -260,9 +260,12 @@ export class SimNode implements CheckedNode {
     const simulation = this.#simulation;
     simulation.trace(`${this.id} stopped: ${error.message}`);
     const { storage } = this;
-    const told = storage.tainted && CordwoodError.is(error) && error.code === 'LOG_DAMAGED';
+    const code = CordwoodError.is(error) ? error.code : '';
+    // A snapshot that was whole when the start looked, and is not when its state is read.
+    const decayed = code === 'SNAPSHOT_DAMAGED' && storage.damages > this.#damagesAtStart;
+    const told = storage.tainted && (code === 'LOG_DAMAGED' || decayed);
     // Damage that is met while running is for the next start to repair; what that cannot do nobody can.
-    if (told && this.#raft === null) this.refused = error;
+    if (told && !decayed && this.#raft === null) this.refused = error;
     else if (!told && !storage.faulty) {
       simulation.fail(error instanceof Error ? error : new Error(String(error)));
     }
