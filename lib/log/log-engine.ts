@@ -1,16 +1,15 @@
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { HardState, Index, Term } from '../core/types.ts';
 import { BlockBuilder } from './block-builder.ts';
-import { diskError, diskErrorCode } from './disk-error.ts';
+import { diskError } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { readEntries } from './log-reader.ts';
 import { missingLog, recoverLog } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
 import type { LogSizes } from './log-options.ts';
 import { LogImage } from './log-image.ts';
+import { LogRoom } from './log-room.ts';
 import { NodeRecord } from './node-record.ts';
-import { Reserve } from './reserve.ts';
-import { lowMark } from './space.ts';
 import type { DiskSpace } from './space.ts';
 import type { LogDamage, LogSlice, LogStats, LogWrite } from './log-store.ts';
 import { Segment } from './segment.ts';
@@ -18,7 +17,6 @@ import { BLOCK_HEADER_BYTES, END_MAGIC, SEGMENT_HEADER_BYTES, segmentSequence } 
 import type { SegmentHeader } from './segment-format.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { settleTail } from './settle-tail.ts';
-import { SpareSegments } from './spare-segments.ts';
 import type { VoteFile } from './vote-file.ts';
 
 export interface EngineOptions {
@@ -34,8 +32,6 @@ export interface EngineOptions {
 /** Kept free at the end of a segment: the mark of a clean close, and the mark that the log continues elsewhere. */
 const END_BYTES = 2 * BLOCK_HEADER_BYTES;
 const HARD_STATE_BYTES = 48;
-/** No segment takes more than this part of a disk: a log shrinks a whole segment at a time. */
-const DISK_SHARE = 16;
 
 /**
  * The segmented log, synchronous and single-threaded: hosted by the log thread in production and in place by the
@@ -47,10 +43,9 @@ export class LogEngine {
   readonly #directory: string;
   readonly #options: EngineOptions;
   readonly #image: LogImage;
-  readonly #spares: SpareSegments;
   readonly #builder = new BlockBuilder();
   readonly #writer: SegmentWriter;
-  readonly #reserve: Reserve;
+  readonly #room: LogRoom;
   readonly #record: NodeRecord;
   #nextBlock: number;
   #nextSegment: number;
@@ -60,9 +55,6 @@ export class LogEngine {
   #failure: Error | null = null;
   /** Segments that are no longer part of the log and still have to go. */
   #obsolete: string[];
-  #noRoom = false;
-  /** As it was looked at last. */
-  #space: DiskSpace | null = null;
 
   /** Makes the first segment of a new directory. Only then does the log exist. */
   static format(disk: Disk, directory: string, options: EngineOptions): void {
@@ -98,10 +90,8 @@ export class LogEngine {
     this.#disk = disk;
     this.#directory = directory;
     this.#options = options;
-    this.#writer = new SegmentWriter(disk, directory, options.sizes.fillBytes, () => this.#makeRoom());
-    this.#reserve = new Reserve(disk, directory, options.sizes.reserveBytes);
-    this.#spares = new SpareSegments(disk, directory, options.sizes.spareSegments);
-    this.#spares.adopt(disk.readdir(directory));
+    this.#writer = new SegmentWriter(disk, directory, options.sizes.fillBytes, () => this.#room.make());
+    this.#room = new LogRoom(disk, directory, options.sizes, options.waitForRoom);
     this.#image = recovered?.image ?? new LogImage();
     this.#record = new NodeRecord(recovered?.hardState ?? { term: 0, vote: 0 });
     this.#nextBlock = recovered?.nextBlock ?? 1;
@@ -159,7 +149,7 @@ export class LogEngine {
     const { segments } = this.#image;
     return {
       segments: segments.length,
-      logBytes: segments.reduce((sum, s) => sum + s.fileBytes, this.#spares.bytes + this.#reserve.bytes),
+      logBytes: segments.reduce((sum, s) => sum + s.fileBytes, this.#room.bytes),
     };
   }
 
@@ -210,38 +200,22 @@ export class LogEngine {
       if (this.#damage !== null || !this.#image.canDrop(Math.min(through, this.#image.lastIndex)))
         return false;
       const dropped = this.#image.drop();
-      this.#spares.recycle(dropped.path, dropped.fileBytes, this.#noRoom ? 0 : this.#nextCapacity());
+      this.#room.recycle(dropped, this.#image.segments.at(-1));
       return true;
     });
   }
 
-  /** Room on the disk, and whether it is too little to do anything ahead. */
+  /** Room on the disk. With too little of it what was made ahead is given up. */
   checkSpace(): DiskSpace {
-    const space = this.#disk.space(this.#directory);
-    this.#space = space;
-    this.#noRoom = space.freeBytes < lowMark(space, this.#options.sizes.lowSpaceBytes);
-    if (this.#noRoom) this.#run(() => this.#spares.giveUp());
-    return space;
+    return this.#run(() => this.#room.check());
   }
 
   /** One short step of making files ready for what is to come. False: everything is ready. */
   prepare(): boolean {
     return this.#run(() => {
       this.#noteReach();
-      if (this.#damage !== null || this.#rollFirst || this.#noRoom) return false;
-      const segment = this.#image.current;
-      try {
-        if (this.#reserve.prepare(this.#writer.zeros)) return true;
-        if (this.#writer.fillAhead(segment)) return true;
-        const due = segment.writeOffset * 2 > segment.header.capacityBytes;
-        const capacity = this.#nextCapacity();
-        return due && this.#roomFor(capacity) && this.#spares.prepare(capacity, this.#writer.zeros);
-      } catch (error) {
-        // Working ahead may fail for want of room: nobody waits for it, and the log itself may still fit.
-        if (diskErrorCode(error) !== 'ENOSPC') throw error;
-        this.#noRoom = true;
-        return false;
-      }
+      if (this.#damage !== null || this.#rollFirst) return false;
+      return this.#room.prepare(this.#image.current, this.#writer);
     });
   }
 
@@ -270,18 +244,6 @@ export class LogEngine {
       this.#failure = diskError(error);
       throw this.#failure;
     }
-  }
-
-  /** The disk is full, and something must be written: first the reserve goes, then there is only waiting. */
-  #makeRoom(): boolean {
-    this.#noRoom = true;
-    return this.#reserve.release() || this.#spares.giveUp() || (this.#options.waitForRoom?.() ?? false);
-  }
-
-  /** Whether a spare leaves enough: it must not be what makes the disk count as nearly full. */
-  #roomFor(bytes: number): boolean {
-    const space = this.#space;
-    return space === null || space.freeBytes >= bytes + 2 * lowMark(space, this.#options.sizes.lowSpaceBytes);
   }
 
   #add(write: LogWrite): void {
@@ -381,7 +343,7 @@ export class LogEngine {
     const old = this.#image.segments.at(-1);
     let bytes = SEGMENT_HEADER_BYTES + BLOCK_HEADER_BYTES + HARD_STATE_BYTES + END_BYTES;
     for (const part of write?.records ?? []) bytes += part.length;
-    const capacityBytes = Math.max(this.#nextCapacity(), bytes);
+    const capacityBytes = Math.max(this.#room.capacityBehind(old), bytes);
     const nonce = new Uint8Array(8);
     this.#options.random(nonce);
     const header: SegmentHeader = {
@@ -402,7 +364,7 @@ export class LogEngine {
     if (write !== null) this.#addRecords(write, segment);
 
     const parts = this.#builder.seal(nonce, this.#nextBlock, this.#image.lastIndex);
-    this.#writer.start(segment, parts, this.#builder.blockBytes, this.#spares);
+    this.#writer.start(segment, parts, this.#builder.blockBytes, this.#room.spares);
     this.#nextBlock++;
     this.#builder.clear();
     this.#sealed = false;
@@ -411,18 +373,6 @@ export class LogEngine {
     const mark = this.#builder.seal(old.header.nonce, header.firstBlock, this.#image.lastIndex, END_MAGIC);
     this.#writer.markEnd(old, mark);
     this.#builder.clear();
-  }
-
-  /** A segment that was filled is followed by one of twice its size, as long as the disk is large enough for many. */
-  #nextCapacity(): number {
-    const { minSegmentBytes } = this.#options.sizes;
-    const share = this.#space === null ? Infinity : Math.floor(this.#space.totalBytes / DISK_SHARE);
-    const maxSegmentBytes = Math.min(this.#options.sizes.maxSegmentBytes, share);
-    const segment = this.#image.segments.at(-1);
-    if (segment === undefined) return minSegmentBytes;
-    const { capacityBytes } = segment.header;
-    const filled = segment.writeOffset * 2 > capacityBytes;
-    return Math.max(minSegmentBytes, Math.min(maxSegmentBytes, filled ? capacityBytes * 2 : capacityBytes));
   }
 
   #removeObsolete(): void {

@@ -24,6 +24,7 @@ import type { Sink } from './sink.ts';
 import { Quarantine } from './quarantine.ts';
 import { Snapshots } from './snapshots.ts';
 import { SpaceGuard } from './space-guard.ts';
+import { TurnTimer } from './turn-timer.ts';
 
 /** What clients of a node in quarantine are told; they ask another. */
 export const IN_QUARANTINE = 'this node is in quarantine until it has fetched its data again';
@@ -80,12 +81,9 @@ export class Driver {
 
   readonly #events: DriverEvents;
   readonly #records: Records;
+  readonly #timer: TurnTimer;
   readonly #outboxes = new Map<NodeId, AppendOutbox>();
   #turnDue = false;
-  #cancelTimer: (() => void) | null = null;
-  #timerDueMs = Infinity;
-  /** When a turn is due if nothing happens before; the timer is never later. */
-  #turnDueMs = Infinity;
   #durableTicket = 0;
   #lastRole: Role = 'follower';
   #lastTerm: Term = 0;
@@ -108,6 +106,16 @@ export class Driver {
     const lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
     this.#records = new Records(this.core.lastIndex + 1, lastTimeMs, () => this.options.runtime.wallNow());
     this.cache = this.#records.cache;
+    this.#timer = new TurnTimer(
+      this.options.runtime,
+      (now) => {
+        this.core.clock(now);
+        return this.#noticeStall(now);
+      },
+      () => {
+        this.wake();
+      },
+    );
     this.health = new Health(this, parts.registry);
     this.levels = new ReadLevels(this, parts.registry);
     this.pipeline = new Pipeline(this.core, this.#records, this.replies, this.options.maxBatchBytes);
@@ -234,7 +242,7 @@ export class Driver {
     this.replies.flush();
     this.transport.flush();
     this.#stopped = true;
-    this.#cancelTimer?.();
+    this.#timer.cancel();
     for (const waiter of this.#roomWaiters.splice(0)) waiter();
     for (const watcher of this.afterTurn) watcher();
   }
@@ -312,7 +320,7 @@ export class Driver {
     const readsDueMs = unserved === 'stalled' ? now + STALLED_READS_MS : Infinity;
     // Heartbeats bring turns that sweep; only without them is one due for that alone.
     const sweepMs = this.#sweepDueMs + this.options.electionTimeoutMs / 2;
-    this.#armTimer(Math.min(effects.nextDeadlineMs, this.health.wakeMs, sweepMs, readsDueMs));
+    this.#timer.arm(Math.min(effects.nextDeadlineMs, this.health.wakeMs, sweepMs, readsDueMs));
   }
 
   #send(to: NodeId, message: Message): void {
@@ -397,30 +405,11 @@ export class Driver {
   }
 
   /**
-   * A timer that is early is left alone: setting one anew in every turn would cost more. When it fires it is set to
-   * what is due by then, without a turn: an idle follower would take half of its turns for that.
-   */
-  #armTimer(dueMs: number): void {
-    this.#turnDueMs = dueMs;
-    if (this.#timerDueMs <= dueMs) return;
-    this.#cancelTimer?.();
-    this.#timerDueMs = dueMs;
-    this.#cancelTimer = this.options.runtime.timer(Math.max(Math.ceil(dueMs - this.now), 0), () => {
-      const { now } = this;
-      this.core.clock(now);
-      const stalled = this.#noticeStall(now);
-      this.#timerDueMs = Infinity;
-      if (!stalled && now < this.#turnDueMs) this.#armTimer(this.#turnDueMs);
-      else this.wake();
-    });
-  }
-
-  /**
    * The timer should have fired long ago: the process itself stood still. What the others said meanwhile waits in the
    * sockets and must be heard before an election is called, or leadership given up, over it.
    */
   #noticeStall(now: number): boolean {
-    const lateMs = now - this.#timerDueMs;
+    const lateMs = this.#timer.lateMs(now);
     if (lateMs <= this.options.heartbeatMs / 2) return false;
     this.core.stalled();
     this.health.stalled(lateMs);

@@ -1,7 +1,6 @@
 import { connect, type Socket } from 'node:net';
 
 import type { Address } from '../../protocol/address.ts';
-import { copyBytes } from '../../protocol/byte-writer.ts';
 import { Lane, PeerKind } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { peerFrameKind } from '../../protocol/peer-frame.ts';
@@ -14,6 +13,7 @@ import {
 } from '../../protocol/peer-handshake.ts';
 import { HandshakeBuffer, judgeWelcome } from './handshake.ts';
 import { introductionTo, maxFrameBytesOf, type TransportContext } from './transport-options.ts';
+import { WriteQueue } from './write-queue.ts';
 
 /** What a lane tells the link it belongs to. */
 export interface LaneHost {
@@ -26,10 +26,6 @@ export interface LaneHost {
   turnedAway(code: string, message: string): void;
 }
 
-/** Parts shorter than this are copied together: one write of many small buffers costs more than the copy. */
-const COPIED_PART_BYTES: number = 32 << 10;
-const OUT_BYTES: number = 128 << 10;
-const SMALL_BYTES = 1024;
 /** Redials right after a loss, 0, 1, 2, 4 and 8 ms apart, before the back-off begins. */
 const QUICK_REDIALS = 5;
 const KEEP_ALIVE_MS = 5_000;
@@ -47,13 +43,7 @@ export class OutgoingLane {
   #socket: Socket | null = null;
   #cancelTimer: (() => void) | null = null;
 
-  /** What is queued: these parts, then what has been copied to `#out`. */
-  #parts: Uint8Array[] = [];
-  #partsBytes = 0;
-  #out: Buffer | null = null;
-  /** Was written from, and may still be read by the socket. */
-  #lent: Buffer | null = null;
-  #outBytes = 0;
+  readonly #queue = new WriteQueue();
   readonly #maxQueuedBytes: number;
   #maxFrameBytes: number;
 
@@ -77,7 +67,7 @@ export class OutgoingLane {
   }
 
   get queuedBytes(): number {
-    return this.#partsBytes + this.#outBytes + (this.#socket?.writableLength ?? 0);
+    return this.#queue.bytes + (this.#socket?.writableLength ?? 0);
   }
 
   send(parts: readonly Uint8Array[]): boolean {
@@ -97,67 +87,14 @@ export class OutgoingLane {
     }
     const queued = this.queuedBytes;
     if (queued > 0 && queued + bytes > this.#maxQueuedBytes) return false;
-    for (const part of parts) this.#queue(part);
+    for (const part of parts) this.#queue.add(part, this.#socket);
     this.#usedSinceCheck = true;
     return true;
   }
 
-  #queue(part: Uint8Array): void {
-    if (part.length >= COPIED_PART_BYTES) {
-      this.#sealOut();
-      this.#parts.push(part);
-      this.#partsBytes += part.length;
-      return;
-    }
-    if (this.#outBytes + part.length > OUT_BYTES) this.#sealOut();
-    this.#out ??= this.#takeBack() ?? Buffer.allocUnsafeSlow(OUT_BYTES);
-    copyBytes(part, 0, part.length, this.#out, this.#outBytes);
-    this.#outBytes += part.length;
-  }
-
-  #takeBack(): Buffer | null {
-    if (this.#socket !== null && this.#socket.writableLength > 0) return null;
-    const buffer = this.#lent;
-    this.#lent = null;
-    return buffer;
-  }
-
-  #sealOut(): void {
-    if (this.#outBytes === 0) return;
-    const out = this.#out!.subarray(0, this.#outBytes);
-    this.#partsBytes += this.#outBytes;
-    this.#outBytes = 0;
-    if (out.length < SMALL_BYTES) {
-      // The header before a long part, mostly: not worth the buffer it stands in.
-      this.#parts.push(Buffer.from(out));
-      return;
-    }
-    this.#parts.push(out);
-    this.#out = null;
-  }
-
   /** Hands everything queued to the kernel in one write. */
   flush(): void {
-    if (this.#state !== 'up') return;
-    const socket = this.#socket!;
-    if (this.#parts.length > 0) {
-      this.#sealOut();
-      const parts = this.#parts;
-      this.#parts = [];
-      this.#partsBytes = 0;
-      socket.cork();
-      for (const part of parts) socket.write(part);
-      socket.uncork();
-    } else if (this.#outBytes > 0) {
-      const out = this.#out!;
-      socket.write(out.subarray(0, this.#outBytes));
-      this.#outBytes = 0;
-      // Mostly the kernel has taken all of it before write() returns, and then the buffer is ours again.
-      if (socket.writableLength > 0) {
-        this.#lent = out;
-        this.#out = null;
-      }
-    }
+    if (this.#state === 'up') this.#queue.writeTo(this.#socket!);
   }
 
   /** The peer was heard of: no reason to wait any longer with the next attempt. */
@@ -174,7 +111,7 @@ export class OutgoingLane {
     const socket = this.#socket;
     this.#socket = null;
     socket?.destroy();
-    this.#dropQueue();
+    this.#queue.clear();
     this.#dial();
     if (wasUp) this.#host.down(this.#lane);
   }
@@ -186,7 +123,7 @@ export class OutgoingLane {
     if (wasUp) this.flush();
     this.#state = 'closed';
     this.#clearTimer();
-    this.#dropQueue();
+    this.#queue.clear();
     if (socket === null) return Promise.resolve();
     return new Promise((resolve) => {
       socket.once('close', () => {
@@ -287,9 +224,9 @@ export class OutgoingLane {
     this.#socket = null;
     this.#clearTimer();
     if (this.#state === 'closed') return;
-    const hadFrames = this.#partsBytes + this.#outBytes > 0;
+    const hadFrames = this.#queue.bytes > 0;
     const wasUp = this.#state === 'up';
-    this.#dropQueue();
+    this.#queue.clear();
     this.#state = 'waiting';
     if (wasUp) {
       this.#lost = true;
@@ -335,12 +272,6 @@ export class OutgoingLane {
         this.#socket = null;
       }
     });
-  }
-
-  #dropQueue(): void {
-    this.#parts = [];
-    this.#partsBytes = 0;
-    this.#outBytes = 0;
   }
 
   #clearTimer(): void {

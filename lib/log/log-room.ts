@@ -1,0 +1,96 @@
+import { diskErrorCode } from './disk-error.ts';
+import type { Disk } from './disk.ts';
+import type { LogSizes } from './log-options.ts';
+import { Reserve } from './reserve.ts';
+import type { Segment } from './segment.ts';
+import type { SegmentWriter } from './segment-writer.ts';
+import { lowMark } from './space.ts';
+import type { DiskSpace } from './space.ts';
+import { SpareSegments } from './spare-segments.ts';
+
+/** No segment takes more than this part of a disk: a log shrinks a whole segment at a time. */
+const DISK_SHARE = 16;
+
+/** The room a log has: how large its next segment may be, what is made ahead, and what is given up when room is scarce. */
+export class LogRoom {
+  readonly spares: SpareSegments;
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #sizes: LogSizes;
+  readonly #wait: (() => boolean) | undefined;
+  readonly #reserve: Reserve;
+  /** As it was looked at last. */
+  #space: DiskSpace | null = null;
+  #isScarce = false;
+
+  /** `wait` waits a while for room on a full disk; false: there is no point in waiting any longer. */
+  constructor(disk: Disk, directory: string, sizes: LogSizes, wait: (() => boolean) | undefined) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#sizes = sizes;
+    this.#wait = wait;
+    this.#reserve = new Reserve(disk, directory, sizes.reserveBytes);
+    this.spares = new SpareSegments(disk, directory, sizes.spareSegments);
+    this.spares.adopt(disk.readdir(directory));
+  }
+
+  /** What lies beside the segments. */
+  get bytes(): number {
+    return this.spares.bytes + this.#reserve.bytes;
+  }
+
+  /** Looks at the disk. Where there is too little to do anything ahead, what was made ahead is given up. */
+  check(): DiskSpace {
+    const space = this.#disk.space(this.#directory);
+    this.#space = space;
+    this.#isScarce = space.freeBytes < lowMark(space, this.#sizes.lowSpaceBytes);
+    if (this.#isScarce) this.spares.giveUp();
+    return space;
+  }
+
+  /** The disk is full, and something must be written: first the reserve goes, then there is only waiting. */
+  make(): boolean {
+    this.#isScarce = true;
+    return this.#reserve.release() || this.spares.giveUp() || (this.#wait?.() ?? false);
+  }
+
+  /** One short step of making files ready for what is to come behind `current`. False: everything is ready. */
+  prepare(current: Segment, writer: SegmentWriter): boolean {
+    if (this.#isScarce) return false;
+    try {
+      if (this.#reserve.prepare(writer.zeros)) return true;
+      if (writer.fillAhead(current)) return true;
+      const due = current.writeOffset * 2 > current.header.capacityBytes;
+      const capacityBytes = this.capacityBehind(current);
+      return due && this.#isEnoughFor(capacityBytes) && this.spares.prepare(capacityBytes, writer.zeros);
+    } catch (error) {
+      // Working ahead may fail for want of room: nobody waits for it, and the log itself may still fit.
+      if (diskErrorCode(error) !== 'ENOSPC') throw error;
+      this.#isScarce = true;
+      return false;
+    }
+  }
+
+  /** Takes back the file of a segment that is no longer part of the log; `current` is the last one that is. */
+  recycle(dropped: Segment, current: Segment | undefined): void {
+    const wantedBytes = this.#isScarce ? 0 : this.capacityBehind(current);
+    this.spares.recycle(dropped.path, dropped.fileBytes, wantedBytes);
+  }
+
+  /** A segment that was filled is followed by one of twice its size, as long as the disk is large enough for many. */
+  capacityBehind(current: Segment | undefined): number {
+    const { minSegmentBytes } = this.#sizes;
+    const share = this.#space === null ? Infinity : Math.floor(this.#space.totalBytes / DISK_SHARE);
+    const maxSegmentBytes = Math.min(this.#sizes.maxSegmentBytes, share);
+    if (current === undefined) return minSegmentBytes;
+    const { capacityBytes } = current.header;
+    const filled = current.writeOffset * 2 > capacityBytes;
+    return Math.max(minSegmentBytes, Math.min(maxSegmentBytes, filled ? capacityBytes * 2 : capacityBytes));
+  }
+
+  /** Whether a spare leaves enough: it must not be what makes the disk count as nearly full. */
+  #isEnoughFor(bytes: number): boolean {
+    const space = this.#space;
+    return space === null || space.freeBytes >= bytes + 2 * lowMark(space, this.#sizes.lowSpaceBytes);
+  }
+}
