@@ -46,7 +46,7 @@ const args = new Arguments(USAGE, {
 });
 
 /** Pushing goes on for so long before and after each fault. */
-const CALM_MS = 200;
+const CALM_MS = 300;
 
 interface Fault {
   readonly strike: (leader: Victim) => Promise<unknown>;
@@ -127,6 +127,8 @@ async function everybody(): Promise<Subject[]> {
 
 async function strike(subject: Subject, fault: Fault, outcome: Outcome): Promise<void> {
   const { writer } = subject;
+  // Not while the other has its turn: the two would fight for the cores.
+  writer.start();
   const leader = await subject.settledLeader();
   await delay(CALM_MS);
   const failedBefore = writer.unknown + writer.refused;
@@ -139,6 +141,7 @@ async function strike(subject: Subject, fault: Fault, outcome: Outcome): Promise
   await delay(CALM_MS);
   outcome.longestGapMs.push(writer.longestGapMs(struckMs, performance.now()));
   await fault.mend(leader);
+  await writer.stop();
   outcome.failed += writer.unknown + writer.refused - failedBefore;
 }
 

@@ -22,6 +22,7 @@ export interface Victim {
 /** A cluster that is written to all the time. */
 export interface Subject {
   readonly name: string;
+  /** At rest: whoever has its turn starts and stops it. */
   readonly writer: SteadyWriter;
   /** Resolves when all nodes follow one leader and have what it has; with that leader. */
   settledLeader(): Promise<Victim>;
@@ -46,7 +47,6 @@ export async function ourSubject(options: SubjectOptions, nodes: number): Promis
   });
   const client = await Client.connect({ addresses: cluster.addresses, timeoutMs: GIVE_UP_MS });
   const writer = new SteadyWriter((value) => client.push(STACK, value), WORKER, options.everyMs, VALUE_BYTES);
-  writer.start();
   return {
     name: 'cordwood',
     writer,
@@ -58,7 +58,6 @@ export async function ourSubject(options: SubjectOptions, nodes: number): Promis
     },
     end: async () => {
       try {
-        await writer.stop();
         return await verifyStacks(client, [STACK], [writer.ledger(WORKER)]);
       } finally {
         await client.close();
@@ -83,7 +82,6 @@ export async function etcdSubject(options: SubjectOptions): Promise<Subject | Ab
     options.everyMs,
     VALUE_BYTES,
   );
-  writer.start();
   return {
     name: 'etcd',
     writer,
@@ -96,7 +94,6 @@ export async function etcdSubject(options: SubjectOptions): Promise<Subject | Ab
       return found;
     },
     end: async () => {
-      await writer.stop();
       await cluster.kill();
       return { verified: 0, faults: [] };
     },

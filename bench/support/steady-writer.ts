@@ -34,10 +34,11 @@ export class SteadyWriter {
   }
 
   start(): void {
+    this.#stopped = false;
     this.#running = this.#run();
   }
 
-  /** Ends the pushing and waits for the pushes that are under way. */
+  /** Ends the pushing, for now, and waits for the pushes that are under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#running;
