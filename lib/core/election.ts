@@ -145,10 +145,7 @@ export function leaderRefused(s: CoreState, id: NodeId): void {
   if (s.options.leases === true) return;
   s.leaderLost = true;
   s.quickAttempts = 0;
-  s.electionDeadlineMs = Math.min(
-    s.electionDeadlineMs,
-    s.nowMs + s.random.between(0, s.options.lostLeaderDelayMs),
-  );
+  campaignWithin(s, s.options.lostLeaderDelayMs);
 }
 
 export function handleVoteRequest(s: CoreState, from: NodeId, m: VoteRequest): void {
@@ -208,11 +205,20 @@ function handlePreVote(s: CoreState, from: NodeId, m: VoteRequest): void {
   const possible =
     m.term > s.term || (m.term === s.term && s.leader === 0 && (s.vote === 0 || s.vote === from));
   const taken = (justVoted(s) && s.vote !== from) || justCampaigned(s);
-  if (possible && !taken && !leaderAlive(s) && s.log.isUpToDate(m.lastIndex, m.lastTerm)) {
+  const open = possible && !taken && !leaderAlive(s);
+  if (open && s.log.isUpToDate(m.lastIndex, m.lastTerm)) {
     s.send(from, { kind: 'voteResponse', term: m.term, pre: true, granted: true });
-  } else {
-    refuse(s, from, true);
+    return;
   }
+  refuse(s, from, true);
+  // Two miss a leader now, and the one that asked cannot win. A leader that freezes under load leaves followers of
+  // different lengths behind: to wait for the longer one's own timer, too, cost half an election timeout on average.
+  if (open) campaignWithin(s, s.options.lostLeaderDelayMs);
+}
+
+/** Asks for votes soon, if nothing is heard of a leader until then. */
+export function campaignWithin(s: CoreState, delayMs: number): void {
+  s.electionDeadlineMs = Math.min(s.electionDeadlineMs, s.nowMs + s.random.between(0, delayMs));
 }
 
 function refuse(s: CoreState, to: NodeId, pre: boolean): void {

@@ -1,6 +1,7 @@
 import type { Effects } from './effects.ts';
 import {
   becomeFollower,
+  campaignWithin,
   checkQuorum,
   justVoted,
   handleVoteRequest,
@@ -260,8 +261,7 @@ export class RaftCore {
     if (s.leader !== 0 || s.role === 'leader' || justVoted(s)) return;
     s.leaderLost = true;
     s.quickAttempts = 0;
-    const soonMs = s.nowMs + s.random.between(0, 2 * s.options.lostLeaderDelayMs);
-    s.electionDeadlineMs = Math.min(s.electionDeadlineMs, soonMs);
+    campaignWithin(s, 2 * s.options.lostLeaderDelayMs);
   }
 
   /** Another node has come within reach: if this one leads, it says so now and not with the next round of heartbeats. */

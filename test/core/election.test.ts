@@ -36,3 +36,55 @@ t.test(
     t.equal(one.role, 'leader');
   },
 );
+
+/** A leader falls silent; who of its followers asks for votes first, when, and when one of them leads. */
+function frozenLeader(holdsMore: 0 | 2 | 3): { first: number; askedMs: number; ledMs: number; by: number } {
+  const trio = new Trio(false);
+  const leader = trio.lead();
+  if (holdsMore !== 0) {
+    leader.propose(40);
+    trio.settle((from, to) => from === 1 && to === holdsMore);
+  }
+  const silentSince = trio.now;
+  let first = 0;
+  let askedMs = 0;
+  for (;;) {
+    trio.pass(1);
+    trio.settle((from, to, message) => {
+      if (message.kind === 'voteRequest' && first === 0) {
+        first = from;
+        askedMs = trio.now - silentSince;
+      }
+      return from !== 1 && to !== 1;
+    });
+    const by = [2, 3].find((id) => trio.core(id).role === 'leader');
+    if (by !== undefined) return { first, askedMs, ledMs: trio.now - silentSince, by };
+  }
+}
+
+t.test('a voter that refuses a shorter log, and misses the leader too, asks itself', async (t) => {
+  const equal = frozenLeader(0);
+  t.equal(equal.by, equal.first);
+  const longer = equal.first === 2 ? 3 : 2;
+  const { first, askedMs, ledMs, by } = frozenLeader(longer);
+  t.equal(first, equal.first, 'the one with the shorter log asks first');
+  t.equal(by, longer);
+  t.ok(ledMs - askedMs <= 10, `${ledMs - askedMs} ms later, not after a timeout of its own`);
+});
+
+t.test('a shorter log is no reason to ask while the leader is heard of', async (t) => {
+  const trio = new Trio(false);
+  trio.lead().propose(40);
+  trio.settle();
+  const follower = trio.core(2);
+  const { lastIndex } = follower;
+  follower.receive(3, {
+    ...{ kind: 'voteRequest', term: follower.term + 1, pre: true },
+    ...{ lastIndex: lastIndex - 1, lastTerm: follower.term, transfer: false },
+  });
+  for (let i = 0; i < 20; i++) {
+    trio.pass(1);
+    trio.turn(2);
+  }
+  t.equal(follower.role, 'follower');
+});
