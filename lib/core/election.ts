@@ -195,10 +195,11 @@ export function justVoted(s: CoreState): boolean {
 /**
  * A candidate whose votes may be under way. Counter-example without this: 1 and 2 ask for votes in term 1 at once and
  * refuse each other; 2 asks 1 whether it could win term 2, and 1 says yes; then 3's vote makes 1 the leader of term 1,
- * and 2 deposes it. Shorter than any pause before another try, so that two that split the votes still get on.
+ * and 2 deposes it. Two that have split the votes still get on: the first to try again is none of these any more, and
+ * grants the other's pre-vote.
  */
 function justCampaigned(s: CoreState): boolean {
-  return s.role === 'candidate' && s.nowMs - s.campaignedAtMs < s.options.lostLeaderDelayMs;
+  return s.role === 'candidate' && s.nowMs - s.campaignedAtMs < s.options.heartbeatMs;
 }
 
 function handlePreVote(s: CoreState, from: NodeId, m: VoteRequest): void {

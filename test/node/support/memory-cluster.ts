@@ -65,7 +65,7 @@ export class MemoryCluster {
         dataDir: '',
         machine: this.machineOf(id),
         minFreeBytes: MIN_FREE_BYTES,
-        heartbeatMs: 20,
+        heartbeatMs: this.#electionTimeoutMs / 10,
         electionTimeoutMs: this.#electionTimeoutMs,
         snapshotLogBytes: this.#snapshotLogBytes,
         logger,
