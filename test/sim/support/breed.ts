@@ -57,7 +57,8 @@ function infect(file: string, bug: Bug): void {
 
 async function hunt(t: Test, bug: Bug, tell: (seed: number) => unknown): Promise<void> {
   t.setTimeout(120_000);
-  for (let seed = 1; seed <= bug.within; seed++) {
+  const { from = 1, within } = bug;
+  for (let seed = from; seed < from + within; seed++) {
     try {
       await tell(seed);
     } catch (error) {
@@ -65,5 +66,5 @@ async function hunt(t: Test, bug: Bug, tell: (seed: number) => unknown): Promise
       return;
     }
   }
-  t.fail(`not found within ${bug.within} seeds (${bug.seenIn})`);
+  t.fail(`not found within ${within} seeds (${bug.seenIn})`);
 }
