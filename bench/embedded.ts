@@ -6,19 +6,21 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Contestant } from './peers/contestant.ts';
+import { type Contestant, present } from './peers/contestant.ts';
 import { startHashicorp } from './peers/hashicorp.ts';
 import { Arguments } from './support/arguments.ts';
 import { DiskCounters } from './support/disk-counters.ts';
 import type { FromEmbedded, ToEmbedded } from './support/embedded-node.ts';
 import { freePorts } from './support/free-ports.ts';
 import { Histogram } from './support/histogram.ts';
+import { LOAD_FLAGS } from './support/loaders.ts';
 import { type Point, round } from './support/measure.ts';
 import { medians } from './support/medians.ts';
 import { resetPeak, sumCpuMs, usageOf } from './support/process-usage.ts';
 import { Progress } from './support/progress.ts';
 import { hardware, ratioTable, throughputTable } from './support/report.ts';
 import { scratchDirectory } from './support/scratch-directory.ts';
+import { until } from './support/until.ts';
 
 const USAGE = `
 npm run bench:embedded -- [options]
@@ -46,8 +48,6 @@ const args = new Arguments(USAGE, {
   'peer-name': '',
 });
 const PROGRAM = fileURLToPath(new URL('support/embedded-node.js', import.meta.url));
-/** What `cordwood start` does for its heap, and the load processes of the other benchmarks for theirs. */
-const FLAGS: readonly string[] = ['--max-semi-space-size=64', '--heap-growing-percent=800'];
 const START_TIMEOUT_MS = 20_000;
 const OURS = 'cordwood-embedded';
 const asJson = args.flag('json') || args.text('peer-name') !== '';
@@ -55,7 +55,7 @@ const asJson = args.flag('json') || args.text('peer-name') !== '';
 class Member {
   leads = false;
   onMessage: (message: FromEmbedded) => void = () => undefined;
-  readonly #child: ChildProcess = fork(PROGRAM, { serialization: 'advanced', execArgv: [...FLAGS] });
+  readonly #child: ChildProcess = fork(PROGRAM, { serialization: 'advanced', execArgv: [...LOAD_FLAGS] });
   readonly #gone: Promise<void>;
 
   constructor() {
@@ -157,19 +157,11 @@ function told(point: Point | null): void {
 async function beside(): Promise<Contestant | null> {
   if (args.text('beside') !== 'hashicorp' || args.text('peer-name') !== '') return null;
   const contestant = await startHashicorp(path.join(directory, 'hashicorp'), disk);
-  if (!('why' in contestant)) return contestant;
-  process.stderr.write(`${contestant.name} is left out: ${contestant.why}\n`);
-  return null;
+  return present(contestant);
 }
 
-async function leading(): Promise<Member> {
-  const deadlineMs = performance.now() + START_TIMEOUT_MS;
-  while (performance.now() < deadlineMs) {
-    const leader = members.find(({ leads }) => leads);
-    if (leader !== undefined) return leader;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error('no leader');
+function leading(): Promise<Member> {
+  return until(() => members.find(({ leads }) => leads), START_TIMEOUT_MS, 'no leader');
 }
 
 async function measureOne(leader: Member, valueBytes: number, outstanding: number): Promise<Point> {

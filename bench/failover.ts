@@ -7,6 +7,7 @@
  */
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { present } from './peers/contestant.ts';
 import { Arguments } from './support/arguments.ts';
 import {
   etcdSubject,
@@ -119,10 +120,8 @@ async function everybody(): Promise<Subject[]> {
   };
   const ours = await ourSubject({ ...options, directory }, args.number('nodes', 3));
   if (args.text('beside') !== 'etcd') return [ours];
-  const other = await etcdSubject({ ...options, directory: path.join(directory, 'etcd') });
-  if (!('why' in other)) return [ours, other];
-  process.stderr.write(`${other.name} is left out: ${other.why}\n`);
-  return [ours];
+  const other = present(await etcdSubject({ ...options, directory: path.join(directory, 'etcd') }));
+  return other === null ? [ours] : [ours, other];
 }
 
 async function strike(subject: Subject, fault: Fault, outcome: Outcome): Promise<void> {

@@ -6,7 +6,7 @@
 import path from 'node:path';
 import { measureBare } from './bare-pipeline.ts';
 import { startAntietcd } from './peers/antietcd.ts';
-import type { Absent, Contestant } from './peers/contestant.ts';
+import { type Absent, type Contestant, present } from './peers/contestant.ts';
 import { startEtcd } from './peers/etcd.ts';
 import { startRedis } from './peers/redis.ts';
 import { startZookeeper } from './peers/zookeeper.ts';
@@ -73,9 +73,8 @@ const contestants: Contestant[] = [];
 const points: Point[] = [];
 try {
   for (const name of args.list('peers')) {
-    const contestant = await invite(name);
-    if ('why' in contestant) process.stderr.write(`${contestant.name} is left out: ${contestant.why}\n`);
-    else contestants.push(contestant);
+    const contestant = present(await invite(name));
+    if (contestant !== null) contestants.push(contestant);
   }
   contestants.push(await ours());
   const rounds = args.number('rounds', 1);

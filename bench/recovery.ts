@@ -4,6 +4,7 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { present } from './peers/contestant.ts';
 import { Arguments } from './support/arguments.ts';
 import { median } from './support/medians.ts';
 import { round } from './support/measure.ts';
@@ -109,10 +110,8 @@ async function everybody(count: number): Promise<RecoverySubject[]> {
   const how = args.text('fill') === 'many' ? 'many' : 'push';
   const ours = await ourRecovery(directory, nodes, count, valueBytes, how);
   if (!besideEtcd) return [ours];
-  const other = await etcdRecovery(path.join(directory, 'etcd'), count, valueBytes);
-  if (!('why' in other)) return [ours, other];
-  process.stderr.write(`${other.name} is left out: ${other.why}\n`);
-  return [ours];
+  const other = present(await etcdRecovery(path.join(directory, 'etcd'), count, valueBytes));
+  return other === null ? [ours] : [ours, other];
 }
 
 async function restart(trial: Trial): Promise<void> {

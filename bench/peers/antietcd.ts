@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { DiskCounters } from '../support/disk-counters.ts';
 import { freePorts } from '../support/free-ports.ts';
 import type { Point, PointSpec } from '../support/measure.ts';
+import { until } from '../support/until.ts';
 import { type Absent, type Contestant, Meter } from './contestant.ts';
 import { NOT_INSTALLED, npmPeer } from './npm-peer.ts';
 import { PeerProcess } from './peer-process.ts';
@@ -84,29 +85,14 @@ async function measureAntietcd(
   const leader = await leaderOf(ports);
   const revisionBefore = (await status(leader)).header.revision;
   const madeBefore = made.number;
-  const { warmS, measureS, connections, outstanding } = spec;
-  const load = {
-    ports: [leader],
-    connections,
-    outstanding,
-    warmMs: warmS * 1000,
-    measureMs: measureS * 1000,
-  };
-  const { operations, elapsedMs, cpuMs, latencies } = await runPipelineLoad(
+  const { outstanding } = spec;
+  const figures = await runPipelineLoad(
     protocol(spec, () => made.number++),
-    load,
-    () => meter.begin(),
-    () => meter.end(),
+    leader,
+    spec,
+    meter,
   );
-  const point = meter.point(name, spec, {
-    operations,
-    elapsedMs,
-    cpuMs,
-    p50Ms: latencies.percentile(0.5),
-    p99Ms: latencies.percentile(0.99),
-    p999Ms: latencies.percentile(0.999),
-    maxMs: latencies.maxMs,
-  });
+  const point = meter.point(name, spec, figures);
   const least = made.number - madeBefore - outstanding;
   const writes = (await settledRevision(leader)) - revisionBefore;
   const faults = await Promise.all(ports.map((port) => faultOf(port, made.number, outstanding)));
@@ -115,16 +101,14 @@ async function measureAntietcd(
 }
 
 /** The writes still under way are waited for, or they would slow down whoever is next. */
-async function settledRevision(port: number): Promise<number> {
-  const deadlineMs = Date.now() + SETTLE_WAIT_MS;
+function settledRevision(port: number): Promise<number> {
   let revision = -1;
-  while (Date.now() < deadlineMs) {
+  const settled = async (): Promise<number | undefined> => {
     const before = revision;
     ({ revision } = (await status(port)).header);
-    if (revision === before) return revision;
-    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-  }
-  throw new Error('AntiEtcd does not end the writes it was given');
+    return revision === before ? revision : undefined;
+  };
+  return until(settled, SETTLE_WAIT_MS, 'AntiEtcd does not end the writes it was given', SETTLE_MS);
 }
 
 /** What is wrong with the values a node holds; empty if nothing is. */
@@ -171,16 +155,15 @@ function base64(text: string): string {
 }
 
 /** The port of the node that leads both others: it begins with one, and joins the other in later. */
-async function leaderOf(ports: readonly number[]): Promise<number> {
-  const deadlineMs = Date.now() + LEADER_WAIT_MS;
-  while (Date.now() < deadlineMs) {
+function leaderOf(ports: readonly number[]): Promise<number> {
+  const leader = async (): Promise<number | undefined> => {
     for (const port of ports) {
       const { raftState, followers } = await status(port);
       if (raftState === 'leader' && followers?.length === MEMBERS.length) return port;
     }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error('the AntiEtcd nodes elect no leader');
+    return undefined;
+  };
+  return until(leader, LEADER_WAIT_MS, 'the AntiEtcd nodes elect no leader');
 }
 
 async function status(port: number): Promise<Status> {

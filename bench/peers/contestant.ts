@@ -18,6 +18,13 @@ export interface Absent {
   readonly why: string;
 }
 
+/** Null for who cannot take part, with a line that says so. */
+export function present<T extends object>(invited: T | Absent): T | null {
+  if (!('why' in invited)) return invited;
+  process.stderr.write(`${invited.name} is left out: ${invited.why}\n`);
+  return null;
+}
+
 export interface LoadFigures {
   readonly operations: number;
   readonly elapsedMs: number;

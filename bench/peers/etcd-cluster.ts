@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { freePorts } from '../support/free-ports.ts';
-import { type Absent } from './contestant.ts';
+import { until } from '../support/until.ts';
+import type { Absent } from './contestant.ts';
 import { installed, PeerProcess } from './peer-process.ts';
 
 const MEMBERS = 3;
@@ -94,17 +94,16 @@ export class EtcdCluster {
   }
 
   /** Waits until a member leads and says so. */
-  async leader(): Promise<EtcdMember> {
-    const deadlineMs = performance.now() + LEADER_TIMEOUT_MS;
-    while (performance.now() < deadlineMs) {
+  leader(): Promise<EtcdMember> {
+    const leading = async (): Promise<EtcdMember | undefined> => {
       for (const member of this.members) {
         const status = await call(member.address, 'maintenance/status', {}, STATUS_TIMEOUT_MS);
         const { header, leader } = (status ?? {}) as { header?: { member_id?: string }; leader?: string };
         if (leader !== undefined && leader === header?.member_id) return member;
       }
-      await delay(20);
-    }
-    throw new Error('etcd has no leader');
+      return undefined;
+    };
+    return until(leading, LEADER_TIMEOUT_MS, 'etcd has no leader');
   }
 
   /** How far a member has applied the log; -1 if it does not answer. */
@@ -117,25 +116,14 @@ export class EtcdCluster {
   async put(key: string, value: Uint8Array, avoided: EtcdMember | null, timeoutMs: number): Promise<void> {
     const asked = this.members.filter((member) => member !== avoided);
     const body = { key: base64(Buffer.from(key)), value: base64(value) };
-    const deadlineMs = performance.now() + timeoutMs;
-    for (let i = 0; performance.now() < deadlineMs; i++) {
-      if ((await call(asked[i % asked.length]!.address, 'kv/put', body, timeoutMs)) !== null) return;
-      await delay(RETRY_MS);
-    }
-    throw new Error('etcd acknowledged nothing in time');
+    await firstAnswer(asked, 'kv/put', body, timeoutMs, timeoutMs);
   }
 
   /** Whether there is such a key, by a linearizable read; members are asked until one answers. */
   async has(key: string, timeoutMs: number): Promise<boolean> {
     const body = { key: base64(Buffer.from(key)) };
-    const deadlineMs = performance.now() + timeoutMs;
-    for (let i = 0; performance.now() < deadlineMs; i++) {
-      const { address } = this.members[i % this.members.length]!;
-      const answer = await call(address, 'kv/range', body, READ_TIMEOUT_MS);
-      if (answer !== null) return (answer as { count?: string }).count === '1';
-      await delay(RETRY_MS);
-    }
-    throw new Error('etcd answered no read in time');
+    const answer = await firstAnswer(this.members, 'kv/range', body, timeoutMs, READ_TIMEOUT_MS);
+    return (answer as { count?: string }).count === '1';
   }
 
   async kill(): Promise<void> {
@@ -143,15 +131,29 @@ export class EtcdCluster {
   }
 }
 
+/** Asks member after member until one answers. */
+function firstAnswer(
+  members: readonly EtcdMember[],
+  what: string,
+  body: object,
+  timeoutMs: number,
+  callTimeoutMs: number,
+): Promise<object> {
+  let asked = 0;
+  const ask = async (): Promise<object | undefined> =>
+    (await call(members[asked++ % members.length]!.address, what, body, callTimeoutMs)) ?? undefined;
+  return until(ask, timeoutMs, `etcd did not answer ${what} in time`, RETRY_MS);
+}
+
 /** Null: no answer, or an error. */
-async function call(address: string, what: string, body: object, timeoutMs: number): Promise<unknown> {
+async function call(address: string, what: string, body: object, timeoutMs: number): Promise<object | null> {
   try {
     const response = await fetch(`http://${address}/v3/${what}`, {
       method: 'POST',
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const answer: unknown = await response.json();
+    const answer = (await response.json()) as object;
     return response.ok ? answer : null;
   } catch {
     return null;

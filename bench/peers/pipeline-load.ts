@@ -1,5 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { Histogram } from '../support/histogram.ts';
+import type { PointSpec } from '../support/measure.ts';
+import type { LoadFigures, Meter } from './contestant.ts';
 
 /** How requests of a protocol look in which answers come in the order of the requests. */
 export interface PipelineProtocol {
@@ -9,53 +11,46 @@ export interface PipelineProtocol {
   answerEnd(bytes: Buffer, at: number, end: number): number;
 }
 
-export interface PipelineResult {
-  readonly operations: number;
-  readonly elapsedMs: number;
-  readonly latencies: Histogram;
-  readonly cpuMs: number;
-}
-
-export interface PipelineLoad {
-  readonly ports: readonly number[];
-  readonly connections: number;
-  readonly outstanding: number;
-  readonly warmMs: number;
-  readonly measureMs: number;
-}
-
 /** A closed loop over connections on which requests are pipelined: the cheapest client such a server can have. */
 export async function runPipelineLoad(
   protocol: PipelineProtocol,
-  load: PipelineLoad,
-  begin: () => void,
-  end: () => void,
-): Promise<PipelineResult> {
+  port: number,
+  { connections, outstanding, warmS, measureS }: PointSpec,
+  meter: Meter,
+): Promise<LoadFigures> {
   const state = { measuring: false, stopped: false, made: 0, operations: 0, error: null as Error | null };
   const latencies = new Histogram();
   const sockets: Socket[] = [];
-  for (let i = 0; i < load.connections; i++) {
-    const share = Math.floor((load.outstanding + load.connections - 1 - i) / load.connections);
-    const socket = connect({ port: load.ports[i % load.ports.length]!, host: '127.0.0.1', noDelay: true });
+  for (let i = 0; i < connections; i++) {
+    const share = Math.floor((outstanding + connections - 1 - i) / connections);
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
     await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
     socket.on('error', (error) => (state.error ??= error));
     sockets.push(socket);
     serve(socket, share);
   }
-  await delay(load.warmMs);
-  begin();
+  await delay(warmS * 1000);
+  meter.begin();
   const cpu = process.cpuUsage();
   const startedMs = performance.now();
   state.measuring = true;
-  await delay(load.measureMs);
+  await delay(measureS * 1000);
   state.measuring = false;
   const elapsedMs = performance.now() - startedMs;
   const { user, system } = process.cpuUsage(cpu);
-  end();
+  meter.end();
   state.stopped = true;
   for (const socket of sockets) socket.destroy();
   if (state.error !== null) throw state.error;
-  return { operations: state.operations, elapsedMs, latencies, cpuMs: (user + system) / 1000 };
+  return {
+    operations: state.operations,
+    elapsedMs,
+    cpuMs: (user + system) / 1000,
+    p50Ms: latencies.percentile(0.5),
+    p99Ms: latencies.percentile(0.99),
+    p999Ms: latencies.percentile(0.999),
+    maxMs: latencies.maxMs,
+  };
 
   function serve(socket: Socket, share: number): void {
     const madeMs = new Float64Array(share);

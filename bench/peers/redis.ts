@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { DiskCounters } from '../support/disk-counters.ts';
 import { freePorts } from '../support/free-ports.ts';
 import type { Point, PointSpec } from '../support/measure.ts';
+import { until } from '../support/until.ts';
 import { type Absent, type Contestant, Meter } from './contestant.ts';
 import { installed, PeerProcess } from './peer-process.ts';
 import { type PipelineProtocol, runPipelineLoad } from './pipeline-load.ts';
@@ -72,24 +73,9 @@ async function measureRedis(
 ): Promise<Point | null> {
   if (spec.operation === 'mixed') return null;
   if (spec.operation !== 'push') await call(port, ['LPUSH', KEY, '-'.repeat(spec.valueBytes)]);
-  const { warmS, measureS, connections, outstanding } = spec;
-  const load = { ports: [port], connections, outstanding, warmMs: warmS * 1000, measureMs: measureS * 1000 };
-  const { operations, elapsedMs, cpuMs, latencies } = await runPipelineLoad(
-    protocol(spec, wait),
-    load,
-    () => meter.begin(),
-    () => meter.end(),
-  );
+  const figures = await runPipelineLoad(protocol(spec, wait), port, spec, meter);
   await call(port, ['DEL', KEY]);
-  return meter.point(name, spec, {
-    operations,
-    elapsedMs,
-    cpuMs,
-    p50Ms: latencies.percentile(0.5),
-    p99Ms: latencies.percentile(0.99),
-    p999Ms: latencies.percentile(0.999),
-    maxMs: latencies.maxMs,
-  });
+  return meter.point(name, spec, figures);
 }
 
 function protocol({ operation, valueBytes }: PointSpec, wait: boolean): PipelineProtocol {
@@ -138,12 +124,10 @@ function call(port: number, words: readonly string[]): Promise<string> {
   });
 }
 
-async function replicated(port: number): Promise<void> {
-  const deadlineMs = Date.now() + REPLICA_WAIT_MS;
-  while (Date.now() < deadlineMs) {
+function replicated(port: number): Promise<true> {
+  const joined = async (): Promise<true | undefined> => {
     const online = (await call(port, ['INFO', 'replication'])).match(/state=online/g)?.length ?? 0;
-    if (online === 2) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error('the replicas do not join');
+    return online === 2 || undefined;
+  };
+  return until(joined, REPLICA_WAIT_MS, 'the replicas do not join');
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { DiskCounters } from '../support/disk-counters.ts';
 import { freePorts } from '../support/free-ports.ts';
 import type { Point, PointSpec } from '../support/measure.ts';
+import { until } from '../support/until.ts';
 import { type Absent, type Contestant, Meter } from './contestant.ts';
 import { runForeignLoad } from './foreign-load.ts';
 import { installed, PeerProcess } from './peer-process.ts';
@@ -109,15 +110,14 @@ async function measureZookeeper(
 }
 
 /** The client port of the server that leads. */
-async function leaderOf(ports: readonly number[]): Promise<number> {
-  const deadlineMs = Date.now() + LEADER_WAIT_MS;
-  while (Date.now() < deadlineMs) {
+function leaderOf(ports: readonly number[]): Promise<number> {
+  const leader = async (): Promise<number | undefined> => {
     for (const port of ports) {
       if ((await fourLetters(port, 'srvr')).includes('Mode: leader')) return port;
     }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error('the ZooKeeper servers elect no leader');
+    return undefined;
+  };
+  return until(leader, LEADER_WAIT_MS, 'the ZooKeeper servers elect no leader');
 }
 
 /** The answer to one of its commands of four letters; empty if there is none. */

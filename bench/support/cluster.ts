@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Client, CordwoodError } from '../../lib/client/index.ts';
 import type { NodeStatus } from '../../lib/node/types.ts';
 import { freePorts } from './free-ports.ts';
+import { until } from './until.ts';
 
 /** The command whose nodes are measured: the one built together with this file. */
 export const COMMAND: string = fileURLToPath(new URL('../../bin/cordwood.js', import.meta.url));
@@ -168,17 +169,16 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Waits until a node of this cluster says that it leads. */
-  async leader(): Promise<ClusterNode> {
-    const deadline = Date.now() + START_TIMEOUT_MS;
-    while (Date.now() < deadline) {
+  leader(): Promise<ClusterNode> {
+    const leading = async (): Promise<ClusterNode | undefined> => {
       for (const node of this.nodes) {
         if (node.pid === 0) continue;
         const status = await statusOf(node.address);
         if (status?.role === 'leader') return node;
       }
-      await after(20);
-    }
-    throw new Error('the cluster has no leader');
+      return undefined;
+    };
+    return until(leading, START_TIMEOUT_MS, 'the cluster has no leader');
   }
 
   async stop(): Promise<void> {

@@ -1,4 +1,5 @@
 /** A process with one node in it and, when asked, the load too: how an application that embeds the engine uses it. */
+import { letHeapGrow } from '../../bin/support/heap-growth.ts';
 import { Client, RaftNode, StackMachine } from '../../lib/index.ts';
 import { type LoadJob, type LoadResult, runLoad } from './load.ts';
 
@@ -29,6 +30,8 @@ async function obey(message: ToEmbedded): Promise<void> {
       const { id, cluster, dataDir } = message;
       node = await RaftNode.start({ id, cluster, dataDir, machine: new StackMachine() });
       node.onLeader((leader) => tell({ type: 'leads', leads: leader?.id === id }));
+      // As `cordwood start` does.
+      letHeapGrow();
       tell({ type: 'started' });
       tell({ type: 'leads', leads: node.leader?.id === id });
       return;

@@ -1,9 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from '../../lib/client/index.ts';
 import { EtcdCluster, type EtcdMember } from '../peers/etcd-cluster.ts';
 import type { Absent } from '../peers/contestant.ts';
 import { Cluster, type ClusterNode, statusOf } from './cluster.ts';
 import { SteadyWriter } from './steady-writer.ts';
+import { until } from './until.ts';
 import { type Verdict, verifyStacks } from './verify.ts';
 
 const STACK = 'failover';
@@ -19,14 +19,14 @@ export interface Victim {
   signal(name: NodeJS.Signals): void;
 }
 
-/** A cluster that is written to all the time. */
+/** A cluster that is written to while one of its nodes is struck. */
 export interface Subject {
   readonly name: string;
   /** At rest: whoever has its turn starts and stops it. */
   readonly writer: SteadyWriter;
   /** Resolves when all nodes follow one leader and have what it has; with that leader. */
   settledLeader(): Promise<Victim>;
-  /** Ends the writing and the cluster, and checks what was written. */
+  /** Ends the cluster, and checks what was written. */
   end(): Promise<Verdict>;
 }
 
@@ -53,7 +53,8 @@ export async function ourSubject(options: SubjectOptions, nodes: number): Promis
     settledLeader: async () => {
       const leader = await cluster.leader();
       const goal = (await statusOf(leader.address))?.commitIndex ?? 0;
-      for (const node of cluster.nodes) await until(() => hasCaughtUp(node, leader.id, goal), node.address);
+      for (const node of cluster.nodes)
+        await caughtUp(() => hasCaughtUp(node, leader.id, goal), node.address);
       return leader;
     },
     end: async () => {
@@ -90,7 +91,7 @@ export async function etcdSubject(options: SubjectOptions): Promise<Subject | Ab
       leader = found;
       const goal = await cluster.appliedIndex(found);
       for (const member of cluster.members)
-        await until(async () => (await cluster.appliedIndex(member)) >= goal, member.address);
+        await caughtUp(async () => (await cluster.appliedIndex(member)) >= goal, member.address);
       return found;
     },
     end: async () => {
@@ -112,10 +113,6 @@ async function hasCaughtUp(node: ClusterNode, leader: number, goal: number): Pro
   return status !== null && status.leader === leader && status.appliedIndex >= goal;
 }
 
-async function until(holds: () => Promise<boolean>, who: string): Promise<void> {
-  const deadlineMs = performance.now() + GIVE_UP_MS;
-  while (!(await holds())) {
-    if (performance.now() > deadlineMs) throw new Error(`${who} does not catch up`);
-    await delay(20);
-  }
+async function caughtUp(holds: () => Promise<boolean>, who: string): Promise<void> {
+  await until(async () => (await holds()) || undefined, GIVE_UP_MS, `${who} does not catch up`);
 }

@@ -11,7 +11,7 @@ const MAX_OUTSTANDING = 60_000;
  * Each call lives until it is answered. With V8's young generation of 16 MB and ten thousand calls under way most of
  * them are copied while they wait, which costs a third of all CPU of the load.
  */
-const LOAD_FLAGS: readonly string[] = ['--max-semi-space-size=64'];
+export const LOAD_FLAGS: readonly string[] = ['--max-semi-space-size=64'];
 
 /** What several load processes did together. */
 export interface CombinedResult {

@@ -143,9 +143,14 @@ export function leaderRefused(s: CoreState, id: NodeId): void {
   if (s.role === 'leader' || s.leader !== id || s.leaderLost) return;
   // A firewall may refuse connections for a leader that is alive and counts on its lease.
   if (s.options.leases === true) return;
+  missLeader(s, s.options.lostLeaderDelayMs);
+}
+
+/** There is no leader, as far as this node can tell: it asks for votes soon, and again after short pauses. */
+export function missLeader(s: CoreState, delayMs: number): void {
   s.leaderLost = true;
   s.quickAttempts = 0;
-  campaignWithin(s, s.options.lostLeaderDelayMs);
+  campaignWithin(s, delayMs);
 }
 
 export function handleVoteRequest(s: CoreState, from: NodeId, m: VoteRequest): void {
@@ -218,7 +223,7 @@ function handlePreVote(s: CoreState, from: NodeId, m: VoteRequest): void {
 }
 
 /** Asks for votes soon, if nothing is heard of a leader until then. */
-export function campaignWithin(s: CoreState, delayMs: number): void {
+function campaignWithin(s: CoreState, delayMs: number): void {
   s.electionDeadlineMs = Math.min(s.electionDeadlineMs, s.nowMs + s.random.between(0, delayMs));
 }
 

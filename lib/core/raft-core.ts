@@ -1,13 +1,13 @@
 import type { Effects } from './effects.ts';
 import {
   becomeFollower,
-  campaignWithin,
   checkQuorum,
   justVoted,
   handleVoteRequest,
   handleVoteResponse,
   leaderRefused,
   mayCampaign,
+  missLeader,
   resetElectionTimer,
   startPreVote,
 } from './election.ts';
@@ -259,9 +259,7 @@ export class RaftCore {
   campaignSoon(): void {
     const s = this.#s;
     if (s.leader !== 0 || s.role === 'leader' || justVoted(s)) return;
-    s.leaderLost = true;
-    s.quickAttempts = 0;
-    campaignWithin(s, 2 * s.options.lostLeaderDelayMs);
+    missLeader(s, 2 * s.options.lostLeaderDelayMs);
   }
 
   /** Another node has come within reach: if this one leads, it says so now and not with the next round of heartbeats. */
