@@ -118,8 +118,14 @@ export class SimTransport implements Transport {
     const { runtime, events } = this.#parts;
     runtime.run(() => {
       if (this.#closed) return;
-      for (const frame of frames) events.onFrame(from, lane, frame, 0, frame.length);
+      if (!this.#peers.has(from)) this.#parts.listener(from)?.hungUp(this.id);
+      else for (const frame of frames) events.onFrame(from, lane, frame, 0, frame.length);
     });
+  }
+
+  /** `peer` talks to this node no more: it ends the connections that this one has dialled. */
+  hungUp(peer: NodeId): void {
+    for (const { pipe } of this.#peers.get(peer) ?? []) pipe?.end();
   }
 
   /** Why whoever said `hello` is not taken; null if it is. */
@@ -179,7 +185,8 @@ export class SimTransport implements Transport {
       const refusal = other.judge({ ...this.#introduce(peer), lane }, this.#parts.versions);
       const welcome = other.#introduce(this.id);
       network.events.after(network.delayMs(), () => {
-        if (!network.connects(this.id, peer)) again();
+        // A connection ends with the process that took it: whoever runs there now has not judged this one.
+        if (!network.connects(this.id, peer) || listener(peer) !== other) again();
         else {
           runtime.run(() => {
             const taken = this.#answered(peer, lane, state, refusal, welcome, again);
