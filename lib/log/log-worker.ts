@@ -95,13 +95,13 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
 }
 
 /** Between two looks at the room on the disk while the log rests, beyond the usual. */
-const SPACE_REST_MS = 4_000;
+const SPACE_REST_MS = 9_000;
 /** Room that has changed by less is no news. */
 const SPACE_STEP_BYTES = 1 << 20;
 /** How long a write that finds no room waits before it is tried again. */
 const ROOM_INTERVAL_MS = 200;
 /** The longest sleep: in between, the thread's own event loop hears whether the node is still there. */
-const MAX_SLEEP_MS = 5000;
+const MAX_SLEEP_MS = 10_000;
 /** Between the end of one reading of everything that is at rest and the next. */
 const SCRUB_REST_MS = 30_000;
 

@@ -318,9 +318,8 @@ export class Driver {
     if (core.role === 'leader' && this.pipeline.isReady(now)) this.wake();
     if (unserved === 'more') this.wake();
     const readsDueMs = unserved === 'stalled' ? now + STALLED_READS_MS : Infinity;
-    // Heartbeats bring turns that sweep; only without them is one due for that alone.
-    const sweepMs = this.#sweepDueMs + this.options.electionTimeoutMs / 2;
-    this.#timer.arm(Math.min(effects.nextDeadlineMs, this.health.wakeMs, sweepMs, readsDueMs));
+    // Heartbeats, or the end of the patience with them, bring turns that sweep: none is due for that alone.
+    this.#timer.arm(Math.min(effects.nextDeadlineMs, this.health.wakeMs, readsDueMs));
   }
 
   #send(to: NodeId, message: Message): void {

@@ -11,8 +11,8 @@ const CHECK_EVERY = 256;
 /** How many of one's own sums are remembered, to compare those of nodes that are behind. */
 const MAX_CHECKS = 256;
 
-/** Without news a report is repeated after so many election timeouts. */
-const QUIET_TIMEOUTS = 10;
+/** Without news a report is repeated after so many election timeouts; whoever connects is told at once. */
+const QUIET_TIMEOUTS = 60;
 /** Room on a disk that came or went is news in steps of this size. */
 const ROOM_STEP_BYTES = 64 << 20;
 
