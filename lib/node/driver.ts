@@ -1,17 +1,15 @@
-import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { Lane, Status } from '../../protocol/constants.ts';
-import { encodeMessage } from '../../protocol/peer-codec.ts';
 import type { Persist } from '../core/effects.ts';
 import type { RaftCore } from '../core/raft-core.ts';
 import type { Config, Message, NodeId, Role, Term } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
 import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Transport } from '../transport/transport.ts';
-import { AppendOutbox } from './append-outbox.ts';
 import { Applier } from './applier.ts';
 import type { EntryCache } from './entry-cache.ts';
 import { Forwarder } from './forwarder.ts';
 import type { ResolvedOptions } from './options.ts';
+import { Outbound } from './outbound.ts';
 import { PeerReports } from './peer-reports.ts';
 import { PendingReads, type Unserved } from './pending-reads.ts';
 import { Health } from './health.ts';
@@ -64,6 +62,7 @@ export class Driver {
   readonly options: ResolvedOptions;
   readonly cache: EntryCache;
   readonly applier: Applier;
+  readonly outbound: Outbound;
   readonly replies: Replies = new Replies();
   readonly reads: PendingReads;
   readonly forwarder: Forwarder;
@@ -82,7 +81,6 @@ export class Driver {
   readonly #events: DriverEvents;
   readonly #records: Records;
   readonly #timer: TurnTimer;
-  readonly #outboxes = new Map<NodeId, AppendOutbox>();
   #turnDue = false;
   #durableTicket = 0;
   #lastRole: Role = 'follower';
@@ -106,6 +104,7 @@ export class Driver {
     const lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
     this.#records = new Records(this.core.lastIndex + 1, lastTimeMs, () => this.options.runtime.wallNow());
     this.cache = this.#records.cache;
+    this.outbound = new Outbound(this.cache, this.log, this.transport);
     this.#timer = new TurnTimer(
       this.options.runtime,
       (now) => {
@@ -223,15 +222,6 @@ export class Driver {
     this.core.durable(ticket);
   }
 
-  outboxFor(peer: NodeId): AppendOutbox {
-    let outbox = this.#outboxes.get(peer);
-    if (!outbox) {
-      outbox = new AppendOutbox(peer, this.cache, this.log, this.transport);
-      this.#outboxes.set(peer, outbox);
-    }
-    return outbox;
-  }
-
   /** Ends all turns. Whoever still waits is told the truth. */
   stop(message: string): void {
     if (this.#stopped) return;
@@ -248,9 +238,6 @@ export class Driver {
   }
 
   // --- the turn -----------------------------------------------------------------------------------------------------
-
-  /** Each message of the core is laid out here; the transport copies it. */
-  readonly #frame = new ByteWriter(256);
 
   readonly #turn = (): void => {
     if (!this.#stopped) this.log.poll?.();
@@ -281,7 +268,7 @@ export class Driver {
     this.#followConfig();
     this.#records.layCreated(effects.created);
     // The followers' disks and ours work at the same time (dissertation 10.2.1), and theirs are further away.
-    for (const { to, message } of effects.messages) this.#send(to, message);
+    for (const { to, message } of effects.messages) this.outbound.send(to, message);
     this.transport.flush();
     if (effects.persist !== null) this.#persist(effects.persist);
 
@@ -322,19 +309,6 @@ export class Driver {
     this.#timer.arm(Math.min(effects.nextDeadlineMs, this.health.wakeMs, readsDueMs));
   }
 
-  #send(to: NodeId, message: Message): void {
-    if (message.kind === 'append') {
-      this.outboxFor(to).push(message);
-      return;
-    }
-    const out = this.#frame;
-    out.clear();
-    encodeMessage(message, out);
-    // Behind every ack of an earlier life: what the leader forgets must not be told to it again (quarantine.ts).
-    const lane = message.kind === 'appendAck' || message.kind === 'lostLog' ? Lane.data : Lane.control;
-    this.transport.send(to, lane, [out.buffer.subarray(0, out.position)]);
-  }
-
   #persist(persist: Persist): void {
     const { ticket, hardState, resetTo, first, last } = persist;
     this.health.persisting(ticket);
@@ -369,7 +343,7 @@ export class Driver {
     this.#lastLeader = core.leader;
     if (core.role !== 'leader') {
       this.pipeline.abandon('leadership was lost before the entry was committed');
-      for (const outbox of this.#outboxes.values()) outbox.clear();
+      this.outbound.clear();
       this.snapshots.stopSending();
       this.pipeline.reroute((bytes, start, end, sink) => {
         this.submit(bytes, start, end, sink);

@@ -382,7 +382,7 @@ export class RaftNode implements Requests {
     driver.wake();
     if (lane === Lane.control) driver.connected.delete(peer);
     if (lane !== Lane.data) return;
-    driver.outboxFor(peer).clear();
+    driver.outbound.lost(peer);
     driver.core.peerLost(peer);
     driver.forwarder.lost(peer);
     this.#admin.relay.lost(peer);
