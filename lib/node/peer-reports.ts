@@ -68,7 +68,7 @@ export class PeerReports {
 
   /** Tells everyone, now. */
   send(): void {
-    const { core, transport, options, space } = this.#driver;
+    const { core, transport, options, space, connected } = this.#driver;
     this.#toldMs = this.#driver.now;
     this.#toldIndex = this.#lastIndex;
     this.#toldRoom = Math.floor(space.freeBytes / ROOM_STEP_BYTES);
@@ -81,7 +81,9 @@ export class PeerReports {
     });
     const frame = out.buffer.subarray(0, out.position);
     for (const { id } of core.config.members) {
-      if (id !== options.id) transport.send(id, Lane.control, [frame]);
+      if (id === options.id || transport.send(id, Lane.control, [frame])) continue;
+      // Its queue is full: the next look tries again. Whoever is not connected hears it when it comes.
+      if (connected.has(id)) this.#toldMs = -Infinity;
     }
   }
 
