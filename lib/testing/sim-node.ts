@@ -223,18 +223,27 @@ export class SimNode implements CheckedNode {
     this.#lastTerm = core.term;
     this.#lastVote = core.vote;
     const { state } = core;
+    this.#checkCommit(core);
     // What the core has decided and the driver has not carried out yet is not in the model.
     if (state.unwrittenFirst !== 0 || state.resetTo !== null || state.created.length > 0) return;
     if (core.role === 'leader') checker.leads(this, core.term);
     this.#count(core);
-    if (core.commitIndex !== this.#lastCommit) {
-      checker.commitMoved(this, this.#lastCommit, core.commitIndex);
-      this.#lastCommit = core.commitIndex;
-      checker.checkLeader(this);
-    }
     if (this.log.lastIndex !== core.lastIndex) {
       fail(this, `its log ends at ${core.lastIndex}, what it wrote at ${this.log.lastIndex}`);
     }
+  }
+
+  /**
+   * As soon as the model has what is committed: a leader that commits the way into a joint configuration begins to
+   * leave it, and may be deposed before its turn comes to write that (cluster story 294014257).
+   */
+  #checkCommit(core: RaftCore): void {
+    const { unwrittenFirst, resetTo } = core.state;
+    const isKnown = resetTo === null && (unwrittenFirst === 0 || core.commitIndex < unwrittenFirst);
+    if (!isKnown || core.commitIndex === this.#lastCommit) return;
+    this.#checker.commitMoved(this, this.#lastCommit, core.commitIndex);
+    this.#lastCommit = core.commitIndex;
+    this.#checker.checkLeader(this);
   }
 
   #count({ role, term, installing, quarantined }: RaftCore): void {
