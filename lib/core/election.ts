@@ -154,17 +154,13 @@ export function missLeader(s: CoreState, delayMs: number): void {
 }
 
 export function handleVoteRequest(s: CoreState, from: NodeId, m: VoteRequest): void {
-  // A log that was longer once must not be compared with (quarantine.ts).
-  if (s.quarantine !== null) {
-    refuse(s, from, m.pre);
-    return;
-  }
-  if (!m.transfer && boundByPromise(s)) {
-    refuse(s, from, m.pre);
-    return;
-  }
   if (m.pre) {
-    handlePreVote(s, from, m);
+    s.preVotesAsked.push({ from, request: m });
+    return;
+  }
+  // A log that was longer once must not be compared with (quarantine.ts).
+  if (s.quarantine !== null || (!m.transfer && boundByPromise(s))) {
+    refuse(s, from, false);
     return;
   }
   // Stickiness comes before the term: adopting it would depose the leader just as well as a vote.
@@ -207,7 +203,24 @@ function justCampaigned(s: CoreState): boolean {
   return s.role === 'candidate' && s.nowMs - s.campaignedAtMs < s.options.heartbeatMs;
 }
 
-function handlePreVote(s: CoreState, from: NodeId, m: VoteRequest): void {
+/**
+ * Decides what pre-votes are asked for and about, once everything that came in with them has been heard. A process
+ * that stood still finds the question of one and the heartbeats of the leader in different sockets, and may read the
+ * question first; and one that was cut off finds a vote of long ago before the heartbeats that followed it. To go by
+ * either would depose a leader that everyone hears.
+ */
+export function settlePreVotes(s: CoreState): void {
+  if (s.preVotesAsked.length > 0) {
+    for (const { from, request } of s.preVotesAsked.splice(0)) answerPreVote(s, from, request);
+  }
+  if (s.role === 'preCandidate' && voteResult(s.config, s.votes) === 'won') startElection(s, false);
+}
+
+function answerPreVote(s: CoreState, from: NodeId, m: VoteRequest): void {
+  if (s.quarantine !== null || (!m.transfer && boundByPromise(s))) {
+    refuse(s, from, true);
+    return;
+  }
   const possible =
     m.term > s.term || (m.term === s.term && s.leader === 0 && (s.vote === 0 || s.vote === from));
   const taken = (justVoted(s) && s.vote !== from) || justCampaigned(s);
@@ -254,7 +267,7 @@ export function handleVoteResponse(s: CoreState, from: NodeId, m: VoteResponse):
     if (s.role !== 'candidate' || m.term !== s.term) return;
   }
   if (!s.votes.has(from)) s.votes.set(from, m.granted);
-  countVotes(s);
+  if (!m.pre) countVotes(s);
 }
 
 /** Our own term and vote became durable. */
@@ -265,12 +278,7 @@ export function ownVoteDurable(s: CoreState): void {
 }
 
 function countVotes(s: CoreState): void {
-  const result = voteResult(s.config, s.votes);
-  if (result !== 'won') return;
-  if (s.role === 'preCandidate') {
-    startElection(s, false);
-    return;
-  }
+  if (voteResult(s.config, s.votes) !== 'won') return;
   // R4. Counter-example without this: elected by others' votes, replicates (T, i, x) to one node, crashes before its
   // own fsync, restarts at T − 1, campaigns for T again, is granted the same votes again (repeating a grant is
   // legal) and appends a different (T, i, y).

@@ -5,6 +5,7 @@ import {
   justVoted,
   handleVoteRequest,
   handleVoteResponse,
+  settlePreVotes,
   leaderRefused,
   mayCampaign,
   missLeader,
@@ -152,8 +153,14 @@ export class RaftCore {
     if (nowMs > this.#s.nowMs) this.#s.nowMs = nowMs;
   }
 
+  /** The input of this turn is complete: decides what must not depend on its order. `tick` begins with it. */
+  settle(): void {
+    settlePreVotes(this.#s);
+  }
+
   tick(): void {
     const s = this.#s;
+    this.settle();
     if (s.role === 'leader') {
       expireTransfer(s);
       if (s.nowMs >= s.quorumDeadlineMs && !checkQuorum(s)) return;

@@ -6,7 +6,17 @@ import type { Progress } from './progress.ts';
 import type { Quarantine } from './quarantine.ts';
 import { Random } from './random.ts';
 import { isVoter } from './quorum.ts';
-import type { Config, HardState, Index, Message, NodeId, Role, SnapshotMeta, Term } from './types.ts';
+import type {
+  Config,
+  HardState,
+  Index,
+  Message,
+  NodeId,
+  Role,
+  SnapshotMeta,
+  Term,
+  VoteRequest,
+} from './types.ts';
 
 export interface CoreOptions {
   readonly id: NodeId;
@@ -102,6 +112,8 @@ export class CoreState {
   /** Quick campaigns made since the leader was lost. */
   quickAttempts = 0;
   votes: Map<NodeId, boolean> = new Map();
+  /** Pre-votes asked of this node in the input of this turn. */
+  readonly preVotesAsked: { readonly from: NodeId; readonly request: VoteRequest }[] = [];
   /** The campaign under way was ordered by the leader. */
   campaignByTransfer = false;
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Message } from '../../lib/core/types.ts';
-import { Trio } from './trio.ts';
+import { T, Trio } from './trio.ts';
 
 /** Node 1 as a candidate of term 1, and whether it would help node 2 to win term 2. */
 function candidate(): { trio: Trio; helps(): boolean } {
@@ -100,3 +100,42 @@ t.test('a shorter log is no reason to ask while the leader is heard of', async (
   }
   t.equal(follower.role, 'follower');
 });
+
+// A follower that was cut off deposed a leader when it was back (once, in test/cluster/partitions): a process that
+// stood still reads its sockets in any order.
+for (const hears of [true, false]) {
+  const heartbeat = (trio: Trio, to: number): void => {
+    const { term } = trio.core(1);
+    if (hears) trio.receive(1, to, { kind: 'heartbeat', term, commit: 0, readSeq: 0, sentAtMs: trio.now });
+  };
+
+  t.test(`who stood still, and ${hears ? 'then hears' : 'hears nothing of'} the leader`, async (t) => {
+    const trio = new Trio(false);
+    const { term } = trio.lead();
+    trio.pass(T + 50);
+    const log = { lastIndex: 100, lastTerm: term };
+    trio.receive(3, 2, { kind: 'voteRequest', term: term + 1, pre: true, transfer: false, ...log });
+    heartbeat(trio, 2);
+    trio.queue = [];
+    trio.turn(2);
+    const answers = trio.queue.filter(({ to, message }) => to === 3 && message.kind === 'voteResponse');
+    t.match(answers, [{ message: { pre: true, granted: !hears } }]);
+  });
+
+  t.test(
+    `who finds a vote of long ago, and ${hears ? 'then hears' : 'hears nothing of'} the leader`,
+    async (t) => {
+      const trio = new Trio(false);
+      const { term } = trio.lead();
+      const three = trio.core(3);
+      trio.pass(2 * T);
+      trio.turn(3);
+      t.equal(three.role, 'preCandidate');
+      trio.receive(2, 3, { kind: 'voteResponse', term: term + 1, pre: true, granted: true });
+      heartbeat(trio, 3);
+      trio.turn(3);
+      t.equal(three.role, hears ? 'follower' : 'candidate');
+      t.equal(three.term, hears ? term : term + 1);
+    },
+  );
+}

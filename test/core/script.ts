@@ -194,12 +194,13 @@ class Script {
     this.#mail = this.#mail.filter((m) => m.from !== a.id && m.to !== a.id);
   }
 
-  /** One turn of the driver: clock, input, drain. */
+  /** One turn of the driver: clock, input, drain; time passes where a story says so. */
   #turn(a: Actor, input: () => void): void {
     if (!a.up) return;
     const { core } = a;
     core.clock(a.nowMs);
     input();
+    core.settle();
     this.#created(a);
     this.#follow(a);
     const e = core.drain();
