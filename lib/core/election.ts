@@ -153,13 +153,17 @@ export function missLeader(s: CoreState, delayMs: number): void {
   campaignWithin(s, delayMs);
 }
 
+/** Whether this node may have a say at all. A log that was longer once must not be compared with (quarantine.ts). */
+function mayVote(s: CoreState, request: VoteRequest): boolean {
+  return s.quarantine === null && (request.transfer || !boundByPromise(s));
+}
+
 export function handleVoteRequest(s: CoreState, from: NodeId, m: VoteRequest): void {
   if (m.pre) {
     s.preVotesAsked.push({ from, request: m });
     return;
   }
-  // A log that was longer once must not be compared with (quarantine.ts).
-  if (s.quarantine !== null || (!m.transfer && boundByPromise(s))) {
+  if (!mayVote(s, m)) {
     refuse(s, from, false);
     return;
   }
@@ -217,7 +221,7 @@ export function settlePreVotes(s: CoreState): void {
 }
 
 function answerPreVote(s: CoreState, from: NodeId, m: VoteRequest): void {
-  if (s.quarantine !== null || (!m.transfer && boundByPromise(s))) {
+  if (!mayVote(s, m)) {
     refuse(s, from, true);
     return;
   }

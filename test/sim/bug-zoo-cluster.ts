@@ -26,9 +26,10 @@ export const clusterZoo: readonly Bug[] = [
   },
   {
     name: 'a node with a damaged log votes',
+    from: 301,
     seenIn: 'NuRaft #185; Protocol-Aware Recovery (FAST 2018)',
     file: 'core/election',
-    change: [['if (s.quarantine !== null) {', 'if (false) {']],
+    change: [['s.quarantine === null && (', '(']],
     within: 1000,
   },
   {

@@ -196,7 +196,7 @@ export const zoo: readonly Bug[] = [
     name: 'a node with a damaged log votes',
     seenIn: 'NuRaft #185; Protocol-Aware Recovery (FAST 2018)',
     file: 'election',
-    change: [['if (s.quarantine !== null) {', 'if (false) {']],
+    change: [['s.quarantine === null && (', '(']],
     within: 1000,
   },
   {
