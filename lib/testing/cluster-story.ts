@@ -8,7 +8,7 @@ import { CheckedMachine, type AppliedLog } from './checked-machine.ts';
 import { SafetyViolation } from './core-checker.ts';
 import type { Operation } from './linearizability.ts';
 import { Nemesis, type FaultName } from './nemesis.ts';
-import type { SimNode } from './sim-node.ts';
+import { clientAddressOf, type SimNode } from './sim-node.ts';
 import { Simulation } from './simulation.ts';
 import { FaultPlan, pick, StoryFailure, type StoryOptions } from './story.ts';
 
@@ -138,8 +138,8 @@ export class ClusterStory<I, O> {
 
   // --- clients ------------------------------------------------------------------------------------------------------
 
-  #actor(name: string, timeoutMs: number): Actor<I, O> {
-    const client = this.simulation.client({ timeoutMs });
+  #actor(name: string, timeoutMs: number, addresses?: readonly string[]): Actor<I, O> {
+    const client = this.simulation.client(addresses === undefined ? { timeoutMs } : { timeoutMs, addresses });
     this.#clients.push(client);
     const dice = new Random(this.#options.seed ^ Math.imul(this.#clients.length, 0x7f4a7c15));
     return {
@@ -218,7 +218,9 @@ export class ClusterStory<I, O> {
     await simulation.until('every client has its answers', () => this.#active === 0, 8000);
     const { last } = this.#options;
     if (last !== undefined) {
-      void this.#carryOut(() => last(this.#actor('last', 5000)), false);
+      // The first members may all have been replaced: whoever is new to the cluster is told of all there are.
+      const addresses = simulation.nodes.map(({ id }) => clientAddressOf(id));
+      void this.#carryOut(() => last(this.#actor('last', 5000, addresses)), false);
       await simulation.until('the last client has its answers', () => this.#active === 0, 8000);
     }
     await simulation.until('equal logs and states', () => this.#equal(), 8000);

@@ -147,7 +147,7 @@ export class Simulation {
   }
 
   /** A client of its own place in the network, with the real client library. */
-  client(options: { readonly timeoutMs?: number } = {}): Client {
+  client(options: { readonly timeoutMs?: number; readonly addresses?: readonly string[] } = {}): Client {
     const place = 1000 + ++this.#clients;
     const runtime = new SimRuntime(this.events, this.random, 0);
     const client = new SimClient(
