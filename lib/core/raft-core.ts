@@ -5,11 +5,11 @@ import {
   justVoted,
   handleVoteRequest,
   handleVoteResponse,
-  settlePreVotes,
   leaderRefused,
   mayCampaign,
   missLeader,
   resetElectionTimer,
+  settlePreVotes,
   startPreVote,
 } from './election.ts';
 import { proposeConfig, type ConfigRefusal, type ConfigTarget } from './membership.ts';

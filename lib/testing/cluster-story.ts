@@ -9,7 +9,7 @@ import { SafetyViolation } from './core-checker.ts';
 import type { Operation } from './linearizability.ts';
 import { Nemesis, type FaultName } from './nemesis.ts';
 import { clientAddressOf, type SimNode } from './sim-node.ts';
-import { Simulation } from './simulation.ts';
+import { type SimClientOptions, Simulation } from './simulation.ts';
 import { FaultPlan, pick, StoryFailure, type StoryOptions } from './story.ts';
 
 /** A client of a story, and what it needs for its next step. */
@@ -118,7 +118,7 @@ export class ClusterStory<I, O> {
       weather: { ...weather },
       clients: Array.from({ length: clients }, (_, i) => 1001 + i),
     });
-    for (let i = 0; i < clients; i++) this.#plan(this.#actor(`${i}`, this.#timeoutMs));
+    for (let i = 0; i < clients; i++) this.#plan(this.#actor(`${i}`, { timeoutMs: this.#timeoutMs }));
   }
 
   async run(): Promise<ClusterStoryResult> {
@@ -138,8 +138,8 @@ export class ClusterStory<I, O> {
 
   // --- clients ------------------------------------------------------------------------------------------------------
 
-  #actor(name: string, timeoutMs: number, addresses?: readonly string[]): Actor<I, O> {
-    const client = this.simulation.client(addresses === undefined ? { timeoutMs } : { timeoutMs, addresses });
+  #actor(name: string, options: SimClientOptions): Actor<I, O> {
+    const client = this.simulation.client(options);
     this.#clients.push(client);
     const dice = new Random(this.#options.seed ^ Math.imul(this.#clients.length, 0x7f4a7c15));
     return {
@@ -168,7 +168,7 @@ export class ClusterStory<I, O> {
   /** A new client must not meet a node of another cluster first: it would stay with that. */
   #replace(actor: Actor<I, O>): void {
     if (this.simulation.strangers.size > 0) this.simulation.events.after(50, () => this.#replace(actor));
-    else if (!this.#calm) this.#plan(this.#actor(`${actor.name}’`, this.#timeoutMs));
+    else if (!this.#calm) this.#plan(this.#actor(`${actor.name}’`, { timeoutMs: this.#timeoutMs }));
   }
 
   async #carryOut(step: () => Promise<unknown>, mayFail = true): Promise<void> {
@@ -220,7 +220,7 @@ export class ClusterStory<I, O> {
     if (last !== undefined) {
       // The first members may all have been replaced: whoever is new to the cluster is told of all there are.
       const addresses = simulation.nodes.map(({ id }) => clientAddressOf(id));
-      void this.#carryOut(() => last(this.#actor('last', 5000, addresses)), false);
+      void this.#carryOut(() => last(this.#actor('last', { timeoutMs: 5000, addresses })), false);
       await simulation.until('the last client has its answers', () => this.#active === 0, 8000);
     }
     await simulation.until('equal logs and states', () => this.#equal(), 8000);

@@ -28,6 +28,12 @@ export interface SimulationOptions {
   readonly trace?: ((line: string) => void) | undefined;
 }
 
+export interface SimClientOptions {
+  readonly timeoutMs?: number;
+  /** Of the nodes the client is told of. Default: the first members. */
+  readonly addresses?: readonly string[];
+}
+
 const DISK_BYTES_PER_MS = 100_000;
 /** Links of chains of promises that are followed after each event. */
 const HOPS = 10;
@@ -147,7 +153,7 @@ export class Simulation {
   }
 
   /** A client of its own place in the network, with the real client library. */
-  client(options: { readonly timeoutMs?: number; readonly addresses?: readonly string[] } = {}): Client {
+  client(options: SimClientOptions = {}): Client {
     const place = 1000 + ++this.#clients;
     const runtime = new SimRuntime(this.events, this.random, 0);
     const client = new SimClient(
