@@ -8,7 +8,8 @@ import { CheckedMachine, type AppliedLog } from './checked-machine.ts';
 import { SafetyViolation } from './core-checker.ts';
 import type { Operation } from './linearizability.ts';
 import { Nemesis, type FaultName } from './nemesis.ts';
-import { clientAddressOf, type SimNode } from './sim-node.ts';
+import { clientAddressOf } from './sim-addresses.ts';
+import type { SimNode } from './sim-node.ts';
 import { type SimClientOptions, Simulation } from './simulation.ts';
 import { FaultPlan, pick, StoryFailure, type StoryOptions } from './story.ts';
 

@@ -2,8 +2,8 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import type { Random } from '../core/random.ts';
 import type { Config, NodeId } from '../core/types.ts';
 import type { MembershipTarget } from '../node/membership-plan.ts';
+import { memberOf } from './sim-addresses.ts';
 import type { SimNode } from './sim-node.ts';
-import { memberOf } from './sim-node.ts';
 import type { Simulation } from './simulation.ts';
 import { pick } from './story.ts';
 

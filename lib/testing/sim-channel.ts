@@ -1,8 +1,8 @@
 import type { Channel, ChannelEvents } from '../client/channel.ts';
 import { LocalChannel } from '../client/local-channel.ts';
 import { SimPipe, type Place, type SimNetwork } from './sim-network.ts';
+import { peerOf } from './sim-addresses.ts';
 import type { SimNode } from './sim-node.ts';
-import { peerOf } from './sim-node.ts';
 
 /** A client's connection over the simulated network to a node: the real frames, both ways. */
 export class SimChannel implements Channel {

@@ -1,5 +1,5 @@
 import type { RaftCore } from '../core/raft-core.ts';
-import type { Member, NodeId } from '../core/types.ts';
+import type { NodeId } from '../core/types.ts';
 import { decodeMessage, isMessageKind } from '../../protocol/peer-codec.ts';
 import { PeerKind, PROTOCOL_VERSION, spokenVersions, type VersionRange } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
@@ -13,9 +13,11 @@ import { RaftNode } from '../node/node.ts';
 import { nobody } from '../node/options.ts';
 import type { NodeOptions } from '../node/types.ts';
 import type { StateMachine } from '../machine/state-machine.ts';
-import { CoreChecker, fail, type CheckedNode } from './core-checker.ts';
+import { CoreChecker, type CheckedNode } from './core-checker.ts';
 import { ModelLog } from './model-log.ts';
+import { NodeWatch } from './node-watch.ts';
 import { checkRecovery } from './recovery-check.ts';
+import { clientAddressOf, memberOf, peerOf } from './sim-addresses.ts';
 import { SimLog } from './sim-log.ts';
 import { SimRuntime } from './sim-runtime.ts';
 import { DATA_PATH, SimStorage, type DiskFault } from './sim-storage.ts';
@@ -43,14 +45,8 @@ export class SimNode implements CheckedNode {
   #raft: RaftNode | null = null;
   #simLog: SimLog | null = null;
   #transport: SimTransport | null = null;
-  #lastTerm = 0;
-  #lastVote = 0;
-  #lastCommit = 0;
-  #lastApplied = 0;
+  #watch: NodeWatch | null = null;
   #damagesAtStart = 0;
-  #ledTerm = 0;
-  #installing = false;
-  #quarantined = false;
   /** It refused to start over what is on its disk: nobody but an operator can help. */
   refused: Error | null = null;
   /** Of the protocol, as the program speaks it that is installed there; in force from the next start. */
@@ -138,6 +134,7 @@ export class SimNode implements CheckedNode {
     const runtime = new SimRuntime(simulation.events, simulation.random, simulation.clockDrift);
     this.#runtime = runtime;
     this.#raft = null;
+    this.#watch = null;
     this.#transport = null;
     const disk = this.storage.powerOn();
     this.#damagesAtStart = this.storage.damages;
@@ -157,13 +154,9 @@ export class SimNode implements CheckedNode {
       (raft) => {
         if (runtime.dead) return;
         this.#raft = raft;
-        this.#lastTerm = raft.core.term;
-        this.#lastVote = raft.core.vote;
-        this.#lastCommit = raft.core.commitIndex;
-        this.#lastApplied = 0;
-        this.#ledTerm = 0;
-        this.#installing = false;
-        this.#quarantined = false;
+        this.#watch = new NodeWatch(this, this.#checker, (what) => {
+          simulation.count(what);
+        });
         simulation.count('starts');
         raft.onFailure((error) => {
           if (!runtime.dead) this.#stopped(error);
@@ -210,59 +203,14 @@ export class SimNode implements CheckedNode {
     this.#runtime?.run(action);
   }
 
-  /** Checks what has changed. Cheap: it is called after every event. */
+  /** Looks at what has changed. Called after every event. */
   check(): void {
-    const raft = this.raft;
-    if (!raft) return;
-    const { core } = raft;
-    const checker = this.#checker;
-    if (core.term < this.#lastTerm) fail(this, `term went back from ${this.#lastTerm} to ${core.term}`);
-    if (core.term === this.#lastTerm && core.vote !== this.#lastVote && this.#lastVote !== 0) {
-      fail(this, `voted for ${this.#lastVote} and then for ${core.vote} in term ${core.term}`);
-    }
-    this.#lastTerm = core.term;
-    this.#lastVote = core.vote;
-    const { state } = core;
-    this.#checkCommit(core);
-    // What the core has decided and the driver has not carried out yet is not in the model.
-    if (state.unwrittenFirst !== 0 || state.resetTo !== null || state.created.length > 0) return;
-    if (core.role === 'leader') checker.leads(this, core.term);
-    this.#count(core);
-    if (this.log.lastIndex !== core.lastIndex) {
-      fail(this, `its log ends at ${core.lastIndex}, what it wrote at ${this.log.lastIndex}`);
-    }
-  }
-
-  /**
-   * As soon as the model has what is committed: a leader that commits the way into a joint configuration begins to
-   * leave it, and may be deposed before its turn comes to write that (cluster story 294014257).
-   */
-  #checkCommit(core: RaftCore): void {
-    const { unwrittenFirst, resetTo } = core.state;
-    const isKnown = resetTo === null && (unwrittenFirst === 0 || core.commitIndex < unwrittenFirst);
-    if (!isKnown || core.commitIndex === this.#lastCommit) return;
-    this.#checker.commitMoved(this, this.#lastCommit, core.commitIndex);
-    this.#lastCommit = core.commitIndex;
-    this.#checker.checkLeader(this);
-  }
-
-  #count({ role, term, installing, quarantined }: RaftCore): void {
-    const simulation = this.#simulation;
-    const led = role === 'leader' ? term : 0;
-    if (led !== this.#ledTerm && led !== 0) simulation.count('terms led');
-    if (installing && !this.#installing) simulation.count('snapshots installed');
-    if (quarantined && !this.#quarantined) simulation.count('quarantines');
-    this.#ledTerm = led;
-    this.#installing = installing;
-    this.#quarantined = quarantined;
+    if (this.up) this.#watch?.check();
   }
 
   /** An entry's commands were applied by this process's machine. */
   applied(index: number): void {
-    if (index < this.#lastApplied) fail(this, `applied ${index} after ${this.#lastApplied}`);
-    this.#lastApplied = index;
-    const core = this.#raft?.core;
-    if (core && index > core.commitIndex) fail(this, `applied ${index}, committed is ${core.commitIndex}`);
+    this.#watch?.applied(index);
   }
 
   #stopped(error: Error): void {
@@ -404,16 +352,3 @@ export class SimNode implements CheckedNode {
 }
 
 const frameNames = new Map<number, string>(Object.entries(PeerKind).map(([name, kind]) => [kind, name]));
-
-export function memberOf(id: NodeId): Member {
-  return { id, peerAddress: `node-${id}:9000` };
-}
-
-export function clientAddressOf(id: NodeId): string {
-  return `node-${id}:8000`;
-}
-
-/** The node at an address of a peer or client port. */
-export function peerOf(address: string): NodeId {
-  return Number(/^node-(\d+):/.exec(address)?.[1] ?? 0);
-}

@@ -10,7 +10,8 @@ import { EventQueue } from './event-queue.ts';
 import { formatMessage } from './format-message.ts';
 import { SimChannel } from './sim-channel.ts';
 import { SimNetwork } from './sim-network.ts';
-import { clientAddressOf, memberOf, SimNode, type SimNodeOptions } from './sim-node.ts';
+import { clientAddressOf, memberOf } from './sim-addresses.ts';
+import { SimNode, type SimNodeOptions } from './sim-node.ts';
 import { SimRuntime } from './sim-runtime.ts';
 import { fairWeather, type Weather } from './weather.ts';
 
