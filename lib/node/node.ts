@@ -14,6 +14,7 @@ import { Driver, IN_QUARANTINE } from './driver.ts';
 import { openSystemEnvironment } from './environment.ts';
 import { explain, type Explanation } from './explain.ts';
 import { handOver } from './hand-over.ts';
+import { LeaderWatch } from './leader-watch.ts';
 import { isLive } from './liveness.ts';
 import { Membership, type ChangeOptions, type ChangeResult } from './membership.ts';
 import type { MembershipTarget } from './membership-plan.ts';
@@ -56,11 +57,9 @@ export class RaftNode implements Requests {
   readonly #membership: Membership;
   readonly #admin: Admin;
   readonly #backups: Backups;
+  readonly #leaderWatch: LeaderWatch;
   readonly #startedMs: number;
-  readonly #leaderListeners = new Set<(leader: LeaderInfo | null) => void>();
   readonly #failureListeners = new Set<(error: Error) => void>();
-  #leader: LeaderInfo | null = null;
-  #leaderChanges = 0;
   #failure: Error | null = null;
   #closing: Promise<void> | null = null;
   #markClosed: () => void = () => undefined;
@@ -87,7 +86,7 @@ export class RaftNode implements Requests {
       },
       {
         changed: () => {
-          this.#followLeader();
+          this.#leaderWatch.follow();
         },
         reconfigured: () => {
           parts.registry.follow(parts.core.config, parts.core.configIndex);
@@ -97,6 +96,7 @@ export class RaftNode implements Requests {
         },
       },
     );
+    this.#leaderWatch = new LeaderWatch(this.#driver);
     this.#backups = new Backups(this.#driver, this, parts.clusterId);
     this.#membership = this.#createMembership(parts, options);
     this.#admin = new Admin({
@@ -187,7 +187,7 @@ export class RaftNode implements Requests {
   }
 
   get leader(): LeaderInfo | null {
-    return this.#leader;
+    return this.#leaderWatch.leader;
   }
 
   get saturated(): boolean {
@@ -247,8 +247,7 @@ export class RaftNode implements Requests {
   }
 
   onLeader(listener: (leader: LeaderInfo | null) => void): () => void {
-    this.#leaderListeners.add(listener);
-    return () => this.#leaderListeners.delete(listener);
+    return this.#leaderWatch.on(listener);
   }
 
   /** Called when the node stops by itself because its disk or its machine failed. */
@@ -259,12 +258,12 @@ export class RaftNode implements Requests {
 
   status(): NodeStatus {
     const uptimeMs = this.#driver.now - this.#startedMs;
-    return statusOf(this.#driver, this.clusterId, this.#leader, uptimeMs, this.#parts.registry.barred);
+    return statusOf(this.#driver, this.clusterId, this.leader, uptimeMs, this.#parts.registry.barred);
   }
 
   /** What is worth watching, sampled. Cheap enough for every second. */
   metrics(): NodeMetrics {
-    return metricsOf(this.#driver, this.status(), this.#leaderChanges);
+    return metricsOf(this.#driver, this.status(), this.#leaderWatch.changes);
   }
 
   /** Starts a snapshot now, whether or not one is due. */
@@ -343,8 +342,7 @@ export class RaftNode implements Requests {
     await this.#parts.transport.close();
     await this.#parts.log.close();
     await this.#parts.release();
-    this.#leader = null;
-    for (const listener of this.#leaderListeners) listener(null);
+    this.#leaderWatch.end();
     this.#markClosed();
   }
 
@@ -373,7 +371,7 @@ export class RaftNode implements Requests {
     // What was sent before is lost for sure: no need to wait for the next heartbeat's answer to find out.
     if (lane === Lane.data && driver.core.role === 'leader') driver.core.peerLost(peer);
     // The handshake may have told where the leader's clients connect.
-    this.#followLeader();
+    this.#leaderWatch.follow();
     driver.wake();
   }
 
@@ -386,23 +384,6 @@ export class RaftNode implements Requests {
     driver.core.peerLost(peer);
     driver.forwarder.lost(peer);
     this.#admin.relay.lost(peer);
-  }
-
-  #followLeader(): void {
-    const { core, transport } = this.#driver;
-    const { id, clientAddress } = this.#options;
-    const leader = core.leader;
-    const address = leader === id ? clientAddress : (transport.clientAddress(leader) ?? '');
-    const old = this.#leader;
-    if (old?.id === leader && old.address === address) return;
-    if (old === null && leader === 0) return;
-    if ((old?.id ?? 0) !== leader) this.#leaderChanges++;
-    this.#leader = leader === 0 ? null : { id: leader, address };
-    this.#options.logger.info(
-      { leader, term: core.term, role: core.role },
-      leader === 0 ? 'no leader' : 'leader',
-    );
-    for (const listener of this.#leaderListeners) listener(this.#leader);
   }
 
   /** The disk or the machine cannot be trusted any more: stop at once, loudly, and acknowledge nothing further. */
