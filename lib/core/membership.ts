@@ -1,9 +1,8 @@
 /** Membership by joint consensus (dissertation 4.3): any change, in force from the moment it is appended (4.1). */
-import { becomeFollower } from './election.ts';
 import { isMember, isVoter } from './quorum.ts';
 import { maybeConfirmReads } from './reads.ts';
 import { appendOwn, sendHeartbeat } from './replication.ts';
-import { maybeHandOver, startTransfer } from './transfer.ts';
+import { leaveOffice } from './transfer.ts';
 import type { CoreState } from './state.ts';
 import { EntryKind, type Config, type Index, type Member, type NodeId } from './types.ts';
 
@@ -64,10 +63,7 @@ export function configCommitted(s: CoreState): void {
     sendHeartbeat(s, pr);
     s.progress.delete(id);
   }
-  if (isVoter(config, s.id)) return;
-  // A leader that is no voter any more has managed its own removal; it hands over rather than fall silent.
-  if (startTransfer(s, 0) === 0) becomeFollower(s, s.term, 0);
-  else maybeHandOver(s);
+  if (!isVoter(config, s.id)) leaveOffice(s);
 }
 
 /** Any leader, also a later one, finishes a joint configuration once it is committed. */

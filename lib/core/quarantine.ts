@@ -18,6 +18,7 @@
  * The same node may go through several leaders until it is there: each is asked anew.
  */
 import type { CoreState } from './state.ts';
+import { loseTarget } from './transfer.ts';
 import type { Index, LostLog, NodeId, Refetch, SnapshotMeta, Term } from './types.ts';
 
 export interface Quarantine {
@@ -57,7 +58,8 @@ export function handleLostLog(s: CoreState, from: NodeId, m: LostLog): void {
   pr.lastActiveMs = s.nowMs;
   if (pr.lostNonce !== m.nonce) {
     pr.forget(m.nonce, s.log.lastIndex);
-    if (s.transfer?.target === from) s.transfer = null;
+    // A leader that was removed steps down if there is nobody else: then there is nothing to promise.
+    if (s.transfer?.target === from && !loseTarget(s)) return;
   }
   s.send(from, { kind: 'refetch', term: s.term, nonce: m.nonce, index: pr.neededIndex });
 }

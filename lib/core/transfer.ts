@@ -29,8 +29,25 @@ export function maybeHandOver(s: CoreState): void {
 export function expireTransfer(s: CoreState): void {
   if (!s.transfer || s.nowMs < s.transfer.deadlineMs) return;
   s.transfer = null;
-  // A leader that was removed has no business of its own left: if nobody took over, let them elect.
-  if (!s.isVoter && s.configs.currentIndex <= s.commitIndex) becomeFollower(s, s.term, 0);
+  // If nobody took over, let them elect.
+  if (isRemoved(s)) becomeFollower(s, s.term, 0);
+}
+
+/** The target cannot take over any more. Whether this node still leads. */
+export function loseTarget(s: CoreState): boolean {
+  s.transfer = null;
+  if (isRemoved(s)) leaveOffice(s);
+  return s.role === 'leader';
+}
+
+/** The leader is no voter any more, and has managed its own removal: it hands over rather than fall silent. */
+export function leaveOffice(s: CoreState): void {
+  if (startTransfer(s, 0) === 0) becomeFollower(s, s.term, 0);
+}
+
+/** Whether it is settled that this node does not vote: as a leader it has no business of its own left. */
+function isRemoved(s: CoreState): boolean {
+  return !s.isVoter && s.configs.currentIndex <= s.commitIndex;
 }
 
 export function handleTimeoutNow(s: CoreState, m: TimeoutNow): void {
