@@ -27,6 +27,18 @@ export function maybeCommit(s: CoreState): void {
   if (configNews && s.configs.currentIndex <= s.commitIndex) configCommitted(s);
 }
 
+/**
+ * Whether the end of this node's own writes may decide anything: what waits for them here, or would be committed with
+ * them. A leader whose followers have not answered yet need not hear of its disk: they are heard later.
+ */
+export function awaitsDisk(s: CoreState): boolean {
+  if (s.role !== 'leader' || s.gated.length > 0 || !s.hardStateDurable) return true;
+  const index = quorumValue(s.config, (id) =>
+    id === s.id ? s.log.lastIndex : (s.progress.get(id)?.match ?? 0),
+  );
+  return index > s.commitIndex;
+}
+
 export function advanceCommit(s: CoreState, index: Index): void {
   invariant(index >= s.commitIndex, 'COMMIT_REGRESSED', `${s.commitIndex} to ${index}`);
   invariant(index <= s.log.lastIndex, 'COMMIT_BEYOND_LOG', `${index}, log ends at ${s.log.lastIndex}`);

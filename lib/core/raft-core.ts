@@ -1,3 +1,4 @@
+import { awaitsDisk } from './commit.ts';
 import type { Effects } from './effects.ts';
 import {
   becomeFollower,
@@ -112,6 +113,10 @@ export class RaftCore {
   /** Whether this leader has committed an entry of its own term: from then on its commit index is the cluster's. */
   get termCommitted(): boolean {
     return this.#s.role === 'leader' && this.#s.commitIndex >= this.#s.termStartIndex;
+  }
+  /** Whether anything may follow from the end of writes that are under way. */
+  get awaitsDisk(): boolean {
+    return awaitsDisk(this.#s);
   }
   progressOf(id: NodeId): Progress | undefined {
     return this.#s.progress.get(id);

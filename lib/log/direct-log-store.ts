@@ -50,6 +50,9 @@ export class DirectLogStore implements LogStore {
   readonly #scrubber: Scrubber;
   readonly #marks = new Map<number, { resolve(): void; reject(error: Error): void }>();
   #nextRead = 1;
+  #announces = true;
+  /** Durable, and nobody has been told; 0: nothing. */
+  #unheard = 0;
   #scheduled = false;
   #closed = false;
   readonly #engine: LogEngine;
@@ -80,7 +83,8 @@ export class DirectLogStore implements LogStore {
       {
         durable: (ticket) => {
           this.#deliver(() => {
-            events.onDurable(ticket);
+            this.#unheard = ticket;
+            if (this.#announces) this.poll();
           });
         },
         failed: (error) => {
@@ -111,6 +115,20 @@ export class DirectLogStore implements LogStore {
     if (this.#closed) return;
     this.#lane.append(write);
     this.#kick();
+  }
+
+  poll(): void {
+    const ticket = this.#unheard;
+    this.#unheard = 0;
+    if (ticket !== 0) this.#options.events.onDurable(ticket, 0);
+  }
+
+  announce(wanted: boolean): void {
+    this.#announces = wanted;
+    if (!wanted || this.#unheard === 0) return;
+    this.#deliver(() => {
+      this.poll();
+    });
   }
 
   read(from: Index, to: Index, maxBytes: number): Promise<LogSlice> {

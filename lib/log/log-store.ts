@@ -18,9 +18,15 @@ export interface LogStore {
 
   /**
    * Tells `onDurable`, from within this call, what is durable already but would be told a little later. For callers
-   * that are about to act anyway; stores to which it would make no difference do not have it.
+   * that are about to act anyway.
    */
-  poll?(): void;
+  poll(): void;
+
+  /**
+   * Whether `onDurable` is to come by itself, as it does at first. Otherwise the caller hears of what is durable by its
+   * next `poll`, or once it wants to: each call that wakes a sleeping thread costs more than a hundred commands.
+   */
+  announce(wanted: boolean): void;
 
   /**
    * Entries from `from` up to at most `to` and about `maxBytes` (always at least one), in wire format
@@ -48,8 +54,8 @@ export interface LogStore {
 
 /** Answers of a `LogStore`, always called from a turn of their own, never from inside a call into it but `poll`. */
 export interface LogEvents {
-  /** Every write up to and including `ticket` is durable. */
-  onDurable(ticket: number): void;
+  /** Every write up to and including `ticket` is durable, and has been for `forMs` milliseconds (0: not known). */
+  onDurable(ticket: number, forMs: number): void;
   /** A write or fsync failed: nothing after this is durable, the node must stop (reference: fsync is not retried). */
   onFailure(error: Error): void;
   /**

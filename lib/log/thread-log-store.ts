@@ -49,6 +49,7 @@ export class ThreadLogStore implements LogStore {
   #stats: Pick<LogStats, 'segments' | 'logBytes'>;
   #nextRead = 1;
   #durable = 0;
+  #announces = true;
   #failure: Error | null = null;
   #closing: Promise<void> | null = null;
   #closed = false;
@@ -156,7 +157,15 @@ export class ThreadLogStore implements LogStore {
     const { durable } = this.#ring;
     if (durable === this.#durable) return;
     this.#durable = durable;
-    if (this.#failure === null) this.#events.onDurable(durable);
+    if (this.#failure === null) this.#events.onDurable(durable, this.#ring.durableForMs);
+  }
+
+  announce(wanted: boolean): void {
+    if (wanted === this.#announces) return;
+    this.#announces = wanted;
+    this.#ring.wanted = wanted;
+    // What became durable before the thread could know.
+    if (wanted && this.#ring.durable !== this.#durable) this.#ring.interrupt();
   }
 
   read(from: Index, to: Index, maxBytes: number): Promise<LogSlice> {

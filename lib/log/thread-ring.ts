@@ -4,30 +4,36 @@
  * time); waking a sleeper costs one.
  *
  * ```
- * words:  | TAIL | HEAD | STARVED | DURABLE |        Int32, a cache line each
- * slots:  | length | fields … | length | fields … |  Float64, used round; length counts itself
+ * words:  | TAIL | HEAD | STARVED | DURABLE | WANTED |   Int32, a cache line each
+ * slots:  | length | fields … | length | fields … |     Float64, used round; length counts itself
+ * times:  | when DURABLE moved |                        Float64, milliseconds of the clock that all threads share
  * ```
  * TAIL and HEAD count slots and wrap at 2^32. The writer publishes a message by moving TAIL, the reader frees its
  * room by moving HEAD. A message of length 1 stands for one that waits on the port: so both kinds keep one order.
- * DURABLE holds the low 32 bits of the last durable ticket, and is what the main thread waits on.
+ * DURABLE holds the low 32 bits of the last durable ticket, and is what the main thread waits on. It is woken while
+ * WANTED is 1: the one side sets WANTED and then looks at DURABLE, the other moves DURABLE and then looks at WANTED, so
+ * one of them sees what the other did.
  */
 const TAIL = 0;
 const HEAD = 16;
 const STARVED = 32;
 const DURABLE = 48;
-const WORDS = 64;
+const WANTED = 64;
+const WORDS = 80;
 const SLOTS = 8192;
 const MASK: number = SLOTS - 1;
 
 export interface RingMemory {
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly slots: Float64Array<SharedArrayBuffer>;
+  readonly times: Float64Array<SharedArrayBuffer>;
 }
 
 export function ringMemory(): RingMemory {
   return {
     words: new Int32Array(new SharedArrayBuffer(WORDS * 4)),
     slots: new Float64Array(new SharedArrayBuffer(SLOTS * 8)),
+    times: new Float64Array(new SharedArrayBuffer(8)),
   };
 }
 
@@ -35,6 +41,7 @@ export function ringMemory(): RingMemory {
 export class RingWriter {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #slots: Float64Array<SharedArrayBuffer>;
+  readonly #times: Float64Array<SharedArrayBuffer>;
   #tail = 0;
   /** Messages that found no room, in order; null stands for one on the port. */
   readonly #backlog: (readonly number[] | null)[] = [];
@@ -43,6 +50,8 @@ export class RingWriter {
   constructor(memory: RingMemory) {
     this.#words = memory.words;
     this.#slots = memory.slots;
+    this.#times = memory.times;
+    this.wanted = true;
   }
 
   /** Passes `fields` on; null: "the next message is on the port", where it has been put before. */
@@ -73,10 +82,20 @@ export class RingWriter {
     return this.#durable;
   }
 
+  /** How long the last durable ticket has been that, in milliseconds. */
+  get durableForMs(): number {
+    return threadsNow() - this.#times[0]!;
+  }
+
   /** Resolves when another ticket than `ticket` is durable; null: one is already. */
   durableAfter(ticket: number): Promise<unknown> | null {
     const wait = Atomics.waitAsync(this.#words, DURABLE, ticket | 0);
     return wait.async ? wait.value : null;
+  }
+
+  /** Whether `durableAfter` ends when there is another ticket, as it does at first; otherwise only `interrupt` ends it. */
+  set wanted(wanted: boolean) {
+    Atomics.store(this.#words, WANTED, wanted ? 1 : 0);
   }
 
   /** Ends the wait of `durableAfter`. */
@@ -102,11 +121,13 @@ export class RingWriter {
 export class RingReader {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #slots: Float64Array<SharedArrayBuffer>;
+  readonly #times: Float64Array<SharedArrayBuffer>;
   #head = 0;
 
   constructor(memory: RingMemory) {
     this.#words = memory.words;
     this.#slots = memory.slots;
+    this.#times = memory.times;
   }
 
   /** The next message: its fields, none for one that waits on the port; null: there is none. */
@@ -133,7 +154,14 @@ export class RingReader {
   }
 
   durable(ticket: number): void {
+    this.#times[0] = threadsNow();
     Atomics.store(this.#words, DURABLE, ticket | 0);
-    Atomics.notify(this.#words, DURABLE);
+    if (Atomics.load(this.#words, WANTED) === 1) Atomics.notify(this.#words, DURABLE);
   }
+}
+
+/** `performance.now()` counts from the start of each thread. */
+function threadsNow(): number {
+  const [s, ns] = process.hrtime();
+  return s * 1000 + ns / 1e6;
 }

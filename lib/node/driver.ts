@@ -215,10 +215,11 @@ export class Driver {
     if (first !== 0 && message.kind === 'append') this.#records.keep(message, first, bytes, recordsAt);
   }
 
-  durable(ticket: number): void {
+  /** `forMs`: how long it has been durable. */
+  durable(ticket: number, forMs: number): void {
     this.wake();
     this.#durableTicket = ticket;
-    this.health.durable(ticket);
+    this.health.durable(ticket, forMs);
     this.core.durable(ticket);
   }
 
@@ -240,7 +241,7 @@ export class Driver {
   // --- the turn -----------------------------------------------------------------------------------------------------
 
   readonly #turn = (): void => {
-    if (!this.#stopped) this.log.poll?.();
+    if (!this.#stopped) this.log.poll();
     this.#turnDue = false;
     if (this.#stopped) return;
     try {
@@ -306,6 +307,7 @@ export class Driver {
     if (unserved === 'more') this.wake();
     const readsDueMs = unserved === 'stalled' ? now + STALLED_READS_MS : Infinity;
     // Heartbeats, or the end of the patience with them, bring turns that sweep: none is due for that alone.
+    this.log.announce(core.awaitsDisk);
     this.#timer.arm(Math.min(effects.nextDeadlineMs, this.health.wakeMs, readsDueMs));
   }
 

@@ -66,11 +66,11 @@ export class Health {
     this.#writes.push({ ticket, sinceMs: this.#driver.now });
   }
 
-  durable(ticket: number): void {
+  durable(ticket: number, forMs: number): void {
     let done = 0;
-    const { now } = this.#driver;
+    const doneMs = this.#driver.now - forMs;
     while (done < this.#writes.length && this.#writes[done]!.ticket <= ticket)
-      this.sync.add(now - this.#writes[done++]!.sinceMs);
+      this.sync.add(doneMs - this.#writes[done++]!.sinceMs);
     this.#writes.splice(0, done);
   }
 

@@ -135,8 +135,8 @@ export class RaftNode implements Requests {
     // Events may come before there is a node to take them: nothing is lost by that, see `wake` below.
     let node: RaftNode | null = null;
     const logEvents: LogEvents = {
-      onDurable: (ticket) => {
-        if (node !== null) node.#driver.durable(ticket);
+      onDurable: (ticket, forMs) => {
+        if (node !== null) node.#driver.durable(ticket, forMs);
       },
       onFailure: (error) => {
         if (node !== null) node.#fail(error);

@@ -40,6 +40,8 @@ export class CoreNode {
   inbox: { readonly from: NodeId; readonly packet: Packet }[] = [];
   #actions: (() => void)[] = [];
   #durableTicket = 0;
+  /** Whether the end of a write brings a turn. */
+  #announces = true;
   #turnPlanned = false;
   #tickAtMs = Infinity;
   #lastTerm: Term = 0;
@@ -94,6 +96,7 @@ export class CoreNode {
     this.inbox = [];
     this.#actions = [];
     this.#durableTicket = 0;
+    this.#announces = true;
     this.#turnPlanned = false;
     this.#tickAtMs = Infinity;
     if (this.core.term < before) fail(this, `started in term ${this.core.term}, durable was ${before}`);
@@ -138,7 +141,7 @@ export class CoreNode {
 
   durable(ticket: number): void {
     this.#durableTicket = ticket;
-    this.planTurn(0);
+    if (this.#announces) this.planTurn(0);
   }
 
   planTurn(delayMs: number): void {
@@ -216,6 +219,7 @@ export class CoreNode {
     core.tick();
     this.#check();
     this.#drain();
+    this.#announces = core.awaitsDisk;
     this.#check();
     this.#cluster.checker.checkLog(this);
     this.#cluster.checker.checkLeader(this);

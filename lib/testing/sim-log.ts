@@ -51,9 +51,9 @@ export class SimLog implements LogStore, CheckedDisk {
     this.#events = events;
     this.#store = open({
       ...events,
-      onDurable: (ticket) => {
+      onDurable: (ticket, forMs) => {
         this.#becameDurable(ticket);
-        events.onDurable(ticket);
+        events.onDurable(ticket, forMs);
       },
       onFailure: (error) => {
         events.onFailure(error);
@@ -117,6 +117,14 @@ export class SimLog implements LogStore, CheckedDisk {
     const { ticket, hardState, resetTo, first } = write;
     this.#lane.push({ ticket, hardState, resetTo, first, entries });
     this.#store.append(write);
+  }
+
+  poll(): void {
+    this.#store.poll();
+  }
+
+  announce(wanted: boolean): void {
+    this.#store.announce(wanted);
   }
 
   read(from: Index, to: Index, maxBytes: number): Promise<LogSlice> {

@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import { DataDirectory, openLogStore } from '../../lib/log/index.ts';
 import type { LogStore, LogWrite } from '../../lib/log/index.ts';
@@ -10,6 +11,10 @@ interface Opened {
   readonly failures: Error[];
   /** Resolves when `ticket` is durable. */
   durable(ticket: number): Promise<number>;
+  /** The last ticket told to be durable. */
+  newest(): number;
+  /** How long that had been so. */
+  forMs(): number;
   close(): Promise<void>;
 }
 
@@ -18,13 +23,15 @@ async function openAt(path: string, sizes = tinySizes): Promise<Opened> {
   const directory = await DataDirectory.open({ path, clusterId: 'c', nodeId: 1, members, sizes });
   const failures: Error[] = [];
   let newest = -1;
+  let forMs = NaN;
   let waiting: { ticket: number; resolve: (ticket: number) => void }[] = [];
   const log = await openLogStore({
     directory,
     sizes,
     events: {
-      onDurable: (ticket) => {
+      onDurable: (ticket, sinceMs) => {
         newest = ticket;
+        forMs = sinceMs;
         for (const one of waiting) if (one.ticket <= newest) one.resolve(newest);
         waiting = waiting.filter((one) => one.ticket > newest);
       },
@@ -35,6 +42,8 @@ async function openAt(path: string, sizes = tinySizes): Promise<Opened> {
     directory,
     log,
     failures,
+    newest: () => newest,
+    forMs: () => forMs,
     durable: (ticket) =>
       newest >= ticket
         ? Promise.resolve(newest)
@@ -167,6 +176,36 @@ t.test('close waits for what was appended', async (t) => {
   const again = await openAt(path);
   t.equal(again.log.recovery.lastIndex, tickets);
   await again.close();
+});
+
+t.test('whoever does not want to be woken hears of it by polling, or once he wants to', async (t) => {
+  const path = t.testdir();
+  const { log, durable, newest, forMs, close } = await openAt(path);
+  const term1 = { term: 1, vote: 1 };
+  log.announce(false);
+  log.append(writeOf(1, [entry(1, 1, 1)], term1));
+  const appendedMs = performance.now();
+  // If the thread woke this one, a turn of the event loop would bring the news before it is asked for.
+  let woken = false;
+  while (newest() < 1) {
+    await nextTurn();
+    if (newest() >= 1) woken = true;
+    log.poll();
+  }
+  t.notOk(woken);
+  const durableForMs = forMs();
+  t.ok(durableForMs >= 0 && durableForMs <= performance.now() - appendedMs, 'and when that was');
+
+  // The thread may be anywhere when the wish to be woken comes.
+  const tickets = 500;
+  for (let ticket = 2; ticket <= tickets; ticket++) {
+    log.announce(false);
+    log.append(writeOf(ticket, [entry(ticket, 1, ticket & 255)]));
+    for (let turns = ticket % 8; turns > 0; turns--) await nextTurn();
+    log.announce(true);
+    t.equal(await durable(ticket), ticket);
+  }
+  await close();
 });
 
 t.test('damage opens and says what is wrong, and so does a missing log', async (t) => {
