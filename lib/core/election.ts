@@ -67,13 +67,18 @@ export function becomeFollower(s: CoreState, term: Term, leader: NodeId): void {
   s.ackDue = false;
 }
 
+/** A loss that was noticed counts at once: what came in with that message may ask for votes (quarantine.ts). */
+function hasLost(s: CoreState): boolean {
+  return s.quarantine !== null || s.lossNoticed !== 0;
+}
+
 /**
  * Whether this node may ask for votes now. One that is no voter in its newest configuration still may while that is
  * uncommitted (dissertation 4.2.2): it may be the only one that has the entry, and the voters need it to get it. Its
  * own vote does not count then.
  */
 export function mayCampaign(s: CoreState): boolean {
-  if (s.quarantine !== null || s.diskStalled) return false;
+  if (hasLost(s) || s.diskStalled) return false;
   if (s.role === 'leader' || s.installing !== null) return false;
   if (s.isVoter) return true;
   const { currentIndex } = s.configs;
@@ -155,7 +160,7 @@ export function missLeader(s: CoreState, delayMs: number): void {
 
 /** Whether this node may have a say at all. A log that was longer once must not be compared with (quarantine.ts). */
 function mayVote(s: CoreState, request: VoteRequest): boolean {
-  return s.quarantine === null && (request.transfer || !boundByPromise(s));
+  return !hasLost(s) && (request.transfer || !boundByPromise(s));
 }
 
 export function handleVoteRequest(s: CoreState, from: NodeId, m: VoteRequest): void {

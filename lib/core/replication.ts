@@ -120,10 +120,9 @@ export function handleAppendAck(s: CoreState, from: NodeId, m: AppendAck): void 
   }
   // No follower can have verified more than we ever sent it; whoever claims so is not heard.
   if (m.match > s.log.lastIndex) return;
-  if (pr.acked(m.match)) {
-    maybeCommit(s);
-    maybeHandOver(s);
-  }
+  if (pr.acked(m.match)) maybeCommit(s);
+  // No news is some to a leader that waits to hear where its successor stands.
+  maybeHandOver(s);
 }
 
 export function handleHeartbeatAck(s: CoreState, from: NodeId, m: HeartbeatAck): void {

@@ -17,10 +17,15 @@ export function startTransfer(s: CoreState, target: NodeId): NodeId {
   return to;
 }
 
-/** Sends TimeoutNow once the target has the whole log. */
+/**
+ * Sends TimeoutNow once the target has the whole log, by its own word since it was last out of reach: it may have come
+ * back with older files, and would be elected by those who lack the same entries.
+ */
 export function maybeHandOver(s: CoreState): void {
   const t = s.transfer;
-  if (!t || t.sent || s.progress.get(t.target)?.match !== s.log.lastIndex) return;
+  if (!t || t.sent) return;
+  const pr = s.progress.get(t.target);
+  if (pr?.state !== 'replicate' || pr.match !== s.log.lastIndex) return;
   t.sent = true;
   s.leaseVoid = true;
   s.send(t.target, { kind: 'timeoutNow', term: s.term });

@@ -44,6 +44,7 @@ export function openLogFiles(
   const snapshots = recoverSnapshots(disk, snapshotDirectory, options.owner);
   onSnapshots(snapshots);
   const { engine, recovered } = LogEngine.recover(disk, `${path}/${LOG_DIRECTORY}`, options, create);
+  // Of a log in which nothing was ever written the vote file may be missing: the start that made it did not get there.
   const isNew = create && recovered.image.lastIndex === 0 && engine.hardState.term === 0;
   const votes = VoteFile.open(disk, path, options.owner);
   const damage = recovered.damage ?? judgeSnapshots(engine, snapshots) ?? judgeLength(engine, votes);
@@ -53,7 +54,8 @@ export function openLogFiles(
   } else {
     engine.markDamaged(damage);
   }
-  const doubt = damage === null && !isNew ? doubtIn(votes, `${path}/${VOTE_FILE}`) : null;
+  const isDoubtful = damage === null && !(isNew && typeof votes === 'string');
+  const doubt = isDoubtful ? doubtIn(votes, `${path}/${VOTE_FILE}`) : null;
   if (typeof votes !== 'string') {
     engine.keepVotes(votes);
   } else if (recovered.damage === null) {

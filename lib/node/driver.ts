@@ -1,7 +1,7 @@
 import { Lane, Status } from '../../protocol/constants.ts';
 import type { Persist } from '../core/effects.ts';
 import type { RaftCore } from '../core/raft-core.ts';
-import type { Config, Message, NodeId, Role, Term } from '../core/types.ts';
+import type { Config, Index, Message, NodeId, Role, Term } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
 import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -209,10 +209,20 @@ export class Driver {
     if (this.space.refuses(message)) return;
     // What a lease is counted from must not lie before the message has arrived.
     if (this.options.leaseReads && message.kind === 'heartbeat') this.core.clock(this.now);
-    const first = this.core.receive(from, message);
+    const first = this.#hear(from, message);
     // Before records are replaced: whoever still waits for the old ones is answered from them.
     this.#followRole();
     if (first !== 0 && message.kind === 'append') this.#records.keep(message, first, bytes, recordsAt);
+  }
+
+  /** A message that contradicts what is known for sure must end the node in order, and not the process around it. */
+  #hear(from: NodeId, message: Message): Index {
+    try {
+      return this.core.receive(from, message);
+    } catch (error) {
+      this.#events.failed(error as Error);
+      return 0;
+    }
   }
 
   /** `forMs`: how long it has been durable. */

@@ -368,8 +368,9 @@ export class RaftNode implements Requests {
       driver.core.peerReached(peer);
     }
     if (lane === Lane.bulk) driver.snapshots.laneUp(peer);
-    // What was sent before is lost for sure: no need to wait for the next heartbeat's answer to find out.
-    if (lane === Lane.data && driver.core.role === 'leader') driver.core.peerLost(peer);
+    // What was sent before is lost for sure: no need to wait for the next heartbeat's answer to find out. And it may be
+    // another process with older files, whose other lane from before has not been found broken yet.
+    if (lane !== Lane.bulk && driver.core.role === 'leader') driver.core.peerLost(peer);
     // The handshake may have told where the leader's clients connect.
     this.#leaderWatch.follow();
     driver.wake();

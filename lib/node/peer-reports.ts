@@ -3,7 +3,7 @@ import { Lane } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { encodeReport, type PeerReport } from '../../protocol/peer-report.ts';
 import { isVoter } from '../core/quorum.ts';
-import type { Index, NodeId } from '../core/types.ts';
+import type { Config, Index, NodeId } from '../core/types.ts';
 import type { Driver } from './driver.ts';
 
 /** The state is summed up after each entry whose index is a multiple of this. */
@@ -33,6 +33,7 @@ export class PeerReports {
   #someLow = false;
   #toldMs = -Infinity;
   #toldIndex: Index = 0;
+  #toldConfig: Config | null = null;
   #toldRoom = 0;
 
   constructor(driver: Driver, failed: (error: Error) => void) {
@@ -60,9 +61,14 @@ export class PeerReports {
 
   /** Tells everyone, if there is news, or if it is long ago: whoever has come back must hear it some time. */
   tell(now: number): void {
-    const { space, options } = this.#driver;
+    const { core, space, options } = this.#driver;
     const room = Math.floor(space.freeBytes / ROOM_STEP_BYTES);
-    const isNews = space.low || this.#lastIndex !== this.#toldIndex || room !== this.#toldRoom;
+    // A new member may have connected before it was one, and was told nothing then.
+    const isNews =
+      space.low ||
+      this.#lastIndex !== this.#toldIndex ||
+      room !== this.#toldRoom ||
+      core.config !== this.#toldConfig;
     if (isNews || now - this.#toldMs >= QUIET_TIMEOUTS * options.electionTimeoutMs) this.send();
   }
 
@@ -71,6 +77,7 @@ export class PeerReports {
     const { core, transport, options, space, connected } = this.#driver;
     this.#toldMs = this.#driver.now;
     this.#toldIndex = this.#lastIndex;
+    this.#toldConfig = core.config;
     this.#toldRoom = Math.floor(space.freeBytes / ROOM_STEP_BYTES);
     const out = new ByteWriter(64);
     encodeReport(out, {

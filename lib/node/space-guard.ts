@@ -75,6 +75,8 @@ export class SpaceGuard {
     if (target === 0) return;
     options.logger.info({ target }, 'leadership goes to a node with room on its disk');
     core.transfer(target);
+    // What this asks the core to send leaves with the next turn.
+    this.#driver.wake();
   }
 
   #roomiest(): NodeId {

@@ -121,3 +121,17 @@ t.test('a node whose disk is stalled does not ask to lead', async (t) => {
   }
   t.equal(trio.core(2).role, 'leader');
 });
+
+t.test('a leader that is being removed has none: a voter that is alone is bound to nobody', async (t) => {
+  // 1 leads {1, 2, 3} and makes it {2}. 2 has that on its disk, restarts, elects itself at once and commits, while 1
+  // still counts on what 2 acknowledged before it died.
+  const trio = new Trio();
+  const leader = trio.lead();
+  const target = { voters: [2], learners: [], members: [{ id: 2, peerAddress: 'n2' }] };
+  t.type(leader.proposeConfig(target, leader.configIndex), 'number');
+  const isAlone = (): boolean => leader.config.outgoing.length === 0 && leader.config.voters.length === 1;
+  trio.settle((from) => from === 1 || !isAlone());
+  t.ok(isAlone() && leader.configIndex > leader.commitIndex, 'nobody has said that it has this');
+  t.equal(leader.role, 'leader');
+  t.equal(leader.leaseUntil(promise), -Infinity);
+});

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { RaftCore } from '../../lib/core/raft-core.ts';
 import { bootstrapOf } from '../../lib/node/options.ts';
+import { Trio } from './trio.ts';
 
 /** A core that has lost its log and was never in a term: all it has ever heard of was lost with the log. */
 function startedInTerm0(): RaftCore {
@@ -59,4 +60,31 @@ t.test('nobody is healed before a leader has said what is needed, in term 0 neit
   t.notOk(core.healed);
   core.durable(restart!.ticket);
   t.ok(core.healed);
+});
+
+t.test('a loss that was noticed counts before the quarantine begins', async (t) => {
+  // "You have lost entry 9" and "take over" were read in one turn. The node became a candidate, then went into
+  // quarantine, and was elected by another that had never had the entry.
+  const trio = new Trio(false);
+  const leader = trio.lead();
+  const follower = trio.core(2);
+  follower.receive(1, { kind: 'refetch', term: leader.term, nonce: 0, index: leader.lastIndex + 1 });
+  t.equal(follower.lossNoticed, leader.lastIndex + 1);
+  follower.receive(1, { kind: 'timeoutNow', term: leader.term });
+  t.equal(follower.role, 'follower');
+
+  follower.receive(3, {
+    kind: 'voteRequest',
+    term: leader.term + 1,
+    lastIndex: leader.lastIndex,
+    lastTerm: leader.term,
+    pre: false,
+    transfer: true,
+  });
+  const { messages } = follower.drain();
+  const answer = messages.find(({ to }) => to === 3);
+  t.match(answer, { message: { kind: 'voteResponse', granted: false } });
+
+  follower.enterQuarantine(7, false);
+  t.equal(follower.role, 'follower');
 });

@@ -272,3 +272,50 @@ t.test('configurations are found again, those replaced are not', async (t) => {
   t.same([...recovery.sizes], [configEntry(1, 1).bytes.length, 48, 48]);
   t.equal(recovery.lastTimeMs, 5003);
 });
+
+t.test(
+  'a node that is in quarantine and has never written is in quarantine after a restart too',
+  async (t) => {
+    // Cluster story 304948233: the file that says whom the node has met had rotted. Its log was empty, hence "new", and
+    // for a new log nobody asked the vote file.
+    const first = rig();
+    first.run();
+    const marked = first.store.setQuarantine('peers does not verify');
+    first.run();
+    await marked;
+    first.disk.kill();
+    const second = rig(first.disk);
+    t.match(second.store.recovery, {
+      lastIndex: 0,
+      damage: null,
+      doubt: { reason: /peers does not verify/ },
+    });
+
+    const healed = second.store.setQuarantine(null);
+    second.run();
+    await healed;
+    second.disk.kill();
+    t.equal(rig(first.disk).store.recovery.doubt, null);
+  },
+);
+
+t.test(
+  'whoever does not want to be woken hears of what is durable by polling, or once he wants to',
+  async (t) => {
+    const { store, durable, run } = rig();
+    run();
+    store.announce(false);
+    store.append(writeOf(1, [entry(1, 1, 1)], { term: 1, vote: 1 }));
+    run();
+    t.same(durable, []);
+    store.poll();
+    t.same(durable, [1]);
+    store.append(writeOf(2, [entry(2, 1, 2)]));
+    run();
+    t.same(durable, [1]);
+    store.announce(true);
+    t.same(durable, [1], 'not within the call');
+    run();
+    t.same(durable, [1, 2]);
+  },
+);

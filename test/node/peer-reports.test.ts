@@ -45,6 +45,15 @@ t.test('without news everyone is told once a minute, with news at once', async (
   t.same(look(63 * TIMEOUT_MS), []);
 });
 
+t.test('who has become a member meanwhile is told, though it connected as a stranger', async (t) => {
+  const { look, driver } = reportsOf(new Set([2, 3]), new Set());
+  driver.core.config = { members: [{ id: 1 }, { id: 2 }] };
+  t.same(look(0), [2]);
+  driver.core.config = { members: [{ id: 1 }, { id: 2 }, { id: 3 }] };
+  t.same(look(TIMEOUT_MS), [2, 3]);
+  t.same(look(2 * TIMEOUT_MS), []);
+});
+
 t.test(
   'a report that found no room in a queue is sent again; nobody waits for who is not there',
   async (t) => {
