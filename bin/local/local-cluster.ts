@@ -77,26 +77,28 @@ export class LocalCluster {
   async up(): Promise<void> {
     const results = await Promise.allSettled([...this.#nodes.values()].map((node) => node.start()));
     const failed = results.find((result) => result.status === 'rejected');
-    if (failed === undefined) return;
+    // A node that was told to stop before it served has not failed.
+    if (failed === undefined || this.#ending) return;
     await this.down();
     throw failed.reason;
   }
 
   /**
    * Resolves to whether there is a leader: once every node that runs follows it, or when not all do so soon after
-   * the first, or when the time is up.
+   * the first, or when the time is up. Null: the cluster goes down, and nobody need wait for one.
    */
-  leaderKnown(withinMs: number): Promise<boolean> {
+  leaderKnown(withinMs: number): Promise<boolean | null> {
     return new Promise((resolve) => {
       const settle = (): void => {
         clearTimeout(timer);
         this.#onNews = () => {};
-        resolve(this.#leader !== null);
+        resolve(this.#ending ? null : this.#leader !== null);
       };
       let timer = setTimeout(settle, withinMs);
       let first = true;
       this.#onNews = () => {
-        if (this.#leader === null) return;
+        if (this.#ending) settle();
+        if (this.#ending || this.#leader === null) return;
         const running = [...this.#nodes.values()].filter((node) => node.running);
         if (running.every((node) => this.#known.get(node.place.id) === this.#leader)) settle();
         else if (first) {
@@ -115,7 +117,7 @@ export class LocalCluster {
 
   /** Stops every node. Nobody is left to take over the leadership, so none is handed over. */
   down(): Promise<void> {
-    this.#ending = true;
+    this.#end();
     this.#down ??= Promise.all([...this.#nodes.values()].map((node) => node.stop(false))).then(() =>
       this.#onDown(),
     );
@@ -124,8 +126,13 @@ export class LocalCluster {
 
   /** Ends every node where it stands. */
   kill(): void {
-    this.#ending = true;
+    this.#end();
     for (const node of this.#nodes.values()) node.kill();
+  }
+
+  #end(): void {
+    this.#ending = true;
+    this.#onNews();
   }
 
   /** Carries out a command from another terminal. */

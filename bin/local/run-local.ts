@@ -62,7 +62,7 @@ export async function runLocal(options: UpOptions): Promise<number> {
     const stopped = stopOnSignal(cluster);
     print(`starting ${count} nodes, data in ${path.relative(process.cwd(), dataDir) || '.'}`);
     await cluster.up();
-    const lead = await Promise.race([cluster.leaderKnown(LEADER_WAIT_MS), stopped.then(() => null)]);
+    const lead = await cluster.leaderKnown(LEADER_WAIT_MS);
     if (lead !== null) print(await introduction(cluster, lead, options, basePort === null && count <= 5));
     await Promise.race([stopped, cluster.ended]);
     print('stopped');

@@ -17,6 +17,9 @@ import { LocalCluster } from '../../bin/local/local-cluster.ts';
 import { checkPorts } from '../../bin/local/ports.ts';
 import { nodeTable } from '../../bin/local/table.ts';
 import type { ControlReply } from '../../bin/local/messages.ts';
+import { freePortRange } from '../e2e/support/ports.ts';
+import { start } from '../e2e/support/run-command.ts';
+import { PROGRAM } from './support/run-command.ts';
 
 const program = [process.execPath, fileURLToPath(new URL('./support/fake-program.js', import.meta.url))];
 
@@ -59,6 +62,16 @@ function bench(t: Test, nodes = 3): Bench {
     },
     log: (id) => readFileSync(path.join(dataDir, `${id}.log`), 'utf8'),
   };
+}
+
+/** Node `id` behaves as `mode` says, until the test is over. */
+function pretend(t: Test, id: number, mode: string): void {
+  process.env['FAKE_NODE'] = String(id);
+  process.env['FAKE_MODE'] = mode;
+  t.teardown(() => {
+    delete process.env['FAKE_NODE'];
+    delete process.env['FAKE_MODE'];
+  });
 }
 
 t.test('the standard layout is that of the original stack server', async (t) => {
@@ -111,12 +124,7 @@ t.test('up, status, down', async (t) => {
 });
 
 t.test('what is shown first shows nobody as a candidate who is about to follow', async (t) => {
-  process.env['FAKE_NODE'] = '3';
-  process.env['FAKE_MODE'] = 'late';
-  t.teardown(() => {
-    delete process.env['FAKE_NODE'];
-    delete process.env['FAKE_MODE'];
-  });
+  pretend(t, 3, 'late');
   const { cluster, hear } = bench(t);
   await cluster.up();
   let told = false;
@@ -125,6 +133,44 @@ t.test('what is shown first shows nobody as a candidate who is about to follow',
   t.equal(told, false, 'node 3 does not know yet');
   await cluster.reports();
   t.equal(await known, true);
+});
+
+t.test('a cluster that is stopped while it waits for a leader waits no longer', async (t) => {
+  pretend(t, 1, 'late');
+  const { cluster } = bench(t, 1);
+  await cluster.up();
+  // The test would time out before this does.
+  const known = cluster.leaderKnown(600_000);
+  await cluster.down();
+  t.equal(await known, null);
+  t.equal(await cluster.leaderKnown(600_000), null, 'nor if it is asked afterwards');
+});
+
+t.test('a cluster that is stopped while its nodes start has not failed', async (t) => {
+  pretend(t, 2, 'mute');
+  const { cluster, said } = bench(t);
+  const up = cluster.up();
+  await cluster.down();
+  await t.resolves(up);
+  t.same(
+    (await cluster.reports()).map((report) => report.state),
+    ['down', 'down', 'down'],
+  );
+  t.same(
+    said.filter((line) => /is down/.test(line)),
+    [],
+  );
+});
+
+t.test('Ctrl-C during the start ends the command', async (t) => {
+  const basePort = String((await freePortRange(12)) + 1);
+  const args = ['local', 'up', '--nodes', '2', '--base-port', basePort, '--data', t.testdir()];
+  const { child, finished, stdout } = start(process.execPath, [PROGRAM, ...args]);
+  child.stdout!.on('data', () => {
+    if (/^starting 2 nodes/m.test(stdout()) && !child.killed) child.kill('SIGINT');
+  });
+  t.match(await finished, { code: 0, stdout: /stopping all nodes[^]*\nstopped\n$/ });
+  t.notMatch(stdout(), /No leader yet|Try it/, 'what is going down is not introduced');
 });
 
 t.test('nodes are stopped and started one by one', async (t) => {

@@ -1,6 +1,7 @@
 /*
  * Stands in for a node's process under a supervisor: speaks its messages and does nothing else. `FAKE_MODE` says how
- * it behaves: `fail` ends with a reason, `crash` without one, `late` knows no leader until it is asked how it is.
+ * it behaves: `fail` ends with a reason, `crash` without one, `late` knows no leader until it is asked how it is,
+ * `mute` never says that it serves.
  */
 import type { FromNode, ToNode } from '../../../bin/local/messages.ts';
 
@@ -29,6 +30,6 @@ if (mode === 'fail') {
   process.exit(9);
 } else {
   console.error(process.argv.slice(2).join(' '));
-  tell({ type: 'ready' });
-  if (mode !== 'late') tell({ type: 'leader', leader: 1, term: 7 });
+  if (mode !== 'mute') tell({ type: 'ready' });
+  if (mode === '') tell({ type: 'leader', leader: 1, term: 7 });
 }
