@@ -42,7 +42,9 @@ export interface MachineDefinition<State, Command, Query, Result, Answer> {
    * knows how much of the command was done.
    */
   readonly apply: (state: State, command: Command, meta: ApplyMeta) => Result;
-  /** Answers a question and changes nothing. May throw a `CommandError`. */
+  /**
+   * Answers a question and changes nothing. May throw a `CommandError`; whatever it throws, only whoever asked is told.
+   */
   readonly query: (state: State, query: Query) => Answer;
   /** The state as something msgpack can carry. Default: the state itself. Needed for `Map`, `Set`, classes, bigint. */
   readonly save?: (state: State) => unknown;

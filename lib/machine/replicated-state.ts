@@ -2,7 +2,7 @@ import { ByteWriter, readU64 } from '../../protocol/byte-writer.ts';
 import { FRAME_HEADER_BYTES, Kind, Limits, Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { KeyedAnswers } from './keyed-answers.ts';
-import { writeNil } from './msgpack.ts';
+import { writeNil, writeText } from './msgpack.ts';
 import { finishResponse, fold, malformed } from './response-frame.ts';
 import { keepAlive, keyedCommand, openSession, type RunCommand } from './session-frames.ts';
 import type { SessionLimits } from './session-limits.ts';
@@ -170,7 +170,10 @@ export class ReplicatedState {
     this.#enter(meta);
   }
 
-  /** Answers one whole query frame, `bytes[start, end)`, with a response frame. Throws `MACHINE_FAILED`. */
+  /**
+   * Answers one whole query frame, `bytes[start, end)`, with a response frame. A machine that throws has changed
+   * nothing: whoever asked is told, and nobody else is hurt. Throws `MACHINE_FAILED` after an earlier failure.
+   */
   query(bytes: Uint8Array, start: number, end: number, out: ByteWriter): void {
     if (this.#failure !== null) throw this.#failure;
     const header = out.position;
@@ -179,11 +182,12 @@ export class ReplicatedState {
     let status: number;
     try {
       status = this.machine.query(bytes, start + FRAME_HEADER_BYTES, end, out);
+      if (!isMachineStatus(status)) throw new RangeError(`${status} is no status of a machine`);
     } catch (error) {
-      out.position = header;
-      throw this.#fail(`machine "${this.machine.name}" threw in query: ${String(error)}`, error);
+      out.position = header + FRAME_HEADER_BYTES;
+      writeText(out, `The machine "${this.machine.name}" threw in query: ${String(error)}`);
+      status = Status.badCommand;
     }
-    this.#checkStatus(status);
     finishResponse(out, header, status, bytes, start);
   }
 
@@ -351,13 +355,9 @@ export class ReplicatedState {
     } catch (error) {
       throw this.#fail(`machine "${this.machine.name}" threw in apply: ${String(error)}`, error);
     }
-    this.#checkStatus(status);
+    if (!isMachineStatus(status))
+      throw this.#fail(`machine "${this.machine.name}" answered with status ${status}`);
     return status;
-  }
-
-  #checkStatus(status: number): void {
-    if (status >= 0 && status <= MAX_MACHINE_STATUS) return;
-    throw this.#fail(`machine "${this.machine.name}" answered with status ${status}`);
   }
 
   #fail(reason: string, cause?: unknown): CordwoodError {
@@ -366,6 +366,10 @@ export class ReplicatedState {
     });
     return this.#failure;
   }
+}
+
+function isMachineStatus(status: number): boolean {
+  return status >= 0 && status <= MAX_MACHINE_STATUS;
 }
 
 /** A u64 below 2^53; larger ones come out above `Number.MAX_SAFE_INTEGER`. */

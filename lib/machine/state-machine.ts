@@ -27,7 +27,10 @@ export interface StateMachine {
    */
   apply(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta: ApplyMeta): number;
 
-  /** Answers a question about the state and changes nothing. Same conventions as `apply`. */
+  /**
+   * Answers a question about the state and changes nothing. Same conventions as `apply`, but if it throws, only whoever
+   * asked is told (`Status.badCommand` with what was thrown).
+   */
   query(bytes: Uint8Array, start: number, end: number, out: ByteWriter): number;
 
   /**

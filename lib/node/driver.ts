@@ -242,6 +242,8 @@ export class Driver {
     if (this.core.leader !== 0) this.forwarder.lost(this.core.leader);
     this.replies.flush();
     this.transport.flush();
+    // Whoever still asks it for its state had better not be told that it leads.
+    this.core.stepDown();
     this.#stopped = true;
     this.#timer.cancel();
     for (const waiter of this.#roomWaiters.splice(0)) waiter();

@@ -1,3 +1,4 @@
+import { CordwoodError } from '../../protocol/errors.ts';
 import { hasQuorum, isVoter, majority, memberIds } from '../core/quorum.ts';
 import type { NodeId } from '../core/types.ts';
 import type { Driver } from './driver.ts';
@@ -31,19 +32,15 @@ export interface ExplainParts {
   readonly driver: Driver;
   readonly membership: Membership;
   readonly barred: Barred | null;
+  /** Why the node stopped by itself; null: it has not. */
+  readonly failure: Error | null;
 }
 
 /** Why there is no leader, why writes wait, why a peer lags, as this node sees it. */
 export function explain(parts: ExplainParts): Explanation {
   const { driver } = parts;
-  const findings = [
-    ...aboutNode(parts),
-    ...aboutLeader(driver),
-    ...aboutDisk(driver),
-    ...aboutWrites(driver),
-    ...aboutPeers(driver),
-    ...aboutMembers(parts),
-  ];
+  // Of a node that has stopped everything else is of the past.
+  const findings = parts.failure !== null ? aboutNode(parts) : aboutAll(parts);
   const problem = findings.find(({ severity }) => severity === 'problem');
   return {
     id: driver.options.id,
@@ -53,7 +50,26 @@ export function explain(parts: ExplainParts): Explanation {
   };
 }
 
-function aboutNode({ driver, barred }: ExplainParts): Finding[] {
+function aboutAll(parts: ExplainParts): Finding[] {
+  const { driver } = parts;
+  // A leader hears of its own disk no sooner than it must.
+  if (!driver.stopped) driver.log.poll();
+  return [
+    ...aboutNode(parts),
+    ...aboutLeader(driver),
+    ...aboutDisk(driver),
+    ...aboutWrites(driver),
+    ...aboutPeers(driver),
+    ...aboutMembers(parts),
+  ];
+}
+
+function aboutNode({ driver, barred, failure }: ExplainParts): Finding[] {
+  if (failure !== null) {
+    const code = CordwoodError.is(failure) ? failure.code : 'STOPPED';
+    const message = `the node has stopped: ${failure.message}`;
+    return [{ topic: 'node', code, severity: 'problem', message }];
+  }
   if (barred !== null) {
     return [{ topic: 'node', code: barred.code, severity: 'problem', message: barred.message }];
   }
@@ -108,8 +124,21 @@ function aboutLeader(driver: Driver): Finding[] {
 }
 
 function aboutDisk(driver: Driver): Finding[] {
-  const { health } = driver;
+  const { health, space } = driver;
   const findings: Finding[] = [];
+  if (space.low) {
+    const { full, freeBytes } = space;
+    const effect = full
+      ? 'it takes no more entries, and what is asked of it may wait until there is room'
+      : 'it takes no writes as a leader';
+    findings.push({
+      topic: 'disk',
+      code: full ? 'DISK_FULL' : 'DISK_LOW',
+      severity: full ? 'problem' : 'warning',
+      message: `the disk of this node is nearly full, ${freeBytes} bytes are left: ${effect}`,
+      data: { freeBytes },
+    });
+  }
   if (health.diskStalled) {
     const ms = Math.round(health.oldestWriteMs);
     const message = `the disk has not answered a sync for ${ms} ms`;

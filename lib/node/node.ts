@@ -305,6 +305,7 @@ export class RaftNode implements Requests {
       driver: this.#driver,
       membership: this.#membership,
       barred: this.#parts.registry.barred,
+      failure: this.#failure,
     });
   }
 

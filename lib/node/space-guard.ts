@@ -25,8 +25,14 @@ export class SpaceGuard {
     this.#configuredBytes = minFreeBytes;
   }
 
+  /** A leader takes no writes. */
   get low(): boolean {
     return this.#low;
+  }
+
+  /** A follower takes no batches either. */
+  get full(): boolean {
+    return this.#full;
   }
 
   /** The log has said how much room there is. */

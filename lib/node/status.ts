@@ -46,5 +46,6 @@ export function statusOf(
     quarantine: barred?.message ?? driver.quarantine.reason,
     diskFreeBytes: driver.space.freeBytes,
     diskLow: driver.space.low,
+    diskFull: driver.space.full,
   };
 }

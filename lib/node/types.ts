@@ -114,6 +114,8 @@ export interface NodeStatus {
   readonly diskFreeBytes: number;
   /** So little that this node takes no writes and had better not lead. */
   readonly diskLow: boolean;
+  /** So little that as a follower it takes no more entries: what is asked of it may wait until there is room. */
+  readonly diskFull: boolean;
 }
 
 /**
@@ -142,6 +144,8 @@ export interface Requests {
   metrics?(): NodeMetrics;
   /** See `RaftNode.backup`. Absent: there is nothing to back up here. */
   backup?(options: BackupOptions): Promise<Backup>;
+  /** Resolves when this takes no requests any more, for whatever reason. Absent: it never ends by itself. */
+  readonly closed?: Promise<void>;
   readonly clusterId: string;
   readonly id: NodeId;
   readonly maxFrameBytes: number;

@@ -13,7 +13,10 @@ import { refusal, sniff, SNIFF_BYTES } from './sniff.ts';
 import type { Speech } from './sniff.ts';
 
 export interface ServerOptions {
-  /** Whose door this is. The server does not own it: close the server first, then the node. */
+  /**
+   * Whose door this is. The server does not own it: close the server first, then the node. When the node stops by
+   * itself, the server closes.
+   */
   readonly node: Requests;
   /** Port 0 takes any free one. Default host: 127.0.0.1. */
   readonly listen: { readonly host?: string; readonly port: number };
@@ -124,6 +127,8 @@ class FrontDoor implements Server, ConnectionHost {
     this.#stopLeaderNews = this.node.onLeader((leader) => {
       for (const connection of this.#binary) connection.tellLeader(leader);
     });
+    // Behind the door of a node that has failed clients would be refused for ever, where others could serve them.
+    void this.node.closed?.then(() => this.close());
   }
 
   close(): Promise<void> {

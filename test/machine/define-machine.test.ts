@@ -4,8 +4,8 @@ import type { MachineDefinition } from '../../lib/machine/define-machine.ts';
 import { CommandError, defineMachine } from '../../lib/machine/define-machine.ts';
 import { ReplicatedState } from '../../lib/machine/replicated-state.ts';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
-import { Status } from '../../protocol/constants.ts';
-import { applyOne, ask, chunked, collect, run } from './harness.ts';
+import { FRAME_HEADER_BYTES, Kind, Status } from '../../protocol/constants.ts';
+import { applyOne, ask, chunked, collect, responses, run } from './harness.ts';
 
 interface Registers {
   values: Map<string, unknown>;
@@ -60,6 +60,36 @@ t.test('any other error stops the node', async (t) => {
     cause: { message: 'a bug' },
   });
   t.throws(() => applyOne(state, { body: ['a', 1] }), { code: 'MACHINE_FAILED' });
+});
+
+t.test('a query that throws stops nobody: whoever asked is told', async (t) => {
+  const state = new ReplicatedState(
+    defineMachine<{ n: number }, unknown, string>({
+      name: 'fragile',
+      version: 1,
+      initial: () => ({ n: 0 }),
+      apply: (s) => ++s.n,
+      query: (s, name) => name.trim() + s.n,
+    }),
+  );
+  const ask = (body: unknown): { status: number; value: unknown } => {
+    const question = encode(body);
+    const frame = new ByteWriter(64);
+    const bytes = frame
+      .u32(FRAME_HEADER_BYTES - 4 + question.length)
+      .u8(Kind.query)
+      .u8(0)
+      .u16(0)
+      .u32(7);
+    const out = new ByteWriter(64);
+    state.query(bytes.bytes(question).take(), 0, FRAME_HEADER_BYTES + question.length, out);
+    const { status, value } = responses(out.take())[0]!;
+    return { status, value };
+  };
+  t.same(ask(' a'), { status: Status.ok, value: 'a0' });
+  t.match(ask(5), { status: Status.badCommand, value: /fragile.*trim is not a function/ });
+  applyOne(state, { body: 1 });
+  t.same(ask('b'), { status: Status.ok, value: 'b1' });
 });
 
 t.test('snapshots by save and load', async (t) => {

@@ -85,6 +85,8 @@ t.test('a follower whose disk is full takes nothing more; the others go on, and 
   await cluster.push(10, 60);
   t.equal(node.status().lastIndex, lastIndex);
   t.equal(node.failure, null);
+  t.match(node.status(), { diskLow: true, diskFull: true });
+  t.match(node.explain(), { healthy: false, summary: /nearly full, 100 bytes are left/ });
   roomy(cluster, victim);
   await until(() => node.status().appliedIndex >= lastIndex + 50);
   t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 60 });

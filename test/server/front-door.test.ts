@@ -52,6 +52,21 @@ t.test('the welcome says what PROTOCOL.md promises', async (t) => {
   client.destroy();
 });
 
+t.test('the door of a node that has stopped closes: its clients find another', async (t) => {
+  const first = await open(t);
+  const second = await open(t);
+  const addresses = [first.server.address, second.server.address];
+  const client = await Client.connect({ addresses, preferLeader: false });
+  t.teardown(() => client.close());
+  const [mine, other] = client.node!.address === addresses[0] ? [first, second] : [second, first];
+  t.equal(await client.push('s', 1), 1);
+  const left = new Promise<void>((resolve) => client.on('disconnect', () => resolve()));
+  mine.node.end();
+  await left;
+  t.equal(await client.push('s', 2), 1, 'which is another cluster here');
+  t.equal(other.server.connections.binary, 1);
+});
+
 t.test('bytes may arrive one at a time', async (t) => {
   const { port } = await open(t);
   const http =

@@ -11,7 +11,7 @@ import { FakeNode } from './support/fake-node.ts';
 
 /** A node whose backups are what a test makes them. */
 class BackupNode extends FakeNode {
-  closed = 0;
+  ended = 0;
   /** Pieces of the next backup. */
   pieces: () => AsyncIterable<Uint8Array> = async function* () {};
   refusal: CordwoodError | null = null;
@@ -30,7 +30,7 @@ class BackupNode extends FakeNode {
       index: 7,
       origin,
       close: () => {
-        this.closed++;
+        this.ended++;
       },
       [Symbol.asyncIterator]: () => pieces[Symbol.asyncIterator](),
     };
@@ -69,7 +69,7 @@ t.test('all pieces, in order, however large', async (t) => {
   const body = await bodyOf(response);
   t.equal(body.length, 20 * 300_000);
   t.ok(Array.from({ length: 20 }, (_, i) => body[i * 300_000 + 299_999]).every((byte, i) => byte === i));
-  t.equal(node.closed, 1);
+  t.equal(node.ended, 1);
 });
 
 t.test('a backup that breaks off does not look like one that ended', async (t) => {
@@ -78,7 +78,7 @@ t.test('a backup that breaks off does not look like one that ended', async (t) =
     throw new Error('the disk is gone');
   };
   await t.rejects(bodyOf(await ask()), { code: 'ECONNRESET' });
-  t.equal(node.closed, 2);
+  t.equal(node.ended, 2);
 });
 
 t.test('who only asks whether there is one gets no bytes', async (t) => {
@@ -89,7 +89,7 @@ t.test('who only asks whether there is one gets no bytes', async (t) => {
   const response = await ask('HEAD');
   t.equal(response.statusCode, 200);
   t.equal((await bodyOf(response)).length, 0);
-  t.equal(node.closed, 3);
+  t.equal(node.ended, 3);
 });
 
 t.test('a reader that stands still, or leaves, holds nothing', async (t) => {
@@ -104,7 +104,7 @@ t.test('a reader that stands still, or leaves, holds nothing', async (t) => {
   idle.write('GET /v1/admin/backup HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await once(idle, 'readable');
   idle.on('error', () => undefined);
-  while (node.closed < 4) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (node.ended < 4) await new Promise((resolve) => setTimeout(resolve, 5));
   t.ok(taken < 100, `${taken} pieces were made for nobody`);
   idle.destroy();
 
@@ -112,7 +112,7 @@ t.test('a reader that stands still, or leaves, holds nothing', async (t) => {
   await once(response, 'data');
   response.on('error', () => undefined);
   response.destroy();
-  while (node.closed < 5) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (node.ended < 5) await new Promise((resolve) => setTimeout(resolve, 5));
   t.pass('it ended');
 });
 

@@ -33,6 +33,7 @@ t.test('what JavaScript cannot hold is shown all the same', async (t) => {
   t.equal(jsonOf(encodeValue(2n ** 64n - 1n)), '18446744073709551615');
   t.equal(jsonOf(encodeValue(-(2n ** 63n))), '-9223372036854775808');
   t.equal(jsonOf(encodeValue(NaN)), 'null');
+  t.equal(jsonOf(encodeValue('\ufeffmarked')), '"\ufeffmarked"', 'a byte order mark is a character');
   t.equal(jsonOf(Uint8Array.of(0xcb, 0x80, 0, 0, 0, 0, 0, 0, 0)), '-0.0');
   t.equal(jsonOf(Uint8Array.of(0x81, 0x05, 0xc3)), '{"5":true}');
   t.equal(jsonOf(Buffer.from([0x81, 0xa9, ...Buffer.from('__proto__'), 0x01])), '{"__proto__":1}');

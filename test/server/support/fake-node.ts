@@ -45,6 +45,16 @@ export class FakeNode implements Requests {
   #leaderListeners = new Set<(leader: LeaderInfo | null) => void>();
   #roomCallbacks: (() => void)[] = [];
 
+  /** Ends it, as a failure ends a node. */
+  readonly end: () => void;
+  readonly closed: Promise<void>;
+
+  constructor() {
+    let end: () => void = () => undefined;
+    this.closed = new Promise((resolve) => (end = resolve));
+    this.end = end;
+  }
+
   get waiting(): number {
     return this.#queue.length;
   }
@@ -110,6 +120,7 @@ export class FakeNode implements Requests {
       quarantine: this.quarantine,
       diskFreeBytes: 0,
       diskLow: false,
+      diskFull: false,
     };
   }
 
