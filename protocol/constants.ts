@@ -147,7 +147,7 @@ export const Limits = {
   maxIdempotencyKeyBytes: 255,
   /** Largest `window`: commands one session may have outstanding. */
   maxSessionWindow: 65_536,
-  /** Nesting of a msgpack value. */
+  /** Arrays and maps of a msgpack value that lie in each other; a scalar has none. */
   maxValueDepth: 64,
 } as const;
 

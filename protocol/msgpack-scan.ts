@@ -7,10 +7,15 @@ export const Scan = {
   wideInteger: 1,
   /** A bin or ext value: libraries decode those as views on the input. */
   binary: 2,
+  /** A str of a size that libraries leave to the runtime, which drops the byte order mark at its beginning. */
+  byteOrderMark: 4,
 } as const;
 
+/** Deeper by one than values may be: what popMany takes off comes in an array. */
+const MAX_DEPTH = Limits.maxValueDepth + 1;
+
 /** Elements still to come at each depth. One scan runs at a time and never yields, so one array serves all. */
-const remaining = new Float64Array(Limits.maxValueDepth + 1);
+const remaining = new Float64Array(MAX_DEPTH + 2);
 
 let found = 0;
 
@@ -21,7 +26,7 @@ export function lastScan(): number {
 
 /**
  * End of the msgpack value that begins at `at`, or -1 if the bytes are no whole value: cut short, an unused type
- * byte, nested deeper than `Limits.maxValueDepth`, or a length or count larger than the bytes that are there. So
+ * byte, more than `Limits.maxValueDepth` + 1 arrays and maps in each other, or a length or count larger than the bytes that are there. So
  * whatever decodes a value that passed allocates no more than a small multiple of its bytes.
  *
  * Big-endian, as msgpack is. Does not look inside strings.
@@ -59,15 +64,19 @@ export function skipValue(bytes: Uint8Array, at: number, end: number): number {
         if (type >= 0xdc) children = type >= 0xde ? length * 2 : length;
         else {
           if (type <= 0xc9) flags |= Scan.binary;
+          else if (length > 2 && bytes[at] === 0xef && bytes[at + 1] === 0xbb && bytes[at + 2] === 0xbf) {
+            flags |= Scan.byteOrderMark;
+          }
           // An ext value has its type byte behind the length.
           at += length + (type >= 0xc7 && type <= 0xc9 ? 1 : 0);
         }
       }
     }
     if (at > end) return -1;
-    if (children > 0) {
-      if (children > end - at || depth >= Limits.maxValueDepth) return -1;
-      remaining[++depth] = children;
+    if (children >= 0) {
+      // The outermost value stands at depth 1.
+      if (children > end - at || depth > MAX_DEPTH) return -1;
+      if (children > 0) remaining[++depth] = children;
     }
   }
   found = flags;

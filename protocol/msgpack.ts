@@ -1,9 +1,11 @@
-import { Decoder, Encoder, ExtData, ExtensionCodec } from '@msgpack/msgpack';
+import { Encoder, ExtData, ExtensionCodec } from '@msgpack/msgpack';
 
 import type { ByteWriter } from './byte-writer.ts';
 import { Limits } from './constants.ts';
 import { CordwoodError } from './errors.ts';
-import { lastScan, Scan, skipValue } from './msgpack-scan.ts';
+import { decodeValue } from './msgpack-decode.ts';
+
+export { decodeValue };
 
 /*
  * Two uses of msgpack: values of users, which must come back exactly as they went in, and small maps of fields in
@@ -30,9 +32,8 @@ class StrictCodec extends ExtensionCodec {
 const codec: ExtensionCodec = new StrictCodec();
 let encoder = new Encoder({ extensionCodec: codec, maxDepth: Limits.maxValueDepth });
 // With this setting the library writes a bigint as a 64-bit integer, but an integer number above 2^32 as a float.
-const bigintEncoder = new Encoder({ useBigInt64: true, maxDepth: Limits.maxValueDepth });
-const decoder = new Decoder();
-const bigintDecoder = new Decoder({ useBigInt64: true });
+// The library counts a scalar as a level, too: `widen` is the one that counts here.
+const bigintEncoder = new Encoder({ useBigInt64: true, maxDepth: Limits.maxValueDepth + 1 });
 
 /**
  * Appends a value in its canonical encoding (PROTOCOL.md, "Values"): every integer in its shortest form, `bigint`
@@ -48,30 +49,6 @@ export function writeValue(out: ByteWriter, value: unknown): void {
 /** As `writeValue`; the caller owns the bytes. */
 export function encodeValue(value: unknown): Uint8Array {
   return encodeShared(value).slice();
-}
-
-/**
- * The value in exactly `bytes[start, end)`. Integers beyond ±(2^53 − 1) come back as `bigint`, all others as
- * `number`; bin as `Uint8Array`; timestamps as `Date`; other extensions as the library's `ExtData`. The value shares
- * no memory with `bytes`.
- *
- * @throws CordwoodError `PROTOCOL_ERROR` if the bytes are no msgpack value, nested too deep, or a map in them has keys
- *   that are neither strings nor numbers, or `__proto__`.
- */
-export function decodeValue(bytes: Uint8Array, start = 0, end: number = bytes.length): unknown {
-  if (skipValue(bytes, start, end) !== end)
-    throw new CordwoodError('PROTOCOL_ERROR', 'not one whole msgpack value');
-  const scan = lastScan();
-  let source = bytes.subarray(start, end);
-  if ((scan & Scan.binary) !== 0) {
-    source = new Uint8Array(end - start);
-    source.set(bytes.subarray(start, end));
-  }
-  try {
-    return (scan & Scan.wideInteger) === 0 ? decoder.decode(source) : narrow(bigintDecoder.decode(source));
-  } catch (cause) {
-    throw new CordwoodError('PROTOCOL_ERROR', `msgpack value: ${(cause as Error).message}`, { cause });
-  }
 }
 
 /** The map in exactly `bytes[start, end)`, at most `MAX_FIELDS_BYTES` of it; `what` opens the error's message. */
@@ -155,8 +132,9 @@ function encodeShared(value: unknown): Uint8Array {
     }
     return bytes;
   } catch (error) {
-    if (error === hasBigint) return bigintEncoder.encode(widen(value, 1));
-    if (error instanceof Error && error.message.startsWith('Too deep')) throw tooDeep(error);
+    // Too deep for the library, which counts otherwise, need not be too deep.
+    const slowly = error === hasBigint || (error instanceof Error && error.message.startsWith('Too deep'));
+    if (slowly) return bigintEncoder.encode(widen(value, 0));
     throw error;
   }
 }
@@ -255,9 +233,8 @@ function checkObject(object: object): void {
   }
 }
 
-/** A copy in which every integer that needs 64 bits is a bigint, and no other is. */
+/** A copy in which every integer that needs 64 bits is a bigint, and no other is. `depth`: arrays and maps around it. */
 function widen(value: unknown, depth: number): unknown {
-  if (depth > Limits.maxValueDepth) throw tooDeep();
   if (typeof value === 'bigint') {
     if (value < -(2n ** 63n) || value >= 2n ** 64n) throw new RangeError(`${value} does not fit in 64 bits`);
     return value >= -0x80000000n && value <= 0xffffffffn ? Number(value) : value;
@@ -272,30 +249,15 @@ function widen(value: unknown, depth: number): unknown {
     }
     return value;
   }
-  if (Array.isArray(value)) return value.map((element) => widen(element, depth + 1));
-  checkObject(value);
-  if (ArrayBuffer.isView(value) || value instanceof Date || value instanceof ExtData) return value;
+  const isArray = Array.isArray(value);
+  if (!isArray) {
+    checkObject(value);
+    if (ArrayBuffer.isView(value) || value instanceof Date || value instanceof ExtData) return value;
+  }
+  if (depth >= Limits.maxValueDepth)
+    throw new RangeError(`a value nests deeper than ${Limits.maxValueDepth} arrays and maps`);
+  if (isArray) return value.map((element) => widen(element, depth + 1));
   const copy: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
   for (const key of Object.keys(value)) copy[key] = widen((value as Record<string, unknown>)[key], depth + 1);
   return copy;
-}
-
-/** Turns the bigints of a freshly decoded value that are safe integers into numbers, in place. */
-function narrow(value: unknown): unknown {
-  if (typeof value === 'bigint') {
-    const number = Number(value);
-    return Number.isSafeInteger(number) ? number : value;
-  }
-  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
-  if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) value[i] = narrow(value[i]);
-  } else if (Object.getPrototypeOf(value) === Object.prototype) {
-    const map = value as Record<string, unknown>;
-    for (const key of Object.keys(map)) map[key] = narrow(map[key]);
-  }
-  return value;
-}
-
-function tooDeep(cause?: Error): RangeError {
-  return new RangeError(`a value nests deeper than ${Limits.maxValueDepth}`, { cause });
 }

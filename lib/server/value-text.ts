@@ -5,10 +5,11 @@ import { skipValue } from '../../protocol/msgpack-scan.ts';
  * hold (64-bit integers, maps with `__proto__` or with keys that are no strings), and a value that a pop has taken
  * off must be shown whatever it is.
  *
- * The bytes have passed `skipValue`: they are one whole value, nested no deeper than `Limits.maxValueDepth`.
+ * The bytes have passed `skipValue`: they are one whole value, nested no deeper than that lets through.
  */
 
-const decoder = new TextDecoder();
+/** A byte order mark at the beginning of a string belongs to it. */
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** What a value is at its outermost: text, bytes, or anything else. */
 export interface Scalar {

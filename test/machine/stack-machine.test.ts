@@ -55,6 +55,26 @@ t.test('names are any text, also what JavaScript treats as special', async (t) =
   t.equal(({} as Record<string, unknown>)['x'], undefined);
 });
 
+t.test('values nest up to 64 arrays and maps in each other, and no further', async (t) => {
+  const m = new StackMachine();
+  const nested = (levels: number, ...innermost: number[]): Uint8Array =>
+    Uint8Array.of(...new Array<number>(levels).fill(0x91), ...innermost);
+  const deepest = [nested(64, 0x01), nested(63, 0x90), nested(63, 0x80), nested(63, 0x81, 0xa1, 0x6b, 0x01)];
+  const tooDeep = [nested(65, 0x01), nested(64, 0x90), nested(64, 0x80), nested(64, 0x81, 0xa1, 0x6b, 0x01)];
+  const push = (value: Uint8Array): Uint8Array => Buffer.concat([Uint8Array.of(0x93, 2, 0xa1, 0x61), value]);
+  const pushMany = (value: Uint8Array): Uint8Array =>
+    Buffer.concat([Uint8Array.of(0x93, 5, 0xa1, 0x61, 0x92, 0x01), value]);
+  for (const value of deepest) {
+    t.equal(run(m, push(value)).status, Status.ok);
+    t.equal(run(m, pushMany(value)).status, Status.ok);
+  }
+  for (const value of tooDeep) {
+    t.equal(run(m, push(value)).status, Status.badCommand);
+    t.equal(run(m, pushMany(value)).status, Status.badCommand);
+  }
+  t.equal(ask(m, [StackOp.size, 'a']).value, 3 * deepest.length);
+});
+
 t.test('list: sorted by bytes, by prefix, page by page', async (t) => {
   const m = new StackMachine();
   const names = Array.from({ length: 2500 }, (_, i) => `${i % 2 ? 'odd' : 'even'}-${i}`);
