@@ -64,6 +64,7 @@ const brand = Symbol.for('cordwood.error');
 
 export interface CordwoodErrorOptions extends ErrorOptions {
   readonly outcome?: Outcome;
+  readonly encoded?: Uint8Array | undefined;
 }
 
 /**
@@ -80,11 +81,14 @@ export class CordwoodError extends Error {
   readonly code: ErrorCode;
   /** `unknown` only where the command may have been applied. */
   readonly outcome: Outcome;
+  /** The msgpack of an answer that came and cannot be decoded: a value that a pop took off is nowhere else. */
+  declare readonly encoded?: Uint8Array;
 
   constructor(code: ErrorCode, message: string, options: CordwoodErrorOptions = {}) {
     super(message, options);
     this.code = code;
     this.outcome = options.outcome ?? (code === 'OUTCOME_UNKNOWN' ? 'unknown' : 'not_applied');
+    if (options.encoded !== undefined) this.encoded = options.encoded;
     Object.defineProperty(this, brand, { value: true });
   }
 

@@ -236,12 +236,12 @@ function takeSettlers(resolve: (value: never) => void, reject: (error: unknown) 
 
 /** A command was executed but what it answered cannot be read: saying `not_applied` would be false. */
 function truthful(error: unknown): unknown {
-  if (!CordwoodError.is(error)) {
-    return new CordwoodError('PROTOCOL_ERROR', 'the answer cannot be read', {
-      outcome: 'unknown',
-      cause: error,
-    });
-  }
-  if (error.code !== 'PROTOCOL_ERROR') return error;
-  return new CordwoodError(error.code, error.message, { outcome: 'unknown', cause: error });
+  if (CordwoodError.is(error) && error.code !== 'PROTOCOL_ERROR') return error;
+  const known = CordwoodError.is(error);
+  const what = known ? error.message : 'the answer cannot be read';
+  return new CordwoodError('PROTOCOL_ERROR', `the command ran, but ${what}`, {
+    outcome: 'unknown',
+    encoded: known ? error.encoded : undefined,
+    cause: error,
+  });
 }

@@ -94,7 +94,7 @@ export function decodeSize(status: number, bytes: Uint8Array, start: number, end
 
 /** The value, or undefined if the stack is empty. */
 export function decodeTaken(status: number, bytes: Uint8Array, start: number, end: number): unknown {
-  if (status === Status.ok) return decodeValue(bytes, start, end);
+  if (status === Status.ok) return decodeOrKeep(bytes, start, end);
   if (status === Status.empty) return undefined;
   throw machineError(status, bytes, start, end);
 }
@@ -114,7 +114,7 @@ export function decodeTakenBytes(
 export function decodeValues(status: number, bytes: Uint8Array, start: number, end: number): unknown[] {
   if (status === Status.empty) return [];
   if (status !== Status.ok) throw machineError(status, bytes, start, end);
-  const values = decodeValue(bytes, start, end);
+  const values = decodeOrKeep(bytes, start, end);
   if (!Array.isArray(values)) throw new CordwoodError('PROTOCOL_ERROR', 'the answer is not an array');
   return values;
 }
@@ -130,7 +130,20 @@ export function decodePage(status: number, bytes: Uint8Array, start: number, end
 /** Any machine's answer to `send` and `ask`: the value if the status is `ok`, else an error. */
 export function decodeAnswerValue(status: number, bytes: Uint8Array, start: number, end: number): unknown {
   if (status !== Status.ok) throw machineError(status, bytes, start, end);
-  return start === end ? undefined : decodeValue(bytes, start, end);
+  return start === end ? undefined : decodeOrKeep(bytes, start, end);
+}
+
+/** As `decodeValue`; the error has the bytes, for the caller of a pop has no other way to them. */
+function decodeOrKeep(bytes: Uint8Array, start: number, end: number): unknown {
+  try {
+    return decodeValue(bytes, start, end);
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new CordwoodError('PROTOCOL_ERROR', `the answer cannot be decoded: ${why}`, {
+      encoded: copyOf(bytes, start, end),
+      cause,
+    });
+  }
 }
 
 export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
