@@ -16,7 +16,7 @@ export interface ChangeCommandOptions {
 
 /** Connects, does `work`, and closes whatever happens. */
 export async function withAdmin<T>(
-  options: { readonly addr?: string; readonly timeout: number; readonly preferLeader?: boolean },
+  options: { readonly addr?: string; readonly timeout: number },
   work: (admin: ClusterAdmin) => Promise<T>,
 ): Promise<T> {
   const client = await Client.connect({
@@ -24,7 +24,6 @@ export async function withAdmin<T>(
     timeoutMs: options.timeout,
     connectTimeoutMs: Math.min(options.timeout, 5_000),
     session: false,
-    preferLeader: options.preferLeader ?? true,
   });
   try {
     return await work(client.admin);
