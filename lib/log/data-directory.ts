@@ -4,6 +4,7 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import type { Member, NodeId } from '../core/types.ts';
 import { lockDirectory } from './directory-lock.ts';
 import type { DirectoryLock } from './directory-lock.ts';
+import { diskError, diskErrorCode } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { IDENTITY_FILE, readIdentity, writeIdentity } from './identity.ts';
 import type { Identity } from './identity.ts';
@@ -60,10 +61,19 @@ export class DataDirectory {
 
   /**
    * Locks and opens a directory. Fails with `DIRECTORY_LOCKED`, `WRONG_CLUSTER`, `WRONG_NODE`, `LOG_DAMAGED` (the
-   * identity is missing or unreadable) or `INCOMPATIBLE_VERSION`.
+   * identity is missing or unreadable), `INCOMPATIBLE_VERSION`, `BAD_OPTION` (it cannot be made or written to),
+   * `DISK_FULL` or `LOG_FAILED`.
    */
   static async open(options: DataDirectoryOptions): Promise<DataDirectory> {
     const directory = path.resolve(options.path);
+    try {
+      return await DataDirectory.#open(directory, options);
+    } catch (error) {
+      throw unusable(error, directory);
+    }
+  }
+
+  static async #open(directory: string, options: DataDirectoryOptions): Promise<DataDirectory> {
     makeDirectory(directory);
     const lock = await lockDirectory(directory);
     try {
@@ -183,4 +193,25 @@ function check(identity: Identity, options: DataDirectoryOptions, directory: str
     const message = `${directory} belongs to node ${identity.nodeId}, not to node ${options.nodeId}`;
     throw new CordwoodError('WRONG_NODE', message);
   }
+}
+
+/** What the system says when the path is to blame, and not the disk. */
+const pathFaults = new Set([
+  'EACCES',
+  'EEXIST',
+  'EISDIR',
+  'ELOOP',
+  'ENAMETOOLONG',
+  'ENOENT',
+  'ENOTDIR',
+  'EPERM',
+  'EROFS',
+]);
+
+function unusable(error: unknown, directory: string): unknown {
+  const code = diskErrorCode(error);
+  if (CordwoodError.is(error) || code === undefined) return error;
+  if (!pathFaults.has(code)) return diskError(error);
+  const message = `the data directory ${directory} cannot be used: ${(error as Error).message}`;
+  return new CordwoodError('BAD_OPTION', message, { cause: error });
 }

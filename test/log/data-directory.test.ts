@@ -133,6 +133,13 @@ t.test('under the identity of an earlier life no vote is known, and the node can
   await stale.close();
 });
 
+t.test('a path that cannot be a data directory is a wrong option, with a code', async (t) => {
+  const path = t.testdir({ file: 'in the way' });
+  for (const wrong of [`${path}/file`, `${path}/file/below`, `${path}/${'long'.repeat(100)}`]) {
+    await t.rejects(DataDirectory.open(options(wrong)), { code: 'BAD_OPTION', message: wrong });
+  }
+});
+
 t.test('an identity that changed in any byte is refused', async (t) => {
   const identity = { clusterId: 'wood', nodeId: 3, incarnation: 'x', members, createdMs: 5 };
   const bytes = encodeIdentity(identity);
