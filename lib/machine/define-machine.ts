@@ -78,6 +78,9 @@ export function defineMachine<State, Command = unknown, Query = unknown, Result 
   if (!Number.isInteger(version) || version < 0 || version > 0xffffffff) {
     throw new TypeError('The version of a machine is a whole number from 0 to 4294967295.');
   }
+  for (const name of ['initial', 'apply', 'query'] as const) {
+    if (typeof definition[name] !== 'function') throw new TypeError(`A machine needs ${name}().`);
+  }
   return new DefinedMachine(definition);
 }
 

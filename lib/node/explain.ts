@@ -45,7 +45,7 @@ export function explain(parts: ExplainParts): Explanation {
   return {
     id: driver.options.id,
     healthy: problem === undefined,
-    summary: problem?.message ?? allWell(driver),
+    summary: problem?.message ?? inShort(driver, findings),
     findings,
   };
 }
@@ -245,12 +245,14 @@ function aboutMembers({ driver, membership }: ExplainParts): Finding[] {
   return [{ topic: 'members', code: 'CHANGING', severity: 'info', message, data: { voters, outgoing } }];
 }
 
-function allWell(driver: Driver): string {
+function inShort(driver: Driver, findings: readonly Finding[]): string {
+  const warnings = findings.filter(({ severity }) => severity === 'warning');
+  const rest = warnings.length === 0 ? 'nothing is wrong' : warnings.map(({ message }) => message).join('; ');
   const { core, options } = driver;
   const { voters } = core.config;
-  if (core.role !== 'leader') return `node ${options.id} follows node ${core.leader}; nothing is wrong`;
+  if (core.role !== 'leader') return `node ${options.id} follows node ${core.leader}; ${rest}`;
   const live = voters.filter((id) => isLive(driver, id)).length;
-  return `node ${options.id} leads; ${live} of ${voters.length} voters answer; nothing is wrong`;
+  return `node ${options.id} leads; ${live} of ${voters.length} voters answer; ${rest}`;
 }
 
 function matchOf(driver: Driver, id: NodeId): number {

@@ -3,6 +3,7 @@ import { Limits } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { MAX_PRIORITY } from '../../protocol/peer-handshake.ts';
 import type { Config, Member } from '../core/types.ts';
+import type { StateMachine } from '../machine/state-machine.ts';
 import { systemRuntime, type Runtime } from './runtime.ts';
 import type { Logger, NodeOptions } from './types.ts';
 
@@ -67,6 +68,7 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
       'must be at least twice heartbeatMs: one lost heartbeat is no lost leader',
     );
   }
+  checkMachine(options.machine);
   const maxBatchBytes = positive('maxBatchBytes', options.maxBatchBytes, 1 << 20);
   return {
     id,
@@ -103,6 +105,14 @@ export function bootstrapOf(members: readonly Member[]): Config {
 
 /** Of a node that waits to be added: it belongs to no configuration, so it cannot vote for itself. */
 export const nobody: Config = { voters: [], outgoing: [], learners: [], learnersNext: [], members: [] };
+
+/** Types do not reach everywhere, and without its machine a node starts and then answers nothing. */
+function checkMachine(machine: Partial<StateMachine> | undefined): void {
+  const missing = (['apply', 'query', 'snapshot', 'restore'] as const).find(
+    (name) => typeof machine?.[name] !== 'function',
+  );
+  if (missing !== undefined) throw bad('machine', `must be a state machine: it has no ${missing}()`);
+}
 
 function priorityOf(value = 0): number {
   if (Number.isInteger(value) && value >= 0 && value <= MAX_PRIORITY) return value;

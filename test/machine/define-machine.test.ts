@@ -143,6 +143,8 @@ t.test('a definition that cannot be is refused', async (t) => {
   t.throws(() => defineMachine({ ...definition, name: '' }), TypeError);
   t.throws(() => defineMachine({ ...definition, name: 'x'.repeat(256) }), TypeError);
   t.throws(() => defineMachine({ ...definition, version: 1.5 }), TypeError);
+  const { apply: _, ...without } = definition;
+  t.throws(() => defineMachine(without as typeof definition), /needs apply\(\)/);
 });
 
 t.test('a status outside the range of machines stops the node', async (t) => {

@@ -1,9 +1,17 @@
 import t from 'tap';
 import { defineMachine } from '../../lib/machine/define-machine.ts';
+import { RaftNode } from '../../lib/node/node.ts';
 import { encodeCommand } from '../../protocol/client-codec.ts';
 import { encodeValue } from '../../protocol/msgpack.ts';
 import { Caller } from './support/caller.ts';
 import { TestCluster } from './support/test-cluster.ts';
+
+t.test('a node does not start without a machine', async (t) => {
+  for (const machine of [undefined, {}, { apply: () => 0 }]) {
+    const options = { id: 1, cluster: ['127.0.0.1:1'], dataDir: t.testdirName, machine: machine as never };
+    await t.rejects(RaftNode.start(options), { code: 'BAD_OPTION', message: /machine/ });
+  }
+});
 
 t.test('a node whose machine has failed says so, and does not look like a leader', async (t) => {
   const machine = defineMachine<object, object>({
