@@ -1,6 +1,7 @@
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { ChangeCallOptions, ClusterAdmin } from '../client/index.ts';
 import type { Member } from '../core/types.ts';
+import { integerOf, JsonFields, textOf } from './http-json.ts';
 import { jsonReply } from './http-reply.ts';
 import type { Request } from './http-request.ts';
 import type { Route } from './http-routes.ts';
@@ -20,21 +21,27 @@ const CHANGE_TIMEOUT_MS = 50_000;
  * POST /v1/admin/set             {"voters","learners"?,"members"?:[{"id","peerAddress"}]}
  * POST /v1/admin/transfer        {"target"?}
  * ```
- * Changes also take `"dryRun"`, `"force"` and `"expectedConfigIndex"`. They must come as `application/json`, which no
- * page of another site can send without asking first.
+ * The first four also take `"dryRun"`, `"force"` and `"expectedConfigIndex"`. All must come as `application/json`, which
+ * no page of another site can send without asking first.
  */
 export function adminRoutes(admin: ClusterAdmin): Route[] {
-  const change = (
+  const post = (
     path: string,
-    run: (fields: Fields, options: ChangeCallOptions) => Promise<object>,
+    known: readonly string[],
+    run: (fields: JsonFields, request: Request) => Promise<object>,
   ): Route => ({
     method: 'POST',
     path: `/v1/admin/${path}`,
-    handle: async (request) => {
-      const fields = fieldsOf(request);
-      return jsonReply(200, await run(fields, optionsOf(request, fields)));
-    },
+    handle: async (request) => jsonReply(200, await run(fieldsOf(request, known), request)),
   });
+  const change = (
+    path: string,
+    known: readonly string[],
+    run: (fields: JsonFields, options: ChangeCallOptions) => Promise<object>,
+  ): Route =>
+    post(path, [...known, 'dryRun', 'force', 'expectedConfigIndex'], (fields, request) =>
+      run(fields, optionsOf(request, fields)),
+    );
   return [
     {
       method: 'GET',
@@ -46,76 +53,57 @@ export function adminRoutes(admin: ClusterAdmin): Route[] {
       path: '/v1/explain',
       handle: async ({ call }) => jsonReply(200, await admin.explain(call)),
     },
-    change('add', (fields, options) => {
-      const learner = fields['learner'] === true;
-      return admin.add({ id: idOf(fields['id']), address: textOf(fields['address']), learner }, options);
+    change('add', ['id', 'address', 'learner'], (fields, options) => {
+      const learner = fields.flag('learner');
+      return admin.add({ id: fields.integer('id'), address: fields.text('address'), learner }, options);
     }),
-    change('promote', (fields, options) => admin.promote(idOf(fields['id']), options)),
-    change('remove', (fields, options) => admin.remove(idOf(fields['id']), options)),
-    change('set', (fields, options) => {
-      const { voters, learners, members } = fields;
+    change('promote', ['id'], (fields, options) => admin.promote(fields.integer('id'), options)),
+    change('remove', ['id'], (fields, options) => admin.remove(fields.integer('id'), options)),
+    change('set', ['voters', 'learners', 'members'], (fields, options) => {
       const target = {
-        voters: idsOf(voters),
-        ...(learners === undefined ? {} : { learners: idsOf(learners) }),
-        ...(members === undefined ? {} : { members: membersOf(members) }),
+        voters: fields.integers('voters'),
+        ...(fields.has('learners') ? { learners: fields.integers('learners') } : {}),
+        ...(fields.has('members') ? { members: membersOf(fields) } : {}),
       };
       return admin.set(target, options);
     }),
-    change('transfer', async ({ target }, { timeoutMs }) => ({
-      leader: await admin.transfer(target === undefined ? undefined : idOf(target), { timeoutMs }),
-    })),
+    post('transfer', ['target'], async (fields, request) => {
+      const target = fields.has('target') ? fields.integer('target') : undefined;
+      return { leader: await admin.transfer(target, { timeoutMs: timeoutOf(request) }) };
+    }),
   ];
 }
 
-type Fields = Record<string, unknown>;
-
-function fieldsOf({ incoming, body }: Request): Fields {
+/** No body at all is a request without fields. */
+function fieldsOf({ incoming, body }: Request, known: readonly string[]): JsonFields {
   const type = (incoming.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
   if (type !== 'application/json') {
     throw new CordwoodError('MALFORMED', 'admin requests come as application/json');
   }
-  let value: unknown;
-  try {
-    value = body.length === 0 ? {} : JSON.parse(Buffer.from(body).toString('utf8'));
-  } catch {
-    throw new CordwoodError('MALFORMED', 'the body is no JSON');
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new CordwoodError('MALFORMED', 'the body is no JSON object');
-  return value as Fields;
+  return new JsonFields(body.length === 0 ? Buffer.from('{}') : body, known);
 }
 
-function optionsOf({ incoming, call }: Request, fields: Fields): ChangeCallOptions {
-  const { expectedConfigIndex } = fields;
-  const named =
-    incoming.headers['x-timeout-ms'] !== undefined || incoming.headers['request-timeout'] !== undefined;
+function optionsOf(request: Request, fields: JsonFields): ChangeCallOptions {
   return {
-    timeoutMs: named ? call.timeoutMs : CHANGE_TIMEOUT_MS,
-    dryRun: fields['dryRun'] === true,
-    force: fields['force'] === true,
-    ...(expectedConfigIndex === undefined ? {} : { expectedConfigIndex: idOf(expectedConfigIndex) }),
+    timeoutMs: timeoutOf(request),
+    dryRun: fields.flag('dryRun'),
+    force: fields.flag('force'),
+    ...(fields.has('expectedConfigIndex')
+      ? { expectedConfigIndex: fields.integer('expectedConfigIndex') }
+      : {}),
   };
 }
 
-function idOf(value: unknown): number {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-  throw new CordwoodError('MALFORMED', 'a number is missing or wrong');
+function timeoutOf({ incoming, call }: Request): number {
+  const named =
+    incoming.headers['x-timeout-ms'] !== undefined || incoming.headers['request-timeout'] !== undefined;
+  return named ? call.timeoutMs : CHANGE_TIMEOUT_MS;
 }
 
-function idsOf(value: unknown): number[] {
-  if (!Array.isArray(value)) throw new CordwoodError('MALFORMED', 'a list of node ids is missing or wrong');
-  return value.map(idOf);
-}
-
-function textOf(value: unknown): string {
-  if (typeof value === 'string') return value;
-  throw new CordwoodError('MALFORMED', 'an address is missing or wrong');
-}
-
-function membersOf(value: unknown): Member[] {
-  if (!Array.isArray(value)) throw new CordwoodError('MALFORMED', 'members is no list');
-  return value.map((member: unknown) => {
-    const { id, peerAddress } = (member ?? {}) as Fields;
-    return { id: idOf(id), peerAddress: textOf(peerAddress) };
+function membersOf(fields: JsonFields): Member[] {
+  return fields.list('members').map((member, i) => {
+    const { id, peerAddress } = (member ?? {}) as Record<string, unknown>;
+    const what = `"members"[${i}]`;
+    return { id: integerOf(id, `${what}.id`), peerAddress: textOf(peerAddress, `${what}.peerAddress`) };
   });
 }

@@ -1,5 +1,6 @@
 import { CordwoodError } from '../../protocol/errors.ts';
 import { encodeValue } from '../../protocol/msgpack.ts';
+import { integerOf, JsonFields } from './http-json.ts';
 import { jsonReply, JSON_TYPE, lineReply } from './http-reply.ts';
 import type { Reply } from './http-reply.ts';
 import { notFound, takenReply, textValue } from './http-routes.ts';
@@ -68,14 +69,13 @@ export function stackRoutes(stacks: StackCalls): Route[] {
       method: 'POST',
       path: '/v1/stacks/:name/pop',
       handle: async (request) => {
-        const count = request.body.length === 0 ? undefined : fieldsOf(request.body)['count'];
+        const count =
+          request.body.length === 0 ? undefined : new JsonFields(request.body, ['count']).get('count');
         if (count === undefined) {
           return takenReply(request, name(request), await stacks.pop(name(request), request.call), 'json');
         }
-        if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 0) {
-          throw new CordwoodError('MALFORMED', '"count" must be a whole number');
-        }
-        const values = await stacks.popMany(name(request), count, request.call);
+        const most = integerOf(count, '"count"');
+        const values = await stacks.popMany(name(request), most, request.call);
         if (values === 'notFound') return notFound(name(request));
         return { status: 200, type: JSON_TYPE, body: `{"values":${jsonOf(values)}}\n` };
       },
@@ -93,12 +93,14 @@ function push(stacks: StackCalls, name: string, request: Request): Promise<numbe
   const type = (request.incoming.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
   if (type === 'application/octet-stream') return stacks.push(name, encodeValue(request.body), request.call);
   if (type === 'text/plain') return stacks.push(name, textValue(request.body), request.call);
-  const fields = fieldsOf(request.body);
-  if (Object.hasOwn(fields, 'value')) return stacks.push(name, jsonValue(fields['value']), request.call);
-  const values = fields['values'];
-  if (!Array.isArray(values))
-    throw new CordwoodError('MALFORMED', 'the body needs "value" or a list of "values"');
-  return stacks.pushMany(name, values.map(jsonValue), request.call);
+  const fields = new JsonFields(request.body, ['value', 'values']);
+  const one = fields.has('value');
+  if (one === fields.has('values')) {
+    const problem = one ? 'has both "value" and "values"' : 'needs "value" or a list of "values"';
+    throw new CordwoodError('MALFORMED', `the body ${problem}`);
+  }
+  if (one) return stacks.push(name, jsonValue(fields.get('value')), request.call);
+  return stacks.pushMany(name, fields.list('values').map(jsonValue), request.call);
 }
 
 async function list(stacks: StackCalls, request: Request): Promise<Reply> {
@@ -125,17 +127,4 @@ function jsonValue(value: unknown): Uint8Array {
   } catch (error) {
     throw new CordwoodError('MALFORMED', `not a value that can be stored: ${(error as Error).message}`);
   }
-}
-
-function fieldsOf(body: Uint8Array): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch {
-    throw new CordwoodError('MALFORMED', 'the body is not JSON');
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new CordwoodError('MALFORMED', 'the body is not a JSON object');
-  }
-  return value as Record<string, unknown>;
 }

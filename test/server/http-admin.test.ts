@@ -65,21 +65,45 @@ t.test('each request reaches the cluster with what it says', async (t) => {
   t.equal(asked.at(-1)!.with, undefined);
 });
 
-t.test('what makes no sense is refused before the cluster hears of it', async (t) => {
+t.test('what makes no sense is refused before the cluster hears of it, and the error names it', async (t) => {
   const before = asked.length;
-  for (const [route, body] of [
-    ['add', '{"id":"4","address":"h:1"}'],
-    ['add', '{"id":4}'],
-    ['set', '{"voters":"1,2"}'],
-    ['set', '{"voters":[1],"members":[null]}'],
-    ['remove', '[1]'],
-    ['remove', '{'],
+  for (const [route, body, message] of [
+    ['add', '{"id":"4","address":"h:1"}', '"id" must be a whole number from 0'],
+    ['add', '{"id":4}', '"address" must be a string'],
+    ['add', '{"id":4,"address":"h:1","learner":"yes"}', '"learner" must be true or false'],
+    ['promote', '{}', '"id" must be a whole number from 0'],
+    ['set', '{"voters":"1,2"}', '"voters" must be a list'],
+    ['set', '{"voters":[1,"2"]}', '"voters"[1] must be a whole number from 0'],
+    ['set', '{"voters":[1],"members":[null]}', '"members"[0].id must be a whole number from 0'],
+    ['set', '{"voters":[1],"members":[{"id":1}]}', '"members"[0].peerAddress must be a string'],
+    ['transfer', '{"target":"2"}', '"target" must be a whole number from 0'],
+    ['remove', '{"id":"5"}', '"id" must be a whole number from 0'],
+    ['remove', '{"id":5,"expectedConfigIndex":-1}', '"expectedConfigIndex" must be a whole number from 0'],
+    ['remove', '[1]', 'the body is not a JSON object'],
+    ['remove', '{', 'the body is not JSON'],
   ] as const) {
-    await t.rejects(ask(`POST /v1/admin/${route}`, body), { code: 'MALFORMED' }, body);
+    await t.rejects(ask(`POST /v1/admin/${route}`, body), { code: 'MALFORMED', message }, body);
   }
   // The one type that a page of another site cannot send without a preflight.
   await t.rejects(ask('POST /v1/admin/remove', '{"id":1}', { 'content-type': 'text/plain' }), {
     code: 'MALFORMED',
   });
+  t.equal(asked.length, before);
+});
+
+t.test('a field that would go unheeded is refused: nothing is done that was only to be shown', async (t) => {
+  const before = asked.length;
+  for (const [route, body, message] of [
+    [
+      'remove',
+      '{"id":5,"dryrun":true}',
+      '"dryrun" is not a field of this request; it takes "id", "dryRun", "force", "expectedConfigIndex"',
+    ],
+    ['remove', '{"id":5,"dryRun":"true"}', '"dryRun" must be true or false'],
+    ['remove', '{"id":5,"force":1}', '"force" must be true or false'],
+    ['transfer', '{"dryRun":true}', '"dryRun" is not a field of this request; it takes "target"'],
+  ] as const) {
+    await t.rejects(ask(`POST /v1/admin/${route}`, body), { code: 'MALFORMED', message }, body);
+  }
   t.equal(asked.length, before);
 });

@@ -109,6 +109,26 @@ t.test('bodies that make no sense', async (t) => {
   t.equal((await json('PUT', `/v1/stacks/${'x'.repeat(1_025)}`))[0], 400);
 });
 
+t.test('a push of "value" and "values", or a field nobody knows, is refused and does nothing', async (t) => {
+  for (const [path, body, message] of [
+    ['push', { value: 1, values: [2] }, 'the body has both "value" and "values"'],
+    ['push', {}, 'the body needs "value" or a list of "values"'],
+    ['push', { values: 1 }, '"values" must be a list'],
+    [
+      'push',
+      { value: 1, vlaues: [2] },
+      '"vlaues" is not a field of this request; it takes "value", "values"',
+    ],
+    ['pop', { count: 1, n: 2 }, '"n" is not a field of this request; it takes "count"'],
+    ['pop', { count: '1' }, '"count" must be a whole number from 0'],
+  ] as const) {
+    const answer = await ask(port, `/v1/stacks/both/${path}`, { method: 'POST', body: JSON.stringify(body) });
+    t.equal(answer.status, 400);
+    t.match(errorOf(answer), { code: 'MALFORMED', message, outcome: 'not_applied' });
+  }
+  t.equal((await json('GET', '/v1/stacks/both'))[0], 404);
+});
+
 t.test('methods and paths that are not there', async (t) => {
   const wrong = await ask(port, '/sPop', { method: 'GET' });
   t.equal(wrong.status, 405);
