@@ -56,6 +56,15 @@ export async function main(args: readonly string[]): Promise<number> {
 const VERSION: ReadonlySet<string> = new Set(['-V', '--version']);
 const TOP_LEVEL: ReadonlySet<string> = new Set(['-h', '--help', ...VERSION]);
 
+/** What commander says, with the suggestion that it puts on a line of its own. */
+function errorLine(text: string): string {
+  return text
+    .trimEnd()
+    .replace(/^error: /, 'cordwood: ')
+    .replace(/\n\(Did you mean (.*)\?\)$/s, ' (did you mean $1?)')
+    .replaceAll('\n', ' ');
+}
+
 function newProgram(): Command {
   const program = new Command('cordwood')
     .description('Replicated, fault-tolerant stacks: run nodes, and talk to them.')
@@ -64,7 +73,7 @@ function newProgram(): Command {
     .helpCommand('help [command]', 'print help for a command')
     .showSuggestionAfterError()
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'cordwood: ')) })
+    .configureOutput({ outputError: (text, write) => write(`${errorLine(text)}\n`) })
     .addHelpText(
       'after',
       `

@@ -33,6 +33,7 @@ Lines:
   status   help   quit
 A name with spaces is written as a JSON string: push "my stack" hello
 What did not work is answered with a line: ERR CODE message. Empty lines are skipped.
+Nothing on the stack: ERR EMPTY message, or {"empty":true} with --json.
 
   seq 100000 | sed 's/^/push 1 /' | cordwood nc | tail -1`,
     )

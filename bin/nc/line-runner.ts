@@ -180,7 +180,7 @@ export class LineRunner {
   #failure(error: unknown): string {
     const { exitCode } = verdictOf(error);
     // "There is no such stack" is an answer like another.
-    if (exitCode !== ExitCode.negative) this.exitCode = Math.max(this.exitCode, severity(error, exitCode));
+    if (exitCode !== ExitCode.negative) this.exitCode = Math.max(this.exitCode, exitCode);
     const code = CordwoodError.is(error) ? error.code : 'INTERNAL';
     const outcome = CordwoodError.is(error) ? error.outcome : 'unknown';
     const message = oneLine(error instanceof Error ? error.message : String(error));
@@ -255,9 +255,4 @@ export class LineRunner {
 
 function missing(name: string): never {
   throw new CordwoodError('NOT_FOUND', `there is no stack ${oneLine(JSON.stringify(name))}`);
-}
-
-/** A line that makes no sense is worth less than a command that failed. */
-function severity(error: unknown, exitCode: number): number {
-  return CordwoodError.is(error) && error.code === 'MALFORMED' ? ExitCode.usage : exitCode;
 }

@@ -12,9 +12,10 @@ import { parseAddress } from '../../protocol/address.ts';
 import { CordwoodError, ErrorCodes } from '../../protocol/errors.ts';
 import type { BackupCommandOptions } from '../commands/backup.ts';
 import { clusterAddresses } from './addresses.ts';
-import { ExitCode, oneLine, UsageError } from './exit-codes.ts';
+import { ExitCode, oneLine, UsageError, verdictOf } from './exit-codes.ts';
 import { time } from './inspect.ts';
 import { printLine } from './print.ts';
+import { isOfDisk } from './system-errors.ts';
 
 /** What is written gets its name only when it has been read again and is whole. */
 const UNFINISHED = '.unfinished';
@@ -27,6 +28,8 @@ export async function backup(given: string, options: BackupCommandOptions): Prom
     throw new UsageError(`${given} is there already; --force replaces it`);
   const unfinished = `${file}${UNFINISHED}`;
   try {
+    // Before a node is asked for what could not be kept.
+    fs.closeSync(fs.openSync(unfinished, 'w', 0o600));
     await fetchBackup(unfinished, options);
     const facts = await factsOf(unfinished);
     fs.renameSync(unfinished, file);
@@ -41,8 +44,16 @@ export async function backup(given: string, options: BackupCommandOptions): Prom
 
 /** `cordwood inspect FILE`. Resolves to the exit status. */
 export async function inspectBackup(file: string, json: boolean): Promise<number> {
-  print(file, await factsOf(file), json);
-  return ExitCode.ok;
+  try {
+    print(file, await factsOf(file), json);
+    return ExitCode.ok;
+  } catch (error) {
+    // As of a directory: that it is damaged is an answer.
+    if (!CordwoodError.is(error) || error.code !== 'SNAPSHOT_DAMAGED') throw error;
+    if (json) printLine(JSON.stringify({ file, whole: false, problem: error.message }));
+    process.stderr.write(`${verdictOf(error).line}\n`);
+    return ExitCode.negative;
+  }
 }
 
 /** A backup that has been read from its first byte to its last, and what it holds. The caller closes it. */
@@ -76,9 +87,8 @@ async function fetchBackup(file: string, options: BackupCommandOptions): Promise
       }
       return;
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      // Of this machine's own disk: another node is no help.
-      if (code === 'ENOSPC' || code === 'EACCES' || code === 'ENOENT' || code === 'EROFS') throw error;
+      // Another node is no help.
+      if (isOfDisk(error)) throw error;
       last = CordwoodError.is(error)
         ? error
         : new CordwoodError('CONNECTION_LOST', `${address}: ${(error as Error).message}`, { cause: error });

@@ -1,4 +1,6 @@
 import { CordwoodError } from '../../protocol/errors.ts';
+import type { ErrorCode } from '../../protocol/errors.ts';
+import { systemError } from './system-errors.ts';
 
 /** What the command's exit status says. Scripts rely on it: these numbers do not change. */
 export const ExitCode = {
@@ -6,9 +8,9 @@ export const ExitCode = {
   ok: 0,
   /** Done, and the answer is no: no such stack, nothing on it. */
   negative: 1,
-  /** The command line makes no sense. */
+  /** Wrong input: the command line, or a path, name or value in it. */
   usage: 2,
-  /** It did not happen and will not: try again. */
+  /** It did not happen and will not. */
   notApplied: 3,
   /** It may have happened, or may happen still. */
   unknown: 4,
@@ -21,8 +23,8 @@ export const EXIT_CODE_HELP = `
 Exit status:
   0  done
   1  done, and the answer is no (no such stack, or nothing on it)
-  2  the command line makes no sense
-  3  it was not carried out and will not be: try again
+  2  wrong input: the command line, or a path, name or value in it
+  3  it was not carried out and will not be: try again, or see what the code says
   4  the outcome is unknown: it may have happened
   5  a node could not start, or was stopped by a fault
 `;
@@ -49,26 +51,34 @@ export function verdictOf(error: unknown): { line: string; exitCode: ExitCode } 
   if (error instanceof NegativeAnswer) {
     return { line: `cordwood: ${error.code} ${error.message} (not_applied)`, exitCode: ExitCode.negative };
   }
-  if (!CordwoodError.is(error)) {
+  const known = CordwoodError.is(error) ? error : systemError(error);
+  if (known === null) {
     const message = error instanceof Error ? error.message : String(error);
     return { line: `cordwood: ${oneLine(message)}`, exitCode: ExitCode.failed };
   }
-  const line = `cordwood: ${error.code} ${oneLine(error.message)} (${error.outcome})`;
-  if (error.outcome === 'unknown') return { line, exitCode: ExitCode.unknown };
-  if (error.code === 'NOT_FOUND') return { line, exitCode: ExitCode.negative };
-  if (error.code === 'BAD_OPTION') return { line, exitCode: ExitCode.usage };
-  return { line, exitCode: STARTING.has(error.code) ? ExitCode.failed : ExitCode.notApplied };
+  const { code, message, outcome } = known;
+  const line = `cordwood: ${code} ${oneLine(message)} (${outcome})`;
+  if (outcome === 'unknown') return { line, exitCode: ExitCode.unknown };
+  return { line, exitCode: EXIT_CODES.get(code) ?? ExitCode.notApplied };
 }
 
-const STARTING: ReadonlySet<string> = new Set([
-  'ADDRESS_IN_USE',
-  'DIRECTORY_LOCKED',
-  'WRONG_CLUSTER',
-  'WRONG_NODE',
-  'LOG_DAMAGED',
-  'LOG_FAILED',
-  'SNAPSHOT_DAMAGED',
-  'MACHINE_FAILED',
+/** Of what did not happen. */
+const EXIT_CODES: ReadonlyMap<ErrorCode, ExitCode> = new Map<ErrorCode, ExitCode>([
+  ['NOT_FOUND', ExitCode.negative],
+  // To try these again never helps.
+  ['BAD_OPTION', ExitCode.usage],
+  ['BAD_COMMAND', ExitCode.usage],
+  ['MALFORMED', ExitCode.usage],
+  ['TOO_LARGE', ExitCode.usage],
+  ['KEY_REUSED', ExitCode.usage],
+  ['ADDRESS_IN_USE', ExitCode.failed],
+  ['DIRECTORY_LOCKED', ExitCode.failed],
+  ['WRONG_CLUSTER', ExitCode.failed],
+  ['WRONG_NODE', ExitCode.failed],
+  ['LOG_DAMAGED', ExitCode.failed],
+  ['LOG_FAILED', ExitCode.failed],
+  ['SNAPSHOT_DAMAGED', ExitCode.failed],
+  ['MACHINE_FAILED', ExitCode.failed],
 ]);
 
 /** Text from elsewhere on one line, without control characters that a terminal would obey. */

@@ -66,7 +66,7 @@ export async function runNode(options: StartOptions): Promise<number> {
   } catch (error) {
     if (node === undefined && joining.signal.aborted && CordwoodError.is(error) && error.code === 'ABORTED')
       return ExitCode.ok;
-    const { line, exitCode } = verdictOf(error);
+    const { line, exitCode } = verdictOf(advised(error, options, settings.dataDir));
     bar.end();
     supervisor.failed(line);
     flush();
@@ -112,6 +112,13 @@ function clientAddress(options: StartOptions, peerAddress: string): string {
   if (options.clientAddress !== undefined) return addressList(options.clientAddress, '--client-address')[0]!;
   const everywhere = options.host === '0.0.0.0' || options.host === '::';
   return formatAddress(everywhere ? parseAddress(peerAddress).host : options.host, options.port);
+}
+
+/** A first start that failed has bound the directory to its `--cluster`; the second one comes with a better list. */
+function advised(error: unknown, { join }: StartOptions, dataDir: string): unknown {
+  if (join === true || !CordwoodError.is(error) || error.code !== 'WRONG_CLUSTER') return error;
+  const advice = `start with another --data; or remove the directory, if nothing is in it: cordwood inspect ${dataDir}`;
+  return new CordwoodError(error.code, `${error.message}; ${advice}`, { cause: error });
 }
 
 interface Stop {

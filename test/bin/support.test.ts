@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { addressList, clusterAddresses } from '../../bin/support/addresses.ts';
 import { ExitCode, NegativeAnswer, oneLine, UsageError, verdictOf } from '../../bin/support/exit-codes.ts';
+import { systemError } from '../../bin/support/system-errors.ts';
 import { humanLine } from '../../bin/support/logger.ts';
 import { LineSplitter } from '../../bin/nc/line-splitter.ts';
 import { nodeSettings } from '../../bin/support/run-node.ts';
@@ -25,10 +26,48 @@ t.test('how each end of a command is told', async (t) => {
       'cordwood: DIRECTORY_LOCKED x (not_applied)',
     ],
     [new CordwoodError('BAD_OPTION', 'x'), ExitCode.usage, 'cordwood: BAD_OPTION x (not_applied)'],
+    [new CordwoodError('BAD_COMMAND', 'x'), ExitCode.usage, 'cordwood: BAD_COMMAND x (not_applied)'],
+    [new CordwoodError('MALFORMED', 'x'), ExitCode.usage, 'cordwood: MALFORMED x (not_applied)'],
     [new Error('two\nlines'), ExitCode.failed, 'cordwood: two\\nlines'],
     ['text', ExitCode.failed, 'cordwood: text'],
   ];
   for (const [error, exitCode, line] of cases) t.same(verdictOf(error), { exitCode, line });
+});
+
+t.test('errors of the system have a code of this package', async (t) => {
+  const error = (code: string, text: string, syscall: string): Error =>
+    Object.assign(new Error(text), { code, syscall });
+  const cases: [Error, number, string][] = [
+    [
+      error('EROFS', "EROFS: read-only file system, mkdir '/ro/x'", 'mkdir'),
+      ExitCode.usage,
+      "BAD_OPTION mkdir '/ro/x': read-only file system (EROFS) (not_applied)",
+    ],
+    [
+      error('EACCES', 'listen EACCES: permission denied 127.0.0.1:80', 'listen'),
+      ExitCode.usage,
+      'BAD_OPTION listen EACCES: permission denied 127.0.0.1:80 (not_applied)',
+    ],
+    [
+      error('ENOSPC', 'ENOSPC: no space left on device, write', 'write'),
+      ExitCode.notApplied,
+      'DISK_FULL write: no space left on device (ENOSPC) (not_applied)',
+    ],
+    [
+      error('EMFILE', "EMFILE: too many open files, open 'x'", 'open'),
+      ExitCode.failed,
+      "LOG_FAILED open 'x': too many open files (EMFILE) (not_applied)",
+    ],
+    [
+      error('ECONNRESET', 'read ECONNRESET', 'read'),
+      ExitCode.unknown,
+      'CONNECTION_LOST read ECONNRESET (unknown)',
+    ],
+  ];
+  for (const [given, exitCode, line] of cases)
+    t.same(verdictOf(given), { exitCode, line: `cordwood: ${line}` });
+  t.equal(systemError(Object.assign(new TypeError('x'), { code: 'ERR_INVALID_ARG_TYPE' })), null);
+  t.equal(systemError(new CordwoodError('BUSY', 'x')), null);
 });
 
 t.test('text from elsewhere never breaks the line or the terminal', async (t) => {

@@ -65,7 +65,7 @@ t.test('a backup that is not whole is refused, in one line, and nothing is made 
   writeFileSync(bad, good);
   truncateSync(bad, good.length - 1);
   await refused('cut off');
-  t.match(await cordwood(['inspect', bad]), { code: 5, stderr: /SNAPSHOT_DAMAGED/ });
+  t.match(await cordwood(['inspect', bad]), { code: 1, stderr: /SNAPSHOT_DAMAGED/ });
 });
 
 t.test('three directories made one by one are one new cluster with the same stacks', async (t) => {
