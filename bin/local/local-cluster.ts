@@ -75,7 +75,8 @@ export class LocalCluster {
 
   /** Starts every node. Rejects, with none left running, if one of them cannot start. */
   async up(): Promise<void> {
-    const results = await Promise.allSettled([...this.#nodes.values()].map((node) => node.start()));
+    // Also a start that throws leaves the others to be stopped: async makes a rejection of it.
+    const results = await Promise.allSettled([...this.#nodes.values()].map(async (node) => node.start()));
     const failed = results.find((result) => result.status === 'rejected');
     // A node that was told to stop before it served has not failed.
     if (failed === undefined || this.#ending) return;

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -237,6 +237,16 @@ t.test('a node that cannot start takes the others with it, and says why', async 
     );
     delete process.env['FAKE_MODE'];
   }
+});
+
+t.test('a log that cannot be opened ends the start, and leaves no node behind', async (t) => {
+  const { cluster, dataDir } = bench(t);
+  mkdirSync(path.join(dataDir, '2.log'));
+  await t.rejects(cluster.up(), { code: 'EISDIR' });
+  t.same(
+    (await cluster.reports()).map((report) => report.pid),
+    [null, null, null],
+  );
 });
 
 t.test('commands come over a socket in the data directory', async (t) => {
