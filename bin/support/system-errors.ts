@@ -1,3 +1,4 @@
+import { PATH_FAULTS } from '../../lib/log/disk-error.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { ErrorCode, Outcome } from '../../protocol/errors.ts';
 
@@ -12,11 +13,7 @@ interface Meaning {
  * what comes through as it is came of a path or an address that was given.
  */
 const MEANINGS: readonly Meaning[] = [
-  {
-    code: 'BAD_OPTION',
-    outcome: 'not_applied',
-    of: ['ENOENT', 'ENOTDIR', 'EISDIR', 'EEXIST', 'ELOOP', 'ENAMETOOLONG', 'EACCES', 'EPERM', 'EROFS'],
-  },
+  { code: 'BAD_OPTION', outcome: 'not_applied', of: PATH_FAULTS },
   { code: 'BAD_OPTION', outcome: 'not_applied', of: ['EADDRNOTAVAIL', 'ENOTFOUND'] },
   { code: 'DISK_FULL', outcome: 'not_applied', of: ['ENOSPC', 'EDQUOT', 'EFBIG'] },
   { code: 'ADDRESS_IN_USE', outcome: 'not_applied', of: ['EADDRINUSE'] },

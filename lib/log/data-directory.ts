@@ -4,7 +4,7 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import type { Member, NodeId } from '../core/types.ts';
 import { lockDirectory } from './directory-lock.ts';
 import type { DirectoryLock } from './directory-lock.ts';
-import { diskError, diskErrorCode } from './disk-error.ts';
+import { diskError, diskErrorCode, PATH_FAULTS } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { IDENTITY_FILE, readIdentity, writeIdentity } from './identity.ts';
 import type { Identity } from './identity.ts';
@@ -195,23 +195,10 @@ function check(identity: Identity, options: DataDirectoryOptions, directory: str
   }
 }
 
-/** What the system says when the path is to blame, and not the disk. */
-const pathFaults = new Set([
-  'EACCES',
-  'EEXIST',
-  'EISDIR',
-  'ELOOP',
-  'ENAMETOOLONG',
-  'ENOENT',
-  'ENOTDIR',
-  'EPERM',
-  'EROFS',
-]);
-
 function unusable(error: unknown, directory: string): unknown {
   const code = diskErrorCode(error);
   if (CordwoodError.is(error) || code === undefined) return error;
-  if (!pathFaults.has(code)) return diskError(error);
+  if (!PATH_FAULTS.includes(code)) return diskError(error);
   const message = `the data directory ${directory} cannot be used: ${(error as Error).message}`;
   return new CordwoodError('BAD_OPTION', message, { cause: error });
 }

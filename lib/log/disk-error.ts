@@ -1,5 +1,18 @@
 import { CordwoodError } from '../../protocol/errors.ts';
 
+/** What the system says when the path that was given is to blame, and not the disk. */
+export const PATH_FAULTS: readonly string[] = [
+  'EACCES',
+  'EEXIST',
+  'EISDIR',
+  'ELOOP',
+  'ENAMETOOLONG',
+  'ENOENT',
+  'ENOTDIR',
+  'EPERM',
+  'EROFS',
+];
+
 /** What the disk answered, as an error of this package: `DISK_FULL` where it has no room, otherwise `LOG_FAILED`. */
 export function diskError(error: unknown): CordwoodError {
   if (CordwoodError.is(error)) return error;

@@ -24,7 +24,7 @@ export interface ChangeOptions {
 }
 
 export interface ChangeResult {
-  /** False after a dry run. */
+  /** False after a dry run that found something to do. */
   readonly done: boolean;
   /** False if the members were as wanted already. */
   readonly changed: boolean;

@@ -44,6 +44,7 @@ export function statusOf(
     version: VERSION,
     uptimeMs,
     quarantine: barred?.message ?? driver.quarantine.reason,
+    quarantineCode: barred?.code ?? (driver.quarantine.reason === null ? null : 'LOG_DAMAGED'),
     diskFreeBytes: driver.space.freeBytes,
     diskLow: driver.space.low,
     diskFull: driver.space.full,

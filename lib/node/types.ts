@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../protocol/errors.ts';
 import type { Config, Index, NodeId, Role, Term } from '../core/types.ts';
 import type { RecoveryProgress } from '../log/recovery-progress.ts';
 import type { StateMachine } from '../machine/state-machine.ts';
@@ -110,6 +111,8 @@ export interface NodeStatus {
   readonly uptimeMs: number;
   /** Set while the node may neither vote nor serve: its place was taken, or it was removed. */
   readonly quarantine: string | null;
+  /** Of that, for programs: `LOG_DAMAGED`, `INCARNATION_CHANGED`, `NODE_REMOVED`. */
+  readonly quarantineCode: ErrorCode | null;
   /** Room on the disk of the data directory in bytes; 0 while it is not known. */
   readonly diskFreeBytes: number;
   /** So little that this node takes no writes and had better not lead. */

@@ -19,10 +19,12 @@ export function pageRoutes(node: Requests): Route[] {
       method: 'GET',
       path: '/readyz',
       handle: (request) => {
-        const { quarantine } = node.status();
-        if (quarantine !== null) return errorReply(503, 'LOG_DAMAGED', `in quarantine: ${quarantine}`);
+        const { quarantine, quarantineCode, diskFull, role } = node.status();
+        if (quarantineCode !== null) return errorReply(503, quarantineCode, `in quarantine: ${quarantine}`);
         const { leader } = node;
         if (leader === null) return errorReply(503, 'NO_LEADER', 'no leader is known', 'not_applied', RETRY);
+        // A leader has all there is, and refuses writes at once; a follower waits for entries that it does not take.
+        if (diskFull && role !== 'leader') return errorReply(503, 'DISK_FULL', 'the disk is nearly full');
         return lineReply(200, request.form('text'), 'ready', { ready: true, leader: leader.id });
       },
     },

@@ -164,7 +164,14 @@ t.test('what the node says of itself', async (t) => {
   node.setLeader({ id: 2, address: '' });
   node.quarantine = 'log/3: checksum';
   t.match(errorOf(await ask(port, '/readyz')), { code: 'LOG_DAMAGED' });
+  node.quarantineCode = 'NODE_REMOVED';
+  t.match(errorOf(await ask(port, '/readyz')), { code: 'NODE_REMOVED' });
   node.quarantine = null;
+  node.diskFull = true;
+  t.match(errorOf(await ask(port, '/readyz')), { code: 'DISK_FULL' });
+  node.setLeader({ id: 1, address: '' });
+  t.equal((await ask(port, '/readyz')).status, 200, 'a leader has all there is');
+  node.diskFull = false;
   t.equal((await ask(port, '/readyz')).status, 200);
 });
 

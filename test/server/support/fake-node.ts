@@ -6,7 +6,7 @@ import {
   frameRequestId,
 } from '../../../protocol/client-codec.ts';
 import { Kind, Limits, Status } from '../../../protocol/constants.ts';
-import { errorCodeOfStatus } from '../../../protocol/errors.ts';
+import { errorCodeOfStatus, type ErrorCode } from '../../../protocol/errors.ts';
 import { encodeValue } from '../../../protocol/msgpack.ts';
 import { readU32 } from '../../../protocol/byte-writer.ts';
 import { ReplicatedState } from '../../../lib/machine/replicated-state.ts';
@@ -30,6 +30,8 @@ export class FakeNode implements Requests {
   maxFrameBytes: number = Limits.maxFrameBytes;
   leader: LeaderInfo | null = { id: 1, address: '127.0.0.1:1' };
   quarantine: string | null = null;
+  quarantineCode: ErrorCode = 'LOG_DAMAGED';
+  diskFull = false;
   peers: PeerStatus[] = [];
   saturated = false;
   /** What every write and query is refused with. */
@@ -118,9 +120,10 @@ export class FakeNode implements Requests {
       version: '0',
       uptimeMs: 0,
       quarantine: this.quarantine,
+      quarantineCode: this.quarantine === null ? null : this.quarantineCode,
       diskFreeBytes: 0,
       diskLow: false,
-      diskFull: false,
+      diskFull: this.diskFull,
     };
   }
 
