@@ -159,11 +159,22 @@ class Story {
     else if (dice < 58) cluster.healLinks();
     else if (dice < 64) cluster.disconnect(node.id, other.id);
     else if (dice < 70) this.#slowDisk(fate);
-    else if (dice < 78) this.#onLeader((leader) => leader.core.transfer(pick(fate, [0, node.id])));
+    else if (dice < 78) this.#onLeader((leader) => this.#handOver(leader, node.id, fate));
     else if (dice < 96 && this.#changes) this.#onLeader((leader) => this.#changeConfig(leader, fate));
     else if (dice < 97) this.#onLeader((leader) => leader.core.stepDown());
     else if (dice < 98.5) this.#rot(node, fate);
     else if (node.running) node.act(() => node.core.leaderRefused(node.core.leader));
+  }
+
+  /** Now and then the old leader hears nothing of what follows: it may still believe that it leads. */
+  #handOver(leader: CoreNode, target: NodeId, fate: Random): void {
+    const { cluster } = this;
+    leader.core.transfer(pick(fate, [0, target]));
+    if (fate.next() < 0.5) return;
+    cluster.events.after(fate.between(0, 20), () => {
+      for (const node of cluster.nodes) if (node !== leader) cluster.cut(node.id, leader.id);
+      cluster.trace(`${leader.id} hears nobody`);
+    });
   }
 
   #crash(node: CoreNode, fate: Random): void {

@@ -29,7 +29,7 @@ export const clusterZoo: readonly Bug[] = [
     from: 301,
     seenIn: 'NuRaft #185; Protocol-Aware Recovery (FAST 2018)',
     file: 'core/election',
-    change: [['s.quarantine === null && (', '(']],
+    change: [['!hasLost(s) && (', '(']],
     within: 1000,
   },
   {

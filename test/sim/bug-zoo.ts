@@ -145,7 +145,7 @@ export const zoo: readonly Bug[] = [
     name: 'a removed leader leads on',
     seenIn: 'etcd-raft 72d62a1, canonical/raft 7b500ab; here',
     file: 'transfer',
-    change: [['if (!s.isVoter && s.configs.currentIndex <= s.commitIndex)', 'if (false)']],
+    change: [['return !s.isVoter && s.configs.currentIndex <= s.commitIndex', 'return false']],
     within: 300,
   },
   {
@@ -174,8 +174,8 @@ export const zoo: readonly Bug[] = [
     seenIn: 'here',
     file: 'persistence',
     change: [['s.created.pop();', 'break;']],
-    // One story in 900: candidates help no rivals any more, so that hardly anybody is deposed at once.
-    from: 2001,
+    // One story in 2,000: candidates help no rivals any more, so that hardly anybody is deposed at once.
+    from: 7301,
     within: 1000,
   },
   {
@@ -196,7 +196,7 @@ export const zoo: readonly Bug[] = [
     name: 'a node with a damaged log votes',
     seenIn: 'NuRaft #185; Protocol-Aware Recovery (FAST 2018)',
     file: 'election',
-    change: [['s.quarantine === null && (', '(']],
+    change: [['!hasLost(s) && (', '(']],
     within: 1000,
   },
   {
