@@ -98,8 +98,11 @@ export class LocalCluster {
       let timer = setTimeout(settle, withinMs);
       let first = true;
       this.#onNews = () => {
-        if (this.#ending) settle();
-        if (this.#ending || this.#leader === null) return;
+        if (this.#ending) {
+          settle();
+          return;
+        }
+        if (this.#leader === null) return;
         const running = [...this.#nodes.values()].filter((node) => node.running);
         if (running.every((node) => this.#known.get(node.place.id) === this.#leader)) settle();
         else if (first) {

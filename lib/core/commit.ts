@@ -9,9 +9,7 @@ import type { Index } from './types.ts';
 /** Advances the leader's commit index to what a quorum holds durably. */
 export function maybeCommit(s: CoreState): void {
   // The leader counts itself at what is durable, never at what it appended (R3). A one-node cluster is no exception.
-  const index = quorumValue(s.config, (id) =>
-    id === s.id ? s.durableIndex : (s.progress.get(id)?.match ?? 0),
-  );
+  const index = quorumIndex(s, s.durableIndex);
   if (index === Infinity || index <= s.commitIndex) return;
   // Only entries of the current term are committed by counting; older ones go with them (figure 8 shows why).
   if (s.log.termAt(index) !== s.term) return;
@@ -33,10 +31,12 @@ export function maybeCommit(s: CoreState): void {
  */
 export function awaitsDisk(s: CoreState): boolean {
   if (s.role !== 'leader' || s.gated.length > 0 || !s.hardStateDurable) return true;
-  const index = quorumValue(s.config, (id) =>
-    id === s.id ? s.log.lastIndex : (s.progress.get(id)?.match ?? 0),
-  );
-  return index > s.commitIndex;
+  return quorumIndex(s, s.log.lastIndex) > s.commitIndex;
+}
+
+/** What a quorum holds, if the leader itself holds the log up to `own`. */
+function quorumIndex(s: CoreState, own: Index): Index {
+  return quorumValue(s.config, (id) => (id === s.id ? own : (s.progress.get(id)?.match ?? 0)));
 }
 
 export function advanceCommit(s: CoreState, index: Index): void {

@@ -270,6 +270,7 @@ export class Driver {
     this.#noticeStall(now);
     core.tick();
     if (now >= this.health.dueMs) this.health.check(now);
+    this.space.turn(now);
     if (core.role === 'leader') this.pipeline.propose(now);
     const token = this.reads.ask();
     if (token !== 0) {
@@ -304,7 +305,6 @@ export class Driver {
     }
     this.#followRole();
     this.quarantine.turn(now);
-    this.space.turn(now);
     if (now >= this.#sweepDueMs) this.#sweep(now);
     this.#releaseMemory();
     this.replies.flush();

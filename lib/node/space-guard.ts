@@ -72,7 +72,7 @@ export class SpaceGuard {
     return this.#full && message.kind === 'append' && message.entries.some((e) => e.kind === EntryKind.batch);
   }
 
-  /** Once in each turn. */
+  /** Once in each turn, before the core is drained: what a transfer asks it to send leaves at once. */
   turn(nowMs: number): void {
     const { core, options } = this.#driver;
     if (!this.#low || core.role !== 'leader' || core.transferring || nowMs < this.#transferDueMs) return;
@@ -81,8 +81,6 @@ export class SpaceGuard {
     if (target === 0) return;
     options.logger.info({ target }, 'leadership goes to a node with room on its disk');
     core.transfer(target);
-    // What this asks the core to send leaves with the next turn.
-    this.#driver.wake();
   }
 
   #roomiest(): NodeId {
