@@ -58,7 +58,7 @@ export const zoo: readonly Bug[] = [
     name: 'the leader counts itself before its own disk has the entry',
     seenIn: 'etcd #14370, canonical/raft 1996d32',
     file: 'commit',
-    change: [['id === s.id ? s.durableIndex', 'id === s.id ? s.log.lastIndex']],
+    change: [['quorumIndex(s, s.durableIndex)', 'quorumIndex(s, s.log.lastIndex)']],
     within: 30,
   },
   {
