@@ -326,9 +326,21 @@ export function syncProgress(s: CoreState): void {
 
 /** CheckQuorum: a leader that cannot reach a quorum gives up, and with it its heartbeats. Whether it still leads. */
 export function checkQuorum(s: CoreState): boolean {
-  const since = s.nowMs - s.options.electionTimeoutMs;
+  if (renewQuorum(s)) return true;
+  becomeFollower(s, s.term, 0);
+  return false;
+}
+
+/**
+ * Puts the next check off if a quorum has been heard of lately. Each round of heartbeats does so too: a check between
+ * two of them would wake an idle leader once more, and see nothing new.
+ */
+export function renewQuorum(s: CoreState): boolean {
+  const { electionTimeoutMs } = s.options;
+  const since = s.nowMs - electionTimeoutMs;
   const alive = hasQuorum(s.config, (id) => id === s.id || (s.progress.get(id)?.lastActiveMs ?? -1) > since);
-  if (alive) s.quorumDeadlineMs = s.nowMs + s.options.electionTimeoutMs / 2;
-  else becomeFollower(s, s.term, 0);
+  if (alive) {
+    s.quorumDeadlineMs = Math.max(s.quorumDeadlineMs, s.heartbeatDeadlineMs, s.nowMs + electionTimeoutMs / 2);
+  }
   return alive;
 }

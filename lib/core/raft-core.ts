@@ -9,6 +9,7 @@ import {
   leaderRefused,
   mayCampaign,
   missLeader,
+  renewQuorum,
   resetElectionTimer,
   settlePreVotes,
   startPreVote,
@@ -169,7 +170,10 @@ export class RaftCore {
     if (s.role === 'leader') {
       expireTransfer(s);
       if (s.nowMs >= s.quorumDeadlineMs && !checkQuorum(s)) return;
-      if (s.nowMs >= s.heartbeatDeadlineMs) sendHeartbeats(s);
+      if (s.nowMs >= s.heartbeatDeadlineMs) {
+        sendHeartbeats(s);
+        renewQuorum(s);
+      }
     } else if (s.nowMs >= s.electionDeadlineMs) {
       if (mayCampaign(s) && !boundByPromise(s)) startPreVote(s);
       else resetElectionTimer(s);

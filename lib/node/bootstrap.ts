@@ -160,8 +160,12 @@ function usable(recovery: Recovery): Recovery {
   };
 }
 
-/** Heartbeats of an idle leader within one election timeout. */
-const IDLE_SHARE = 2;
+/**
+ * Between two heartbeats of an idle leader, as a share of the election timeout. It may be late by the rest before anyone
+ * asks for votes, and one that is lost is often missed; nobody waits for anything then, and voters that still hear the
+ * leader refuse.
+ */
+const IDLE_HEARTBEAT_SHARE = 0.7;
 
 function openCore(options: ResolvedOptions, log: LogStore, bootstrap: Config): RaftCore {
   const recovery = usable(log.recovery);
@@ -169,9 +173,8 @@ function openCore(options: ResolvedOptions, log: LogStore, bootstrap: Config): R
     {
       id: options.id,
       heartbeatMs: options.heartbeatMs,
-      // An idle cluster costs what its heartbeats cost: each wakes every node. One may still be lost before anyone
-      // asks for votes.
-      idleHeartbeatMs: Math.max(options.heartbeatMs, options.electionTimeoutMs / IDLE_SHARE),
+      // An idle cluster costs what its heartbeats cost: each wakes every node.
+      idleHeartbeatMs: Math.max(options.heartbeatMs, IDLE_HEARTBEAT_SHARE * options.electionTimeoutMs),
       electionTimeoutMs: options.electionTimeoutMs,
       lostLeaderDelayMs: LOST_LEADER_DELAY_MS,
       maxMessageBytes: options.maxBatchBytes,

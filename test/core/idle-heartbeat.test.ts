@@ -37,6 +37,31 @@ t.test(
   },
 );
 
+t.test(
+  'nothing but heartbeats wakes an idle leader, and it gives up as soon as ever without a quorum',
+  async (t) => {
+    const trio = new Trio(false, { idleHeartbeatMs: 700 });
+    trio.core(1).campaignSoon();
+    beats(trio, 3000);
+    const leader = trio.core(1);
+    const deadlines = new Set<number>();
+    const times: number[] = [];
+    for (let i = 0; i < 300; i++) {
+      times.push(...beats(trio, 10));
+      deadlines.add(leader.drain().nextDeadlineMs);
+    }
+    t.ok(times.length >= 4, `heartbeats at ${times.join(', ')}`);
+    t.same([...deadlines], [...times, times.at(-1)! + 700]);
+
+    const deafSinceMs = trio.now;
+    while (leader.role === 'leader') {
+      trio.settle((from, to) => from !== 1 && to !== 1);
+      trio.now += 10;
+    }
+    t.ok(trio.now - deafSinceMs <= 2 * 1000, `after ${trio.now - deafSinceMs} ms`);
+  },
+);
+
 t.test('while a member lacks entries heartbeats come as usual', async (t) => {
   const trio = new Trio(false, { idleHeartbeatMs: 250 });
   trio.core(1).campaignSoon();
