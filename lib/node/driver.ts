@@ -1,7 +1,7 @@
 import { Lane, Status } from '../../protocol/constants.ts';
 import type { Persist } from '../core/effects.ts';
 import type { RaftCore } from '../core/raft-core.ts';
-import type { Config, Index, Message, NodeId, Role, Term } from '../core/types.ts';
+import type { Index, Message, NodeId } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
 import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -22,6 +22,7 @@ import type { Sink } from './sink.ts';
 import { Quarantine } from './quarantine.ts';
 import { Snapshots } from './snapshots.ts';
 import { SpaceGuard } from './space-guard.ts';
+import { Standing } from './standing.ts';
 import { TurnTimer } from './turn-timer.ts';
 
 /** What clients of a node in quarantine are told; they ask another. */
@@ -81,12 +82,9 @@ export class Driver {
   readonly #events: DriverEvents;
   readonly #records: Records;
   readonly #timer: TurnTimer;
+  readonly #standing: Standing;
   #turnDue = false;
   #durableTicket = 0;
-  #lastRole: Role = 'follower';
-  #lastTerm: Term = 0;
-  #lastLeader: NodeId = 0;
-  #lastConfig: Config;
   #sweepDueMs = 0;
   #roomWaiters: (() => void)[] = [];
   #stopped = false;
@@ -100,7 +98,7 @@ export class Driver {
       options: this.options,
     } = parts);
     this.#events = events;
-    this.#lastConfig = this.core.config;
+    this.#standing = new Standing(this, events);
     const lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
     this.#records = new Records(this.core.lastIndex + 1, lastTimeMs, () => this.options.runtime.wallNow());
     this.cache = this.#records.cache;
@@ -211,7 +209,7 @@ export class Driver {
     if (this.options.leaseReads && message.kind === 'heartbeat') this.core.clock(this.now);
     const first = this.#hear(from, message);
     // Before records are replaced: whoever still waits for the old ones is answered from them.
-    this.#followRole();
+    this.#standing.followRole();
     if (first !== 0 && message.kind === 'append') this.#records.keep(message, first, bytes, recordsAt);
   }
 
@@ -279,7 +277,7 @@ export class Driver {
     }
 
     const effects = core.drain();
-    this.#followConfig();
+    this.#standing.followConfig();
     this.#records.layCreated(effects.created);
     // The followers' disks and ours work at the same time (dissertation 10.2.1), and theirs are further away.
     for (const { to, message } of effects.messages) this.outbound.send(to, message);
@@ -303,7 +301,7 @@ export class Driver {
       this.levels.applied(this.applier.applied);
       unserved = this.reads.serve(this.state, this.applier.applied);
     }
-    this.#followRole();
+    this.#standing.followRole();
     this.quarantine.turn(now);
     if (now >= this.#sweepDueMs) this.#sweep(now);
     this.#releaseMemory();
@@ -338,34 +336,7 @@ export class Driver {
     });
   }
 
-  #followConfig(): void {
-    const { config } = this.core;
-    if (config === this.#lastConfig) return;
-    this.#lastConfig = config;
-    this.#events.reconfigured();
-  }
-
   // --- consequences -------------------------------------------------------------------------------------------------
-
-  #followRole(): void {
-    const { core } = this;
-    if (core.role === this.#lastRole && core.term === this.#lastTerm && core.leader === this.#lastLeader)
-      return;
-    const oldLeader = this.#lastLeader;
-    this.#lastRole = core.role;
-    this.#lastTerm = core.term;
-    this.#lastLeader = core.leader;
-    if (core.role !== 'leader') {
-      this.pipeline.abandon('leadership was lost before the entry was committed');
-      this.outbound.clear();
-      this.snapshots.stopSending();
-      this.pipeline.reroute((bytes, start, end, sink) => {
-        this.submit(bytes, start, end, sink);
-      });
-    }
-    if (oldLeader !== 0 && oldLeader !== core.leader) this.forwarder.lost(oldLeader);
-    this.#events.changed();
-  }
 
   #refuse(bytes: Uint8Array, start: number, end: number, sink: Sink, status: Status, message: string): void {
     this.replies.refuseRun(bytes, start, end, sink, status, message);

@@ -1,5 +1,5 @@
 import { encodeResponse } from '../../protocol/client-codec.ts';
-import { Kind, Lane, Status } from '../../protocol/constants.ts';
+import { Kind, Status } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { encodeValue } from '../../protocol/msgpack.ts';
 import { frameKind, frameRequestId } from '../../protocol/client-codec.ts';
@@ -21,7 +21,7 @@ import type { MembershipTarget } from './membership-plan.ts';
 import { membersOf } from './members-view.ts';
 import { metricsOf, type NodeMetrics } from './metrics.ts';
 import { resolveOptions, type ResolvedOptions } from './options.ts';
-import { takePeerFrame } from './peer-inbox.ts';
+import { PeerLanes } from './peer-lanes.ts';
 import type { Sink } from './sink.ts';
 import { statusOf } from './status.ts';
 import { Turns } from './turns.ts';
@@ -58,6 +58,7 @@ export class RaftNode implements Requests {
   readonly #admin: Admin;
   readonly #backups: Backups;
   readonly #leaderWatch: LeaderWatch;
+  readonly #lanes: PeerLanes;
   readonly #startedMs: number;
   readonly #failureListeners = new Set<(error: Error) => void>();
   #failure: Error | null = null;
@@ -106,6 +107,7 @@ export class RaftNode implements Requests {
       handOver: (target, timeoutMs) => this.handOver(target, timeoutMs),
       explain: () => this.explain(),
     });
+    this.#lanes = new PeerLanes(this.#driver, this.#admin, this.#leaderWatch, parts.registry);
   }
 
   #createMembership(parts: NodeParts, options: ResolvedOptions): Membership {
@@ -133,46 +135,30 @@ export class RaftNode implements Requests {
   static async start(options: NodeOptions, open: OpenEnvironment = openSystemEnvironment): Promise<RaftNode> {
     const resolved = resolveOptions(options);
     // Events may come before there is a node to take them: nothing is lost by that, see `wake` below.
-    let node: RaftNode | null = null;
+    let driver: Driver | null = null;
+    let lanes: PeerLanes | null = null;
+    let fail: (error: Error) => void = () => undefined;
     const logEvents: LogEvents = {
-      onDurable: (ticket, forMs) => {
-        if (node !== null) node.#driver.durable(ticket, forMs);
-      },
-      onFailure: (error) => {
-        if (node !== null) node.#fail(error);
-      },
-      onDamage: (damage) => {
-        if (node !== null) node.#driver.snapshots.renew(damage);
-      },
-      onSpace: (space) => {
-        if (node !== null) node.#driver.space.take(space);
-      },
+      onDurable: (ticket, forMs) => driver?.durable(ticket, forMs),
+      onFailure: (error) => fail(error),
+      onDamage: (damage) => driver?.snapshots.renew(damage),
+      onSpace: (space) => driver?.space.take(space),
     };
     const transportEvents: TransportEvents = {
-      onFrame: (peer, _lane, bytes, start, end) => {
-        if (node !== null && !node.#driver.stopped)
-          takePeerFrame(node.#driver, node.#admin, peer, bytes, start, end);
-      },
-      onUp: (peer, lane) => {
-        if (node !== null) node.#laneUp(peer, lane);
-      },
-      onDown: (peer, lane) => {
-        if (node !== null) node.#laneDown(peer, lane);
-      },
-      onRefused: (peer) => {
-        if (node === null) return;
-        node.#driver.wake();
-        node.#driver.core.leaderRefused(peer);
-      },
+      onFrame: (peer, lane, bytes, start, end) => lanes?.onFrame(peer, lane, bytes, start, end),
+      onUp: (peer, lane) => lanes?.onUp(peer, lane),
+      onDown: (peer, lane) => lanes?.onDown(peer, lane),
+      onRefused: (peer) => lanes?.onRefused(peer),
       onRejected: (peer, code, message) => {
         resolved.logger.warn({ peer, code }, message);
       },
-      onTurnedAway: (peer, code, message) => {
-        if (node !== null) node.#parts.registry.turnedAway(peer, code, message);
-      },
+      onTurnedAway: (peer, code, message) => lanes?.onTurnedAway(peer, code, message),
     };
     const parts = await openParts(options, resolved, logEvents, transportEvents, open);
-    node = new RaftNode(resolved, parts);
+    const node = new RaftNode(resolved, parts);
+    driver = node.#driver;
+    lanes = node.#lanes;
+    fail = (error) => node.#fail(error);
     parts.registry.open((members) => {
       parts.transport.setPeers(members);
     });
@@ -356,36 +342,6 @@ export class RaftNode implements Requests {
       // Whoever is left elects among themselves.
       if (!CordwoodError.is(error)) throw error;
     }
-  }
-
-  #laneUp(peer: NodeId, lane: Lane): void {
-    const driver = this.#driver;
-    if (lane === Lane.control) {
-      driver.connected.add(peer);
-      // What was told before did not get there, and without news it would not be told again for long.
-      driver.reports.send();
-      // After a restart of the whole cluster the first to be up have long stopped asking when the others come.
-      driver.core.campaignSoon();
-      driver.core.peerReached(peer);
-    }
-    if (lane === Lane.bulk) driver.snapshots.laneUp(peer);
-    // What was sent before is lost for sure: no need to wait for the next heartbeat's answer to find out. And it may be
-    // another process with older files, whose other lane from before has not been found broken yet.
-    if (lane !== Lane.bulk && driver.core.role === 'leader') driver.core.peerLost(peer);
-    // The handshake may have told where the leader's clients connect.
-    this.#leaderWatch.follow();
-    driver.wake();
-  }
-
-  #laneDown(peer: NodeId, lane: Lane): void {
-    const driver = this.#driver;
-    driver.wake();
-    if (lane === Lane.control) driver.connected.delete(peer);
-    if (lane !== Lane.data) return;
-    driver.outbound.lost(peer);
-    driver.core.peerLost(peer);
-    driver.forwarder.lost(peer);
-    this.#admin.relay.lost(peer);
   }
 
   /** The disk or the machine cannot be trusted any more: stop at once, loudly, and acknowledge nothing further. */

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 
-import type { Address } from '../../protocol/address.ts';
+import { formatAddress, type Address } from '../../protocol/address.ts';
 import { Lane, PeerKind } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { peerFrameKind } from '../../protocol/peer-frame.ts';
@@ -29,6 +29,8 @@ export interface LaneHost {
 /** Redials right after a loss, 0, 1, 2, 4 and 8 ms apart, before the back-off begins. */
 const QUICK_REDIALS = 5;
 const KEEP_ALIVE_MS = 5_000;
+/** A peer that is not up yet, or no more. Anything else (a name nobody knows, no route) an operator wants to hear of. */
+const PASSING_FAULTS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT']);
 
 type State = 'idle' | 'dialling' | 'up' | 'waiting' | 'closed';
 
@@ -238,6 +240,11 @@ export class OutgoingLane {
       this.#quickRedials = 0;
     }
     this.#redialLater();
+    if (errorCode !== undefined && !PASSING_FAULTS.has(errorCode)) {
+      const { host, port } = this.#address;
+      const message = `node ${this.#peer} cannot be reached at ${formatAddress(host, port)}: ${errorCode}`;
+      this.#host.rejected('UNREACHABLE', message);
+    }
     // Told last: the listener may close the lane or send on it.
     if (wasUp || hadFrames) this.#host.down(this.#lane);
     if (refused) this.#host.refused();

@@ -9,6 +9,7 @@ import { beginPeerFrame, sealPeerFrame } from '../../protocol/peer-frame.ts';
 import { createTcpTransport, type TcpTransport } from '../../lib/transport/tcp-transport.ts';
 import type { TcpTransportOptions } from '../../lib/transport/transport-options.ts';
 import type { Member } from '../../lib/core/types.ts';
+import { freePorts } from '../e2e/support/ports.ts';
 import { until } from '../e2e/support/until.ts';
 
 interface Told {
@@ -290,6 +291,22 @@ t.test('a frame larger than the peer takes is refused on this side', async (t) =
   t.ok(one.transport.send(2, Lane.data, [frame('z'.repeat(4000))]));
   one.transport.flush();
   await two.events.until(() => two.events.of('frame').length === 1);
+});
+
+t.test('an address that leads nowhere is told once, a peer that is not up yet is not', async (t) => {
+  const one = await start(t, 1);
+  const [free] = await freePorts(1);
+  one.transport.setPeers([
+    { id: 2, peerAddress: 'no..name:1' },
+    { id: 3, peerAddress: `127.0.0.1:${free}` },
+  ]);
+  await one.events.until(() => one.events.of('rejected').length >= 1);
+  one.transport.setPeers([{ id: 4, peerAddress: 'no..name:2' }]);
+  await one.events.until(() => one.events.of('rejected').length >= 2);
+  t.match(one.events.of('rejected'), [
+    { peer: 2, detail: /^UNREACHABLE node 2 cannot be reached at no..name:1: E\w+$/ },
+    { peer: 4, detail: /^UNREACHABLE node 4 / },
+  ]);
 });
 
 t.test('another cluster, another node, a stranger: refused on both sides, each told once', async (t) => {

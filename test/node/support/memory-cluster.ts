@@ -4,6 +4,7 @@ import { StackMachine } from '../../../lib/machine/stack-machine.ts';
 import type { StateMachine } from '../../../lib/machine/state-machine.ts';
 import { RaftNode } from '../../../lib/node/node.ts';
 import type { Logger } from '../../../lib/node/types.ts';
+import type { TransportEvents } from '../../../lib/transport/transport.ts';
 import { StackOp, Status } from '../../../protocol/constants.ts';
 import { Caller } from './caller.ts';
 import { freePorts, memoryEnvironment } from './memory-environment.ts';
@@ -19,6 +20,8 @@ export class MemoryCluster {
   readonly disks: MemoryDisk[];
   readonly nodes: Map<number, RaftNode> = new Map();
   readonly logs: Map<number, DirectLogStore> = new Map();
+  /** Whoever calls these pretends to be the transport of that node. */
+  readonly inboxes: Map<number, TransportEvents> = new Map();
   readonly errors: string[] = [];
   /** What node `id` runs. */
   machineOf: (id: number) => StateMachine = () => new StackMachine();
@@ -73,7 +76,13 @@ export class MemoryCluster {
       async (...given) => {
         const environment = await open(...given);
         if (environment.log instanceof DirectLogStore) this.logs.set(id, environment.log);
-        return environment;
+        return {
+          ...environment,
+          connect: (events, policy) => {
+            this.inboxes.set(id, events);
+            return environment.connect(events, policy);
+          },
+        };
       },
     );
     this.nodes.set(id, node);

@@ -1,0 +1,27 @@
+import t from 'tap';
+import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { Lane } from '../../protocol/constants.ts';
+import { encodeMessage } from '../../protocol/peer-codec.ts';
+import { MemoryCluster, until } from './support/memory-cluster.ts';
+
+t.test('a message that contradicts what is known ends the node in order, and not the process', async (t) => {
+  const cluster = await MemoryCluster.start(3);
+  t.teardown(() => cluster.close());
+  await cluster.push(0, 3);
+  const leader = await cluster.leader();
+  const [fooled, liar] = [...cluster.nodes.values()].filter((node) => node !== leader);
+  await until(() => fooled!.leader?.id === leader.id);
+
+  const out = new ByteWriter();
+  const { term } = leader.status();
+  encodeMessage({ kind: 'heartbeat', term, commit: 0, readSeq: 0, sentAtMs: 0 }, out);
+  const bytes = out.take();
+  cluster.inboxes.get(fooled!.id)!.onFrame(liar!.id, Lane.control, bytes, 0, bytes.length);
+
+  await fooled!.closed;
+  t.match(fooled!.failure, { code: 'TWO_LEADERS_IN_TERM' });
+  t.match(cluster.errors, [new RegExp(`^${fooled!.id}: the node stops`)], 'said once');
+  await cluster.push(3, 6);
+  t.equal(leader.failure, null);
+  t.equal(liar!.failure, null);
+});
