@@ -60,6 +60,7 @@ class Story {
     const voters = this.#pick([1, 2, 3, 3, 3, 3, 4, 5, 5]);
     const core: Omit<CoreOptions, 'id' | 'seed'> = {
       heartbeatMs: 40,
+      idleHeartbeatMs: seed % 2 === 0 ? 140 : 40,
       electionTimeoutMs: 200,
       lostLeaderDelayMs: 10,
       maxMessageBytes: this.#pick([100, 400, 4000]),
@@ -172,6 +173,7 @@ class Story {
     leader.core.transfer(pick(fate, [0, target]));
     if (fate.next() < 0.5) return;
     cluster.events.after(fate.between(0, 20), () => {
+      if (this.#calm) return;
       for (const node of cluster.nodes) if (node !== leader) cluster.cut(node.id, leader.id);
       cluster.trace(`${leader.id} hears nobody`);
     });

@@ -106,6 +106,7 @@ export class CoreCluster {
     if (lost) return;
     const lane = `${from.id}>${to}${laneOf(packet)}`;
     const { incarnation } = from;
+    const addressee = this.node(to)?.incarnation;
     const copies = random.next() < weather.duplicateRate ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       let atMs = this.nowMs + random.between(weather.minDelayMs, weather.maxDelayMs);
@@ -122,6 +123,9 @@ export class CoreCluster {
         // that takes it back would be counted (core story 277497307).
         if (incarnation < (this.#newestLife.get(lane) ?? 0)) return;
         this.#newestLife.set(lane, incarnation);
+        // Nor does a later life hear on its connections what was meant for an earlier one. That it lacks what it has
+        // acknowledged would be news to a node that nobody has verified since its start (core story 4271).
+        if (isLossReport(packet) && receiver.incarnation !== addressee) return;
         receiver.receive(from.id, packet);
       });
     }
@@ -207,6 +211,10 @@ export class CoreCluster {
 }
 
 const dataKinds = new Set(['append', 'appendAck', 'lostLog']);
+
+function isLossReport(packet: Packet): boolean {
+  return packet.kind === 'message' && packet.message.kind === 'refetch' && packet.message.nonce === 0;
+}
 
 function laneOf(packet: Packet): string {
   if (packet.kind !== 'message') return 'bulk';

@@ -175,7 +175,7 @@ export const zoo: readonly Bug[] = [
     file: 'persistence',
     change: [['s.created.pop();', 'break;']],
     // One story in 2,000: candidates help no rivals any more, so that hardly anybody is deposed at once.
-    from: 7301,
+    from: 5001,
     within: 1000,
   },
   {
