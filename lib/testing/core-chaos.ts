@@ -196,10 +196,13 @@ class Story {
   #rot(node: CoreNode, fate: Random): void {
     const { cluster } = this;
     const leader = cluster.nodes.find((n) => n.running && n.core.role === 'leader');
-    const { config } = leader?.core ?? {};
+    const { config, configIndex, commitIndex } = leader?.core ?? {};
     if (!config || config.voters.length < 3 || config.outgoing.length > 0 || !isMember(config, node.id))
       return;
-    if (leader!.core.configIndex > leader!.core.commitIndex || cluster.nodes.some((n) => n.tainted)) return;
+    if (configIndex! > commitIndex! || cluster.nodes.some((n) => n.tainted)) return;
+    // Another may have led, heard of nobody, and have appended a change that counts as soon as it has that entry: with
+    // too few others left this disk would be one too many (core story 319378480).
+    if (cluster.nodes.some((n) => isMember(config, n.id) && n.core.configIndex !== configIndex)) return;
     cluster.crash(node);
     node.disk.rot(fate);
     this.#damages++;
