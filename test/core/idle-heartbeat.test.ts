@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { RaftCore } from '../../lib/core/raft-core.ts';
 import type { Message } from '../../lib/core/types.ts';
 import { Trio } from './trio.ts';
 
@@ -14,15 +15,20 @@ function beats(trio: Trio, forMs: number, passes: (message: Message) => boolean 
   return times;
 }
 
+/** Three nodes that have nothing to say any more, led by node 1. */
+function settled(idleHeartbeatMs: number): { trio: Trio; leader: RaftCore } {
+  const trio = new Trio(false, { idleHeartbeatMs });
+  trio.core(1).campaignSoon();
+  beats(trio, 3000);
+  return { trio, leader: trio.core(1) };
+}
+
 const gaps = (times: number[]): number[] => times.slice(1).map((time, i) => time - times[i]!);
 
 t.test(
   'an idle leader sends fewer heartbeats, and at once as many as ever when there is something to say',
   async (t) => {
-    const trio = new Trio(false, { idleHeartbeatMs: 250 });
-    trio.core(1).campaignSoon();
-    beats(trio, 3000);
-    const leader = trio.core(1);
+    const { trio, leader } = settled(250);
     t.equal(leader.role, 'leader');
     t.same([...new Set(gaps(beats(trio, 2000)))], [250]);
     trio.now += 10;
@@ -40,10 +46,7 @@ t.test(
 t.test(
   'nothing but heartbeats wakes an idle leader, and it gives up as soon as ever without a quorum',
   async (t) => {
-    const trio = new Trio(false, { idleHeartbeatMs: 700 });
-    trio.core(1).campaignSoon();
-    beats(trio, 3000);
-    const leader = trio.core(1);
+    const { trio, leader } = settled(700);
     const deadlines = new Set<number>();
     const times: number[] = [];
     for (let i = 0; i < 300; i++) {
@@ -63,10 +66,7 @@ t.test(
 );
 
 t.test('while a member lacks entries heartbeats come as usual', async (t) => {
-  const trio = new Trio(false, { idleHeartbeatMs: 250 });
-  trio.core(1).campaignSoon();
-  beats(trio, 3000);
-  const leader = trio.core(1);
+  const { trio, leader } = settled(250);
   leader.clock(trio.now);
   leader.propose(40);
   const deaf = beats(trio, 1000, (message) => message.kind !== 'append');
