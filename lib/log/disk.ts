@@ -1,5 +1,7 @@
 import type { DiskSpace } from './space.ts';
 
+export type OpenMode = 'read' | 'write' | 'create';
+
 /**
  * The file system as the log uses it: a handful of synchronous calls, named for what they promise. Everything that
  * touches a file goes through this, so that the simulator can run the same code over a disk that loses, tears and
@@ -9,7 +11,12 @@ import type { DiskSpace } from './space.ts';
  */
 export interface Disk {
   /** `create` makes a new file and fails if there is one; `write` opens an existing one for reading and writing. */
-  open(path: string, mode: 'read' | 'write' | 'create'): number;
+  open(path: string, mode: OpenMode): number;
+  /**
+   * Opens a file to be written from one end to the other and not read through what is returned. Where the file system
+   * can, writes go past the kernel's cache; behind the end of each there may be up to 4 KiB of zeros then.
+   */
+  openDirect(path: string, mode: 'write' | 'create'): number;
   close(fd: number): void;
   size(fd: number): number;
   /** Reads into `into[offset, offset + length)`; returns how much, which may be less than asked; 0 at the end. */

@@ -1,4 +1,4 @@
-import type { Disk } from './disk.ts';
+import type { Disk, OpenMode } from './disk.ts';
 import type { DiskSpace } from './space.ts';
 
 /** One call about to be made on a `MemoryDisk`. */
@@ -23,6 +23,12 @@ interface MemoryFile {
   durable: Uint8Array;
   durableBytes: number;
   pending: Write[];
+}
+
+interface OpenFile {
+  readonly path: string;
+  readonly file: MemoryFile;
+  readonly direct: boolean;
 }
 
 type NameChange =
@@ -55,10 +61,16 @@ export class MemoryDisk implements Disk {
   #durableNames = new Map<string, MemoryFile>();
   #nameChanges: NameChange[] = [];
   readonly #directories = new Set<string>();
-  readonly #open = new Map<number, { readonly path: string; readonly file: MemoryFile }>();
+  readonly #open = new Map<number, OpenFile>();
   #nextFd = 3;
 
-  open(path: string, mode: 'read' | 'write' | 'create'): number {
+  openDirect(path: string, mode: 'write' | 'create'): number {
+    const fd = this.open(path, mode);
+    this.#open.set(fd, { ...this.#opened(fd), direct: true });
+    return fd;
+  }
+
+  open(path: string, mode: OpenMode): number {
     this.#call('open', path, 0);
     let file = this.#names.get(path);
     if (mode === 'create') {
@@ -70,7 +82,7 @@ export class MemoryDisk implements Disk {
     }
     if (file === undefined) throw failure('ENOENT', path);
     const fd = this.#nextFd++;
-    this.#open.set(fd, { path, file });
+    this.#open.set(fd, { path, file, direct: false });
     return fd;
   }
 
@@ -92,19 +104,21 @@ export class MemoryDisk implements Disk {
   }
 
   write(fd: number, parts: readonly Uint8Array[], position: number): number {
-    const { path, file } = this.#opened(fd);
+    const { path, file, direct } = this.#opened(fd);
     let total = 0;
     for (const part of parts) total += part.length;
     const count = Math.min(total, this.#call('write', path, total));
-    const growth = position + count - file.liveBytes;
+    // A page goes to the disk as a whole, with zeros behind the end. Small ones here, as all files are.
+    const padding = direct && count === total ? (SECTOR_BYTES - ((position + count) % SECTOR_BYTES)) % SECTOR_BYTES : 0;
+    const growth = position + count + padding - file.liveBytes;
     if (growth > 0 && growth > this.space().freeBytes) throw failure('ENOSPC', path);
-    const bytes = new Uint8Array(total);
+    const bytes = new Uint8Array(total + padding);
     let at = 0;
     for (const part of parts) {
       bytes.set(part, at);
       at += part.length;
     }
-    const write: Write = { position, bytes: bytes.subarray(0, count) };
+    const write: Write = { position, bytes: bytes.subarray(0, count + padding) };
     file.pending.push(write);
     ({ bytes: file.live, length: file.liveBytes } = place(file.live, file.liveBytes, write));
     return count;
@@ -123,7 +137,7 @@ export class MemoryDisk implements Disk {
     if (file === undefined) throw failure('ENOENT', from);
     this.#names.delete(from);
     this.#names.set(to, file);
-    for (const [fd, opened] of this.#open) if (opened.file === file) this.#open.set(fd, { path: to, file });
+    for (const [fd, opened] of this.#open) if (opened.file === file) this.#open.set(fd, { ...opened, path: to });
     this.#nameChanges.push({ kind: 'rename', from, to });
   }
 
@@ -262,7 +276,7 @@ export class MemoryDisk implements Disk {
     return this.onCall?.({ operation, path, bytes }) ?? Infinity;
   }
 
-  #opened(fd: number): { readonly path: string; readonly file: MemoryFile } {
+  #opened(fd: number): OpenFile {
     const opened = this.#open.get(fd);
     if (opened === undefined) throw failure('EBADF', String(fd));
     return opened;

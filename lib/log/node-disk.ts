@@ -1,15 +1,43 @@
 import fs from 'node:fs';
+import { DirectFile, directStage } from './direct-file.ts';
 import { makeDirectory } from './make-directory.ts';
-import type { Disk } from './disk.ts';
+import type { Disk, OpenMode } from './disk.ts';
 import type { DiskSpace } from './space.ts';
 
 /** The machine's file system. Files are readable and writable by their owner only. */
 export class NodeDisk implements Disk {
-  open(path: string, mode: 'read' | 'write' | 'create'): number {
+  readonly #direct = new Map<number, DirectFile>();
+  /** Files that turned out not to take direct writes: what they are written through instead. */
+  readonly #cached = new Map<number, number>();
+  #stage: Buffer | null = null;
+  /** The file system has refused a direct write, or has no such thing. */
+  #refused = (fs.constants.O_DIRECT as number | undefined) === undefined;
+
+  open(path: string, mode: OpenMode): number {
     return fs.openSync(path, mode === 'read' ? 'r' : mode === 'write' ? 'r+' : 'wx+', 0o600);
   }
 
+  openDirect(path: string, mode: 'write' | 'create'): number {
+    if (mode === 'create') fs.closeSync(this.open(path, mode));
+    if (!this.#refused) {
+      try {
+        const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_DIRECT);
+        this.#stage ??= directStage();
+        this.#direct.set(fd, new DirectFile(fd, path, this.#stage));
+        return fd;
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        this.#refused = true;
+      }
+    }
+    return this.open(path, 'write');
+  }
+
   close(fd: number): void {
+    this.#direct.delete(fd);
+    const cached = this.#cached.get(fd);
+    this.#cached.delete(fd);
+    if (cached !== undefined) fs.closeSync(cached);
     fs.closeSync(fd);
   }
 
@@ -22,8 +50,18 @@ export class NodeDisk implements Disk {
   }
 
   write(fd: number, parts: readonly Uint8Array[], position: number): number {
-    if (parts.length === 1) return fs.writeSync(fd, parts[0]!, 0, parts[0]!.length, position);
-    return fs.writevSync(fd, parts, position);
+    const direct = this.#direct.get(fd);
+    if (direct !== undefined) {
+      try {
+        return direct.write(parts, position);
+      } catch (error) {
+        if (!direct.untried || !isRefusal(error)) throw error;
+        this.#fallBack(fd, direct);
+      }
+    }
+    const target = this.#cached.get(fd) ?? fd;
+    if (parts.length === 1) return fs.writeSync(target, parts[0]!, 0, parts[0]!.length, position);
+    return fs.writevSync(target, parts, position);
   }
 
   datasync(fd: number): void {
@@ -65,4 +103,15 @@ export class NodeDisk implements Disk {
       fs.closeSync(fd);
     }
   }
+
+  /** There are file systems that let a file be opened for direct writes and then refuse them, or want larger pages. */
+  #fallBack(fd: number, direct: DirectFile): void {
+    this.#refused = true;
+    this.#direct.delete(fd);
+    this.#cached.set(fd, this.open(direct.path, 'write'));
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EINVAL';
 }

@@ -119,7 +119,7 @@ export class SegmentWriter {
   }
 
   #open(segment: Segment): number {
-    if (this.#fd < 0) this.#fd = this.#disk.open(segment.path, 'write');
+    if (this.#fd < 0) this.#fd = this.#disk.openDirect(segment.path, 'write');
     return this.#fd;
   }
 

@@ -66,12 +66,12 @@ export class SpareSegments {
     while (this.#spares.length > 0) {
       const spare = this.#spares.pop()!;
       if (spare.fileBytes <= capacityBytes) {
-        return { path: spare.path, fd: this.#disk.open(spare.path, 'write'), fileBytes: spare.fileBytes };
+        return { path: spare.path, fd: this.#disk.openDirect(spare.path, 'write'), fileBytes: spare.fileBytes };
       }
       this.#disk.unlink(spare.path);
     }
     const path = this.#newPath();
-    return { path, fd: this.#disk.open(path, 'create'), fileBytes: 0 };
+    return { path, fd: this.#disk.openDirect(path, 'create'), fileBytes: 0 };
   }
 
   /** Adds one chunk of zeros to the spare in the making. False: nothing to do. */
@@ -86,7 +86,7 @@ export class SpareSegments {
     const spare = this.#spares[this.#spares.length - 1]!;
     const missing = capacityBytes - spare.fileBytes;
     if (missing <= 0) return false;
-    const fd = this.#disk.open(spare.path, 'write');
+    const fd = this.#disk.openDirect(spare.path, 'write');
     try {
       const chunk = missing < zeros.length ? zeros.subarray(0, missing) : zeros;
       spare.fileBytes += writeFully(this.#disk, fd, [chunk], spare.fileBytes);

@@ -1,6 +1,6 @@
 import type { Random } from '../core/random.ts';
 import type { NodeId } from '../core/types.ts';
-import type { Disk } from '../log/disk.ts';
+import type { Disk, OpenMode } from '../log/disk.ts';
 import { LOG_DIRECTORY } from '../log/open-log-files.ts';
 import { recoverLog } from '../log/log-recovery.ts';
 import { MemoryDisk } from '../log/memory-disk.ts';
@@ -205,8 +205,12 @@ class ProcessDisk implements Disk {
     this.#ended = true;
   }
 
-  open(path: string, mode: 'read' | 'write' | 'create'): number {
+  open(path: string, mode: OpenMode): number {
     return this.#live.open(path, mode);
+  }
+
+  openDirect(path: string, mode: 'write' | 'create'): number {
+    return this.#live.openDirect(path, mode);
   }
 
   /** The kernel closes what a process leaves open. */

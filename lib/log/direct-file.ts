@@ -1,0 +1,87 @@
+import fs from 'node:fs';
+import { copyBytes } from '../../protocol/byte-writer.ts';
+
+/** What position, length and memory of a direct write are multiples of. No disk in use has larger sectors. */
+const PAGE_BYTES = 4096;
+const STAGE_BYTES = 1 << 20;
+
+/**
+ * A file written past the kernel's page cache (`O_DIRECT`), for files that grow at their end and are hardly ever read.
+ *
+ * A log pushed through the cache takes a fresh page for every 4 KiB that nobody will read again, and the kernel copies
+ * each byte once more to get it there; where memory is handed to a machine only when it is first touched, as it is to
+ * many virtual ones, such a page costs more than the disk itself. And a cache may go on showing what an fsync failed to
+ * write.
+ *
+ * The disk takes whole pages. So the page a write ends in is written as a whole, zeros behind the end, and once more
+ * as the beginning of the next write: what it held is in `#tail`. Whoever has a file here must not mind up to a page
+ * of zeros where its own bytes end. The bytes written a second time are the same; a cached page is treated alike.
+ */
+export class DirectFile {
+  readonly path: string;
+  readonly #fd: number;
+  readonly #stage: Buffer;
+  readonly #tail = Buffer.allocUnsafeSlow(PAGE_BYTES);
+  /** Where the page in `#tail` begins in the file; -1: none is known. */
+  #tailAt = -1;
+
+  #untried = true;
+
+  /** `path` is where it was opened. `stage` is memory of `directStage`, which all files of a thread may share. */
+  constructor(fd: number, path: string, stage: Buffer) {
+    this.#fd = fd;
+    this.path = path;
+    this.#stage = stage;
+  }
+
+  /** No write has succeeded yet. */
+  get untried(): boolean {
+    return this.#untried;
+  }
+
+  /** As `Disk.write`: how many bytes were taken may be less than given. */
+  write(parts: readonly Uint8Array[], position: number): number {
+    const stage = this.#stage;
+    const before = position % PAGE_BYTES;
+    const from = position - before;
+    if (before > 0) this.#loadPage(from, before);
+    const end = fill(stage, before, parts);
+    const padded = end + ((PAGE_BYTES - (end % PAGE_BYTES)) % PAGE_BYTES);
+    stage.fill(0, end, padded);
+    this.#tailAt = -1;
+    const written = fs.writeSync(this.#fd, stage, 0, padded, from);
+    this.#untried = false;
+    const taken = Math.min(written, end);
+    if (taken <= before) return 0;
+    const tail = taken - (taken % PAGE_BYTES);
+    stage.copy(this.#tail, 0, tail, taken);
+    this.#tailAt = from + tail;
+    return taken - before;
+  }
+
+  /** Brings the first `bytes` of the page at `from` to the beginning of the stage. */
+  #loadPage(from: number, bytes: number): void {
+    if (this.#tailAt === from) {
+      this.#tail.copy(this.#stage, 0, 0, bytes);
+      return;
+    }
+    const read = fs.readSync(this.#fd, this.#stage, 0, PAGE_BYTES, from);
+    if (read < bytes) this.#stage.fill(0, read, bytes);
+  }
+}
+
+/** Memory that direct writes may start from: a buffer that could grow begins on a page of its own. */
+export function directStage(): Buffer {
+  return Buffer.from(new ArrayBuffer(STAGE_BYTES, { maxByteLength: STAGE_BYTES }));
+}
+
+/** Lays as much of `parts` into `stage` as fits, from `at` on; returns where it ends. */
+function fill(stage: Buffer, at: number, parts: readonly Uint8Array[]): number {
+  for (const part of parts) {
+    const bytes = Math.min(part.length, stage.length - at);
+    copyBytes(part, 0, bytes, stage, at);
+    at += bytes;
+    if (bytes < part.length) break;
+  }
+  return at;
+}
