@@ -98,6 +98,8 @@ export function copyBytes(
 ): void {
   if (end - start <= LOOP_COPY_BYTES) {
     for (let i = start; i < end; i++) target[at++] = source[i]!;
+  } else if (start === 0 && end === source.length) {
+    target.set(source, at);
   } else if (source instanceof Buffer) {
     source.copy(target, at, start, end);
   } else {

@@ -170,7 +170,27 @@ function writeSimple(out: ByteWriter, value: unknown): boolean {
     out.u8(0xc0);
     return true;
   }
+  if (value instanceof Uint8Array) {
+    writeBinary(out, value);
+    return true;
+  }
   return false;
+}
+
+function writeBinary(out: ByteWriter, value: Uint8Array): void {
+  const { length } = value;
+  out.ensure(length + 5);
+  if (length < 0x100) out.u8(0xc4).u8(length);
+  else {
+    if (length < 0x10000) out.u8(0xc5);
+    else
+      out
+        .u8(0xc6)
+        .u8(length >>> 24)
+        .u8(length >>> 16);
+    out.u8(length >>> 8).u8(length);
+  }
+  out.bytes(value);
 }
 
 /** A short string. False, with nothing written, if a character is not ASCII. */

@@ -50,6 +50,17 @@ t.test('every value comes back as it went in, and nothing else is in its bytes',
   );
 });
 
+t.test('bytes take their shortest form, written at once or by way of the library', async (t) => {
+  for (const length of [0, 1, 23, 24, 25, 255, 256, 65_535, 65_536, 70_000]) {
+    for (const bytes of [new Uint8Array(length).fill(length), Buffer.alloc(length, 7)]) {
+      const out = new ByteWriter(16);
+      out.u8(1);
+      writeValue(out, bytes);
+      t.ok(Buffer.from(out.take()).subarray(1).equals(encode(bytes)), `${length}`);
+    }
+  }
+});
+
 t.test('integers take their shortest form, whatever they came as', async (t) => {
   const forms: [number | bigint, string][] = [
     [0, '00'],
