@@ -17,6 +17,7 @@ export interface StartOptions {
   readonly heartbeatMs?: number;
   readonly electionTimeoutMs?: number;
   readonly snapshotLogMb?: number;
+  readonly logAheadMb?: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly logFormat: 'human' | 'json';
   readonly allowHost?: string[];
@@ -56,6 +57,11 @@ export function register(program: Command): void {
       '--snapshot-log-mb <n>',
       'log size after which a snapshot is taken, in MiB (default: 256)',
       integer('--snapshot-log-mb', 1, 1_048_576),
+    )
+    .option(
+      '--log-ahead-mb <n>',
+      'room made ready ahead of the log while it rests, in MiB (default: 0: a few)',
+      integer('--log-ahead-mb', 0, 65_536),
     )
     .addOption(logLevelOption('least important lines to log'))
     .addOption(

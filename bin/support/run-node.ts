@@ -104,6 +104,7 @@ export function nodeSettings(options: StartOptions): Omit<NodeOptions, 'machine'
     ...(options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }),
     ...(options.electionTimeoutMs === undefined ? {} : { electionTimeoutMs: options.electionTimeoutMs }),
     ...(options.snapshotLogMb === undefined ? {} : { snapshotLogBytes: options.snapshotLogMb * 1024 * 1024 }),
+    ...(options.logAheadMb === undefined ? {} : { logAheadBytes: options.logAheadMb * 1024 * 1024 }),
   };
 }
 

@@ -7,8 +7,13 @@ export interface LogSizes {
   readonly fillBytes: number;
   /** Writes that wait together are taken as one block up to this size. */
   readonly maxGroupBytes: number;
-  /** Files kept ready for coming segments. */
+  /** Files kept ready for coming segments at most. */
   readonly spareSegments: number;
+  /**
+   * So much room is made ready ahead of the log while it rests, so that it goes on overwriting under load; 0: a few
+   * pieces of zeros, and a file for the next segment when the current one is half full.
+   */
+  readonly aheadBytes: number;
   /** While nothing else is to do, 256 KiB of what is at rest are read and checked this often; 0: never. */
   readonly scrubIntervalMs: number;
   /** Kept in a file of its own for when the disk is full. */
@@ -24,7 +29,8 @@ export const defaultLogSizes: LogSizes = {
   maxSegmentBytes: 64 << 20,
   fillBytes: 256 << 10,
   maxGroupBytes: 16 << 20,
-  spareSegments: 2,
+  spareSegments: 8,
+  aheadBytes: 0,
   scrubIntervalMs: 250,
   reserveBytes: 8 << 20,
   lowSpaceBytes: 0,

@@ -10,6 +10,10 @@ import { SpareSegments } from './spare-segments.ts';
 
 /** No segment takes more than this part of a disk: a log shrinks a whole segment at a time. */
 const DISK_SHARE = 16;
+/** How far zeros are kept ahead of the log while nothing else is to do, in pieces of `fillBytes`, if no more is wanted. */
+const FILL_AHEAD = 4;
+/** Room made ahead is divided into so many segments, or more. */
+const AHEAD_SEGMENTS = 4;
 
 /** The room a log has: how large its next segment may be, what is made ahead, and what is given up when room is scarce. */
 export class LogRoom {
@@ -59,10 +63,14 @@ export class LogRoom {
     if (this.#isScarce) return false;
     try {
       if (this.#reserve.prepare(writer.zeros)) return true;
-      if (writer.fillAhead(current)) return true;
-      const due = current.writeOffset * 2 > current.header.capacityBytes;
+      const { aheadBytes } = this.#sizes;
+      if (writer.fillAhead(current, Math.max(aheadBytes, FILL_AHEAD * writer.zeros.length))) return true;
       const capacityBytes = this.capacityBehind(current);
-      return due && this.#isEnoughFor(capacityBytes) && this.spares.prepare(capacityBytes, writer.zeros);
+      const half = current.writeOffset * 2 > current.header.capacityBytes;
+      const missingBytes = aheadBytes - (current.fileBytes - current.writeOffset);
+      const wantedBytes = Math.max(missingBytes, half ? capacityBytes : 0);
+      if (wantedBytes <= 0 || !this.#isEnoughFor(capacityBytes)) return false;
+      return this.spares.prepare(wantedBytes, capacityBytes, writer.zeros);
     } catch (error) {
       // Working ahead may fail for want of room: nobody waits for it, and the log itself may still fit.
       if (diskErrorCode(error) !== 'ENOSPC') throw error;
@@ -79,9 +87,10 @@ export class LogRoom {
 
   /** A segment that was filled is followed by one of twice its size, as long as the disk is large enough for many. */
   capacityBehind(current: Segment | undefined): number {
-    const { minSegmentBytes } = this.#sizes;
     const share = this.#space === null ? Infinity : Math.floor(this.#space.totalBytes / DISK_SHARE);
     const maxSegmentBytes = Math.min(this.#sizes.maxSegmentBytes, share);
+    const aheadBytes = Math.min(maxSegmentBytes, Math.floor(this.#sizes.aheadBytes / AHEAD_SEGMENTS));
+    const minSegmentBytes = Math.max(this.#sizes.minSegmentBytes, aheadBytes);
     if (current === undefined) return minSegmentBytes;
     const { capacityBytes } = current.header;
     const filled = current.writeOffset * 2 > capacityBytes;

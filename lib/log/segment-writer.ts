@@ -5,8 +5,6 @@ import type { Segment } from './segment.ts';
 import { BLOCK_HEADER_BYTES, encodeSegmentHeader } from './segment-format.ts';
 import type { SpareSegments } from './spare-segments.ts';
 
-/** How far zeros are kept ahead of the log while nothing else is to do, in pieces of `fillBytes`. */
-const FILL_AHEAD = 4;
 /** A block is small if so many of them fit into one piece of zeros. */
 export const SMALL_SHARE = 32;
 
@@ -85,11 +83,10 @@ export class SegmentWriter {
     }
   }
 
-  /** Adds one piece of zeros to the current segment. False: there are enough. */
-  fillAhead(segment: Segment): boolean {
+  /** Adds one piece of zeros to the current segment. False: there are enough for `aheadBytes` of log. */
+  fillAhead(segment: Segment, aheadBytes: number): boolean {
     const capacity = segment.header.capacityBytes;
-    if (segment.fileBytes >= Math.min(capacity, segment.writeOffset + FILL_AHEAD * this.#zeros.length))
-      return false;
+    if (segment.fileBytes >= Math.min(capacity, segment.writeOffset + aheadBytes)) return false;
     const fd = this.#open(segment);
     const piece = this.#zeros.subarray(0, Math.min(this.#zeros.length, capacity - segment.fileBytes));
     segment.fileBytes += writeFully(this.#disk, fd, [piece], segment.fileBytes);

@@ -63,6 +63,8 @@ export class SpareSegments {
 
   /** A file for the next segment, opened for writing, and its length; a new and empty one if none is ready. */
   take(capacityBytes: number): { path: string; fd: number; fileBytes: number } {
+    // The fullest last: zeros that are still missing are written when they are needed.
+    this.#spares.sort((a, b) => a.fileBytes - b.fileBytes);
     while (this.#spares.length > 0) {
       const spare = this.#spares.pop()!;
       if (spare.fileBytes <= capacityBytes) {
@@ -74,18 +76,17 @@ export class SpareSegments {
     return { path, fd: this.#disk.openDirect(path, 'create'), fileBytes: 0 };
   }
 
-  /** Adds one chunk of zeros to the spare in the making. False: nothing to do. */
-  prepare(capacityBytes: number, zeros: Uint8Array): boolean {
-    if (this.#limit === 0) return false;
-    if (this.#spares.length === 0) {
+  /** Adds one chunk of zeros to the spare in the making. False: there are `wantedBytes`, in files of `capacityBytes`. */
+  prepare(wantedBytes: number, capacityBytes: number, zeros: Uint8Array): boolean {
+    const spare = this.#spares.find(({ fileBytes }) => fileBytes < capacityBytes);
+    if (spare === undefined) {
+      if (this.#spares.length >= this.#limit || this.bytes >= wantedBytes) return false;
       const path = this.#newPath();
       this.#disk.close(this.#disk.open(path, 'create'));
       this.#spares.push({ path, fileBytes: 0 });
       return true;
     }
-    const spare = this.#spares[this.#spares.length - 1]!;
     const missing = capacityBytes - spare.fileBytes;
-    if (missing <= 0) return false;
     const fd = this.#disk.openDirect(spare.path, 'write');
     try {
       const chunk = missing < zeros.length ? zeros.subarray(0, missing) : zeros;

@@ -19,8 +19,10 @@ export async function openSystemEnvironment(
 ): Promise<Environment> {
   const introduce: Environment['introduce'] = (address, timeoutMs, signal) =>
     askIntroduction(address, { timeoutMs, signal });
+  const sizes = { lowSpaceBytes: resolved.minFreeBytes, aheadBytes: resolved.logAheadBytes };
   const directory = await DataDirectory.open({
     path: options.dataDir,
+    sizes,
     clusterId: clusterIdOf(resolved),
     nodeId: resolved.id,
     members: resolved.members,
@@ -32,7 +34,7 @@ export async function openSystemEnvironment(
     const log = await openLogStore({
       directory,
       events,
-      sizes: { lowSpaceBytes: resolved.minFreeBytes },
+      sizes,
       onProgress: options.onProgress,
     });
     try {

@@ -30,6 +30,7 @@ export interface ResolvedOptions {
   readonly maxBatchBytes: number;
   readonly maxUncommittedBytes: number;
   readonly snapshotLogBytes: number;
+  readonly logAheadBytes: number;
   /** 0: chosen by the size of the disk. */
   readonly minFreeBytes: number;
   readonly maxFrameBytes: number;
@@ -91,6 +92,7 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     maxBatchBytes,
     maxUncommittedBytes: positive('maxUncommittedBytes', options.maxUncommittedBytes, 32 << 20),
     snapshotLogBytes: positive('snapshotLogBytes', options.snapshotLogBytes, 256 << 20),
+    logAheadBytes: options.logAheadBytes === undefined ? 0 : notNegative('logAheadBytes', options.logAheadBytes),
     minFreeBytes: options.minFreeBytes === undefined ? 0 : positive('minFreeBytes', options.minFreeBytes, 0),
     maxFrameBytes: Limits.maxFrameBytes,
     logger: options.logger ?? silent,
@@ -122,6 +124,11 @@ function priorityOf(value = 0): number {
 function positive(name: string, value: number | undefined, fallback: number): number {
   if (value === undefined) return fallback;
   if (!Number.isFinite(value) || value <= 0) throw bad(name, 'must be a positive number');
+  return value;
+}
+
+function notNegative(name: string, value: number): number {
+  if (!Number.isFinite(value) || value < 0) throw bad(name, 'must be a number from 0 up');
   return value;
 }
 

@@ -13,6 +13,7 @@ export const tinySizes: LogSizes = {
   fillBytes: 128,
   maxGroupBytes: 4096,
   spareSegments: 2,
+  aheadBytes: 0,
   scrubIntervalMs: 0,
   reserveBytes: 0,
   lowSpaceBytes: 0,
