@@ -30,6 +30,7 @@ npm run bench:peers -- [options]
   --ops=push           push, top (etcd: linearizable get; Redis: LINDEX)
   --values=64          bytes of a value
   --secs=2 --warm=1    seconds measured, and before that
+  --log-ahead=512      MiB of room that Cordwood's nodes make ready ahead of their logs; 0: their default
   --rounds=5           turns; the tables show medians
   --data=DIR           where all data goes
   --json               a line of JSON for each point in place of the tables
@@ -42,6 +43,7 @@ const args = new Arguments(USAGE, {
   values: '64',
   secs: '2',
   warm: '1',
+  'log-ahead': '512',
   rounds: '5',
   data: '',
   json: '',
@@ -138,7 +140,11 @@ function bare(): Contestant {
 }
 
 async function ours(): Promise<Contestant> {
-  const cluster = await Cluster.start({ nodes: 3, directory: path.join(directory, OURS) });
+  const cluster = await Cluster.start({
+    nodes: 3,
+    directory: path.join(directory, OURS),
+    logAheadMb: args.number('log-ahead'),
+  });
   const loaders = new Loaders(1);
   await heat(cluster, loaders, HEAT_S);
   let turn = 0;

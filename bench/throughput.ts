@@ -29,6 +29,7 @@ npm run bench -- [options]
   --secs=3 --warm=1      seconds measured, and before that
   --heat=3               seconds of load before all that, so that the code is as fast as it gets
   --nodes=3              nodes of the cluster
+  --log-ahead=512        MiB of room made ready ahead of each node's log before anything is measured
   --procs=1              processes that make the load
   --rounds=1             passes over all of it; the table shows medians
   --ceiling              beside it, interleaved, a bare pipeline without elections, sessions or names
@@ -51,6 +52,7 @@ const args = new Arguments(USAGE, {
   warm: '1',
   heat: '3',
   nodes: '3',
+  'log-ahead': '512',
   procs: '1',
   rounds: '1',
   ceiling: '',
@@ -98,6 +100,7 @@ async function run(): Promise<Point[]> {
     profileDirectory: profile === '' ? undefined : profile,
     nodeFlags: args.list('node-flags'),
     slowDiskMs: args.number('slow-disk'),
+    logAheadMb: args.number('log-ahead'),
   });
   await using loaders = new Loaders(args.number('procs', 1), [
     ...args.list('load-flags'),

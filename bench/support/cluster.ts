@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client, CordwoodError } from '../../lib/client/index.ts';
@@ -12,6 +12,7 @@ export const COMMAND: string = fileURLToPath(new URL('../../bin/cordwood.js', im
 const SLOW_DISK = new URL('slow-disk.js', import.meta.url).href;
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 15_000;
+const AHEAD_TIMEOUT_MS = 120_000;
 
 export interface ClusterOptions {
   readonly nodes: number;
@@ -27,6 +28,8 @@ export interface ClusterOptions {
   readonly profileDirectory?: string | undefined;
   /** Added to each fsync, milliseconds. */
   readonly slowDiskMs?: number;
+  /** Room that is ready ahead of each node's log before anything is measured; default 0: whatever a node does. */
+  readonly logAheadMb?: number;
 }
 
 /** Children alive now: none of them outlives this process, however it ends. */
@@ -122,7 +125,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Starts all nodes; resolves when they have a leader. */
   static async start(options: ClusterOptions): Promise<Cluster> {
-    const { nodes: count, directory } = options;
+    const { nodes: count, directory, logAheadMb: aheadMb = 0 } = options;
     const ports = await freePorts(2 * count);
     const peers = ports.slice(count).map((port) => `127.0.0.1:${port}`);
     const cluster = new Cluster(
@@ -141,6 +144,7 @@ export class Cluster implements AsyncDisposable {
             'start',
             ...['--id', String(id), '--cluster', peers.join(','), '--port', String(ports[i]!)],
             ...['--data', dataDirectory],
+            ...(aheadMb === 0 ? [] : ['--log-ahead-mb', String(aheadMb)]),
             ...(options.args ?? []),
           ],
         );
@@ -149,6 +153,7 @@ export class Cluster implements AsyncDisposable {
     try {
       await Promise.all(cluster.nodes.map((node) => node.start()));
       await cluster.leader();
+      for (const node of cluster.nodes) await hasRoomAhead(node, aheadMb);
     } catch (error) {
       await cluster.kill();
       throw error;
@@ -207,6 +212,16 @@ export async function statusOf(address: string): Promise<NodeStatus | null> {
     if (CordwoodError.is(error)) return null;
     throw error;
   }
+}
+
+/** Waits until the node has made room ahead of its log, which it does while it rests. */
+async function hasRoomAhead(node: ClusterNode, megabytes: number): Promise<void> {
+  const log = path.join(node.directory, 'log');
+  const isReady = (): true | undefined => {
+    const sizes = readdirSync(log).map((name) => statSync(path.join(log, name)).size);
+    return sizes.reduce((sum, size) => sum + size, 0) >= megabytes << 20 || undefined;
+  };
+  await until(isReady, AHEAD_TIMEOUT_MS, `node ${node.id} makes no room ahead of its log`);
 }
 
 function after(ms: number): Promise<void> {
