@@ -6,12 +6,12 @@ const PAGE_BYTES = 4096;
 const STAGE_BYTES = 1 << 20;
 
 /**
- * A file written past the kernel's page cache (`O_DIRECT`), for files that grow at their end and are hardly ever read.
+ * A file written and read past the kernel's page cache (`O_DIRECT`), for files that grow at their end.
  *
  * A log pushed through the cache takes a fresh page for every 4 KiB that nobody will read again, and the kernel copies
  * each byte once more to get it there; where memory is handed to a machine only when it is first touched, as it is to
- * many virtual ones, such a page costs more than the disk itself. And a cache may go on showing what an fsync failed to
- * write.
+ * many virtual ones, such a page costs more than the disk itself. And who reads back what was written learns something
+ * of the disk, where the cache would only repeat what it was told.
  *
  * The disk takes whole pages. So the page a write ends in is written as a whole, zeros behind the end, and once more
  * as the beginning of the next write: what it held is in `#tail`. Whoever has a file here must not mind up to a page
@@ -57,6 +57,23 @@ export class DirectFile {
     stage.copy(this.#tail, 0, tail, taken);
     this.#tailAt = from + tail;
     return taken - before;
+  }
+
+  /** As `Disk.read`. */
+  read(into: Uint8Array, offset: number, length: number, position: number): number {
+    const before = position % PAGE_BYTES;
+    const wanted = Math.min(before + length, this.#stage.length);
+    const padded = Math.ceil(wanted / PAGE_BYTES) * PAGE_BYTES;
+    const read = fs.readSync(this.#fd, this.#stage, 0, padded, position - before);
+    this.#untried = false;
+    const bytes = Math.max(0, Math.min(read, wanted) - before);
+    copyBytes(this.#stage, before, before + bytes, into, offset);
+    return bytes;
+  }
+
+  /** The file's end is another than what was written last. */
+  forget(): void {
+    this.#tailAt = -1;
   }
 
   /** Brings the first `bytes` of the page at `from` to the beginning of the stage. */

@@ -13,16 +13,18 @@ export interface Disk {
   /** `create` makes a new file and fails if there is one; `write` opens an existing one for reading and writing. */
   open(path: string, mode: OpenMode): number;
   /**
-   * Opens a file to be written from one end to the other and not read through what is returned. Where the file system
-   * can, writes go past the kernel's cache; behind the end of each there may be up to 4 KiB of zeros then.
+   * As `open`, for large files that are written or read once, from one end to the other. Where the file system can,
+   * they go past the kernel's cache; behind the end of each write there may be up to 4 KiB of zeros then.
    */
-  openDirect(path: string, mode: 'write' | 'create'): number;
+  openDirect(path: string, mode: OpenMode): number;
   close(fd: number): void;
   size(fd: number): number;
   /** Reads into `into[offset, offset + length)`; returns how much, which may be less than asked; 0 at the end. */
   read(fd: number, into: Uint8Array, offset: number, length: number, position: number): number;
   /** Writes the parts one behind the other; returns how many bytes were taken, which may be less than given. */
   write(fd: number, parts: readonly Uint8Array[], position: number): number;
+  /** Cuts off what lies behind the first `bytes` of a file. */
+  truncate(fd: number, bytes: number): void;
   /** Makes the file's bytes and size durable. A failure must never be retried: the dirty pages may be gone. */
   datasync(fd: number): void;
   rename(from: string, to: string): void;

@@ -4,7 +4,7 @@ import type { DiskSpace } from './space.ts';
 /** One call about to be made on a `MemoryDisk`. */
 export interface DiskCall {
   readonly operation:
-    'open' | 'read' | 'write' | 'datasync' | 'rename' | 'unlink' | 'readdir' | 'mkdir' | 'syncDirectory';
+    'open' | 'read' | 'write' | 'truncate' | 'datasync' | 'rename' | 'unlink' | 'readdir' | 'mkdir' | 'syncDirectory';
   readonly path: string;
   /** Bytes asked for, of `read` and `write`. */
   readonly bytes: number;
@@ -13,6 +13,8 @@ export interface DiskCall {
 interface Write {
   readonly position: number;
   readonly bytes: Uint8Array;
+  /** What lies behind `position` is cut off, instead. */
+  readonly cuts?: true;
 }
 
 interface MemoryFile {
@@ -64,7 +66,7 @@ export class MemoryDisk implements Disk {
   readonly #open = new Map<number, OpenFile>();
   #nextFd = 3;
 
-  openDirect(path: string, mode: 'write' | 'create'): number {
+  openDirect(path: string, mode: OpenMode): number {
     const fd = this.open(path, mode);
     this.#open.set(fd, { ...this.#opened(fd), direct: true });
     return fd;
@@ -122,6 +124,14 @@ export class MemoryDisk implements Disk {
     file.pending.push(write);
     ({ bytes: file.live, length: file.liveBytes } = place(file.live, file.liveBytes, write));
     return count;
+  }
+
+  truncate(fd: number, bytes: number): void {
+    const { path, file } = this.#opened(fd);
+    this.#call('truncate', path, bytes);
+    file.live.fill(0, bytes, file.liveBytes);
+    file.liveBytes = Math.min(file.liveBytes, bytes);
+    file.pending.push({ position: bytes, bytes: new Uint8Array(0), cuts: true });
   }
 
   datasync(fd: number): void {
@@ -318,6 +328,11 @@ function place(target: Uint8Array, length: number, write: Write): { bytes: Uint8
 }
 
 function keep(file: MemoryFile, write: Write): void {
+  if (write.cuts === true) {
+    file.durable.fill(0, write.position, file.durableBytes);
+    file.durableBytes = Math.min(file.durableBytes, write.position);
+    return;
+  }
   ({ bytes: file.durable, length: file.durableBytes } = place(file.durable, file.durableBytes, write));
 }
 
@@ -325,6 +340,10 @@ function keep(file: MemoryFile, write: Write): void {
 function tear(file: MemoryFile, write: Write, choose: (below: number) => number): void {
   const fate = choose(4);
   if (fate === 0) return;
+  if (write.cuts === true) {
+    keep(file, write);
+    return;
+  }
   const sectors =
     Math.ceil((write.position + write.bytes.length) / SECTOR_BYTES) -
     Math.floor(write.position / SECTOR_BYTES);

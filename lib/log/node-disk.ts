@@ -17,11 +17,11 @@ export class NodeDisk implements Disk {
     return fs.openSync(path, mode === 'read' ? 'r' : mode === 'write' ? 'r+' : 'wx+', 0o600);
   }
 
-  openDirect(path: string, mode: 'write' | 'create'): number {
+  openDirect(path: string, mode: OpenMode): number {
     if (mode === 'create') fs.closeSync(this.open(path, mode));
     if (!this.#refused) {
       try {
-        const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_DIRECT);
+        const fd = fs.openSync(path, (mode === 'read' ? fs.constants.O_RDONLY : fs.constants.O_RDWR) | fs.constants.O_DIRECT);
         this.#stage ??= directStage();
         this.#direct.set(fd, new DirectFile(fd, path, this.#stage));
         return fd;
@@ -30,7 +30,7 @@ export class NodeDisk implements Disk {
         this.#refused = true;
       }
     }
-    return this.open(path, 'write');
+    return this.open(path, mode === 'read' ? 'read' : 'write');
   }
 
   close(fd: number): void {
@@ -46,7 +46,9 @@ export class NodeDisk implements Disk {
   }
 
   read(fd: number, into: Uint8Array, offset: number, length: number, position: number): number {
-    return fs.readSync(fd, into, offset, length, position);
+    const direct = this.#direct.get(fd);
+    if (direct !== undefined) return direct.read(into, offset, length, position);
+    return fs.readSync(this.#cached.get(fd) ?? fd, into, offset, length, position);
   }
 
   write(fd: number, parts: readonly Uint8Array[], position: number): number {
@@ -62,6 +64,11 @@ export class NodeDisk implements Disk {
     const target = this.#cached.get(fd) ?? fd;
     if (parts.length === 1) return fs.writeSync(target, parts[0]!, 0, parts[0]!.length, position);
     return fs.writevSync(target, parts, position);
+  }
+
+  truncate(fd: number, bytes: number): void {
+    this.#direct.get(fd)?.forget();
+    fs.ftruncateSync(fd, bytes);
   }
 
   datasync(fd: number): void {

@@ -32,10 +32,11 @@ export class SnapshotFileReader {
   #chunk: Uint8Array;
   #chunkNumber = -1;
 
-  constructor(disk: Disk, path: string) {
+  /** `fromDisk`: what is read must come from the disk and not out of the kernel's cache, where that can be had. */
+  constructor(disk: Disk, path: string, fromDisk = false) {
     this.#disk = disk;
     this.path = path;
-    this.#fd = disk.open(path, 'read');
+    this.#fd = fromDisk ? disk.openDirect(path, 'read') : disk.open(path, 'read');
     try {
       this.fileBytes = disk.size(this.#fd);
       const first = this.#bytes(0, SNAPSHOT_HEADER_BYTES);
@@ -139,7 +140,7 @@ export class SnapshotFileWriter {
     this.#disk = disk;
     this.path = path;
     this.#encoder = new SnapshotEncoder(meta, owner);
-    this.#fd = disk.open(path, 'create');
+    this.#fd = disk.openDirect(path, 'create');
     this.#position = writeFully(disk, this.#fd, [this.#encoder.header], 0);
   }
 
@@ -155,7 +156,8 @@ export class SnapshotFileWriter {
   /** Writes the footer and makes the file durable under the name it has; returns the digest. */
   finish(): string {
     const { bytes, digest } = this.#encoder.finish();
-    writeFully(this.#disk, this.#fd, bytes, this.#position);
+    this.#position += writeFully(this.#disk, this.#fd, bytes, this.#position);
+    this.#disk.truncate(this.#fd, this.#position);
     this.#disk.datasync(this.#fd);
     return digest;
   }

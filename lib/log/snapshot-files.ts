@@ -212,7 +212,7 @@ export class SnapshotFiles {
   }
 
   #readBack(path: string): StoredSnapshot {
-    const reader = new SnapshotFileReader(this.#disk, path);
+    const reader = new SnapshotFileReader(this.#disk, path, true);
     try {
       reader.verify(true);
       this.#bytes = reader.fileBytes;

@@ -209,7 +209,7 @@ class ProcessDisk implements Disk {
     return this.#live.open(path, mode);
   }
 
-  openDirect(path: string, mode: 'write' | 'create'): number {
+  openDirect(path: string, mode: OpenMode): number {
     return this.#live.openDirect(path, mode);
   }
 
@@ -228,6 +228,10 @@ class ProcessDisk implements Disk {
 
   write(fd: number, parts: readonly Uint8Array[], position: number): number {
     return this.#live.write(fd, parts, position);
+  }
+
+  truncate(fd: number, bytes: number): void {
+    this.#live.truncate(fd, bytes);
   }
 
   datasync(fd: number): void {

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { writeFully } from '../../lib/log/disk.ts';
+import { readFully, writeFully } from '../../lib/log/disk.ts';
 import { NodeDisk } from '../../lib/log/node-disk.ts';
 
 const bytes = fc.integer({ min: 1, max: 20_000 });
@@ -64,6 +64,42 @@ t.test('a write longer than the memory it goes through is taken piece by piece',
   writeFully(disk, fd, [Buffer.from('head'), content], 0);
   disk.close(fd);
   t.ok(fs.readFileSync(file).subarray(4, 3_000_005).equals(content));
+});
+
+t.test('reading gives what is there, wherever it begins and ends', async (t) => {
+  const file = path.join(t.testdir(), 'log');
+  const content = Buffer.alloc(2_500_123);
+  for (let i = 0; i < content.length; i++) content[i] = (i * 31) >>> 3;
+  fs.writeFileSync(file, content);
+  const disk = new NodeDisk();
+  const fd = disk.openDirect(file, 'read');
+  const place = fc.record({ from: fc.nat(content.length + 5000), length: fc.nat(1_500_000), offset: fc.nat(9) });
+  fc.assert(
+    fc.property(place, ({ from, length, offset }) => {
+      const into = Buffer.alloc(offset + length, 0xee);
+      const wanted = content.subarray(from, from + length);
+      t.equal(readFully(disk, fd, into, offset, length, from), wanted.length);
+      t.ok(into.subarray(offset, offset + wanted.length).equals(wanted));
+      t.ok(into.subarray(0, offset).every((byte) => byte === 0xee));
+      t.ok(into.subarray(offset + wanted.length).every((byte) => byte === 0xee));
+    }),
+    { numRuns: 40 },
+  );
+  disk.close(fd);
+});
+
+t.test('a file that was cut goes on from there', async (t) => {
+  const file = path.join(t.testdir(), 'log');
+  const disk = new NodeDisk();
+  const fd = disk.openDirect(file, 'create');
+  disk.write(fd, [Buffer.alloc(5000, 1)], 0);
+  disk.truncate(fd, 4500);
+  t.equal(disk.size(fd), 4500);
+  disk.write(fd, [Buffer.alloc(10, 2)], 4600);
+  disk.truncate(fd, 4610);
+  const wanted = Buffer.concat([Buffer.alloc(4500, 1), Buffer.alloc(100), Buffer.alloc(10, 2)]);
+  t.ok(fs.readFileSync(file).equals(wanted));
+  disk.close(fd);
 });
 
 t.test('writing again from the middle of a page keeps what stands before it', async (t) => {
