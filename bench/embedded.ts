@@ -20,6 +20,7 @@ import { resetPeak, sumCpuMs, usageOf } from './support/process-usage.ts';
 import { Progress } from './support/progress.ts';
 import { hardware, ratioTable, throughputTable } from './support/report.ts';
 import { scratchDirectory } from './support/scratch-directory.ts';
+import { roomAhead } from './support/room-ahead.ts';
 import { until } from './support/until.ts';
 
 const USAGE = `
@@ -30,6 +31,7 @@ npm run bench:embedded -- [options]
   --secs=3 --warm=1        seconds measured, and before that
   --rounds=1               passes over all of it; the table shows medians
   --nodes=3                processes
+  --log-ahead=512          MiB of room made ready ahead of each node's log before anything is measured
   --beside=hashicorp       who takes turns with it; none: nobody
   --data=DIR               where the nodes' data goes
   --json                   a line of JSON for each point in place of the table
@@ -42,6 +44,7 @@ const args = new Arguments(USAGE, {
   warm: '1',
   rounds: '1',
   nodes: '3',
+  'log-ahead': '512',
   beside: 'hashicorp',
   data: '',
   json: '',
@@ -114,6 +117,7 @@ const loads = args
 const seconds = args.number('warm') + args.number('secs', 0.01);
 const rounds = args.number('rounds', 1);
 const other = await beside();
+const aheadMb = args.number('log-ahead');
 const progress = new Progress(loads.length * rounds * seconds * (other === null ? 1 : 2));
 await Promise.all(
   members.map((member, i) =>
@@ -122,9 +126,11 @@ await Promise.all(
       id: i + 1,
       cluster,
       dataDir: path.join(directory, `node-${i + 1}`),
+      logAheadBytes: aheadMb * 2 ** 20,
     }),
   ),
 );
+for (let id = 1; id <= nodes; id++) await roomAhead(path.join(directory, `node-${id}`), aheadMb);
 let worker = 0;
 for (let i = 0; i < loads.length * rounds; i++) {
   const { valueBytes, conc } = loads[i % loads.length]!;

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client, CordwoodError } from '../../lib/client/index.ts';
 import type { NodeStatus } from '../../lib/node/types.ts';
 import { freePorts } from './free-ports.ts';
+import { roomAhead } from './room-ahead.ts';
 import { until } from './until.ts';
 
 /** The command whose nodes are measured: the one built together with this file. */
@@ -12,7 +13,6 @@ export const COMMAND: string = fileURLToPath(new URL('../../bin/cordwood.js', im
 const SLOW_DISK = new URL('slow-disk.js', import.meta.url).href;
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 15_000;
-const AHEAD_TIMEOUT_MS = 120_000;
 
 export interface ClusterOptions {
   readonly nodes: number;
@@ -153,7 +153,7 @@ export class Cluster implements AsyncDisposable {
     try {
       await Promise.all(cluster.nodes.map((node) => node.start()));
       await cluster.leader();
-      for (const node of cluster.nodes) await hasRoomAhead(node, aheadMb);
+      for (const node of cluster.nodes) await roomAhead(node.directory, aheadMb);
     } catch (error) {
       await cluster.kill();
       throw error;
@@ -212,16 +212,6 @@ export async function statusOf(address: string): Promise<NodeStatus | null> {
     if (CordwoodError.is(error)) return null;
     throw error;
   }
-}
-
-/** Waits until the node has made room ahead of its log, which it does while it rests. */
-async function hasRoomAhead(node: ClusterNode, megabytes: number): Promise<void> {
-  const log = path.join(node.directory, 'log');
-  const isReady = (): true | undefined => {
-    const sizes = readdirSync(log).map((name) => statSync(path.join(log, name)).size);
-    return sizes.reduce((sum, size) => sum + size, 0) >= megabytes << 20 || undefined;
-  };
-  await until(isReady, AHEAD_TIMEOUT_MS, `node ${node.id} makes no room ahead of its log`);
 }
 
 function after(ms: number): Promise<void> {

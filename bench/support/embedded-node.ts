@@ -9,6 +9,7 @@ export type ToEmbedded =
       readonly id: number;
       readonly cluster: readonly string[];
       readonly dataDir: string;
+      readonly logAheadBytes: number;
     }
   | { readonly type: 'load'; readonly worker: number; readonly job: LoadJob }
   | { readonly type: 'end' };
@@ -27,8 +28,8 @@ let node: RaftNode | null = null;
 async function obey(message: ToEmbedded): Promise<void> {
   switch (message.type) {
     case 'start': {
-      const { id, cluster, dataDir } = message;
-      node = await RaftNode.start({ id, cluster, dataDir, machine: new StackMachine() });
+      const { id, cluster, dataDir, logAheadBytes } = message;
+      node = await RaftNode.start({ id, cluster, dataDir, logAheadBytes, machine: new StackMachine() });
       node.onLeader((leader) => tell({ type: 'leads', leads: leader?.id === id }));
       // As `cordwood start` does.
       letHeapGrow();

@@ -4,7 +4,16 @@ import type { DiskSpace } from './space.ts';
 /** One call about to be made on a `MemoryDisk`. */
 export interface DiskCall {
   readonly operation:
-    'open' | 'read' | 'write' | 'truncate' | 'datasync' | 'rename' | 'unlink' | 'readdir' | 'mkdir' | 'syncDirectory';
+    | 'open'
+    | 'read'
+    | 'write'
+    | 'truncate'
+    | 'datasync'
+    | 'rename'
+    | 'unlink'
+    | 'readdir'
+    | 'mkdir'
+    | 'syncDirectory';
   readonly path: string;
   /** Bytes asked for, of `read` and `write`. */
   readonly bytes: number;
@@ -111,7 +120,8 @@ export class MemoryDisk implements Disk {
     for (const part of parts) total += part.length;
     const count = Math.min(total, this.#call('write', path, total));
     // A page goes to the disk as a whole, with zeros behind the end. Small ones here, as all files are.
-    const padding = direct && count === total ? (SECTOR_BYTES - ((position + count) % SECTOR_BYTES)) % SECTOR_BYTES : 0;
+    const padding =
+      direct && count === total ? (SECTOR_BYTES - ((position + count) % SECTOR_BYTES)) % SECTOR_BYTES : 0;
     const growth = position + count + padding - file.liveBytes;
     if (growth > 0 && growth > this.space().freeBytes) throw failure('ENOSPC', path);
     const bytes = new Uint8Array(total + padding);
@@ -147,7 +157,8 @@ export class MemoryDisk implements Disk {
     if (file === undefined) throw failure('ENOENT', from);
     this.#names.delete(from);
     this.#names.set(to, file);
-    for (const [fd, opened] of this.#open) if (opened.file === file) this.#open.set(fd, { ...opened, path: to });
+    for (const [fd, opened] of this.#open)
+      if (opened.file === file) this.#open.set(fd, { ...opened, path: to });
     this.#nameChanges.push({ kind: 'rename', from, to });
   }
 

@@ -21,7 +21,10 @@ export class NodeDisk implements Disk {
     if (mode === 'create') fs.closeSync(this.open(path, mode));
     if (!this.#refused) {
       try {
-        const fd = fs.openSync(path, (mode === 'read' ? fs.constants.O_RDONLY : fs.constants.O_RDWR) | fs.constants.O_DIRECT);
+        const fd = fs.openSync(
+          path,
+          (mode === 'read' ? fs.constants.O_RDONLY : fs.constants.O_RDWR) | fs.constants.O_DIRECT,
+        );
         this.#stage ??= directStage();
         this.#direct.set(fd, new DirectFile(fd, path, this.#stage));
         return fd;

@@ -68,7 +68,11 @@ export class SpareSegments {
     while (this.#spares.length > 0) {
       const spare = this.#spares.pop()!;
       if (spare.fileBytes <= capacityBytes) {
-        return { path: spare.path, fd: this.#disk.openDirect(spare.path, 'write'), fileBytes: spare.fileBytes };
+        return {
+          path: spare.path,
+          fd: this.#disk.openDirect(spare.path, 'write'),
+          fileBytes: spare.fileBytes,
+        };
       }
       this.#disk.unlink(spare.path);
     }

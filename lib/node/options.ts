@@ -92,7 +92,8 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     maxBatchBytes,
     maxUncommittedBytes: positive('maxUncommittedBytes', options.maxUncommittedBytes, 32 << 20),
     snapshotLogBytes: positive('snapshotLogBytes', options.snapshotLogBytes, 256 << 20),
-    logAheadBytes: options.logAheadBytes === undefined ? 0 : notNegative('logAheadBytes', options.logAheadBytes),
+    logAheadBytes:
+      options.logAheadBytes === undefined ? 0 : notNegative('logAheadBytes', options.logAheadBytes),
     minFreeBytes: options.minFreeBytes === undefined ? 0 : positive('minFreeBytes', options.minFreeBytes, 0),
     maxFrameBytes: Limits.maxFrameBytes,
     logger: options.logger ?? silent,

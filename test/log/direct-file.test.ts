@@ -11,34 +11,37 @@ const pieces = fc.array(fc.array(bytes, { minLength: 1, maxLength: 4 }), { minLe
 let filler = 0;
 const made = (length: number): Uint8Array => new Uint8Array(length).fill((filler = (filler % 250) + 1));
 
-t.test('what is written one behind the other is there, and behind it less than a page of zeros', async (t) => {
-  const file = path.join(t.testdir(), 'log');
-  fc.assert(
-    fc.property(pieces, fc.boolean(), (writes, reopens) => {
-      fs.rmSync(file, { force: true });
-      const disk = new NodeDisk();
-      let fd = disk.openDirect(file, 'create');
-      const expected: Uint8Array[] = [];
-      let at = 0;
-      for (const lengths of writes) {
-        const parts = lengths.map(made);
-        at += writeFully(disk, fd, parts, at);
-        expected.push(...parts);
-        if (!reopens) continue;
+t.test(
+  'what is written one behind the other is there, and behind it less than a page of zeros',
+  async (t) => {
+    const file = path.join(t.testdir(), 'log');
+    fc.assert(
+      fc.property(pieces, fc.boolean(), (writes, reopens) => {
+        fs.rmSync(file, { force: true });
+        const disk = new NodeDisk();
+        let fd = disk.openDirect(file, 'create');
+        const expected: Uint8Array[] = [];
+        let at = 0;
+        for (const lengths of writes) {
+          const parts = lengths.map(made);
+          at += writeFully(disk, fd, parts, at);
+          expected.push(...parts);
+          if (!reopens) continue;
+          disk.close(fd);
+          fd = disk.openDirect(file, 'write');
+        }
+        disk.datasync(fd);
         disk.close(fd);
-        fd = disk.openDirect(file, 'write');
-      }
-      disk.datasync(fd);
-      disk.close(fd);
-      const found = fs.readFileSync(file);
-      const wanted = Buffer.concat(expected);
-      t.ok(found.subarray(0, at).equals(wanted));
-      t.ok(found.length - at < 4096);
-      t.ok(found.subarray(at).every((byte) => byte === 0));
-    }),
-    { numRuns: 60 },
-  );
-});
+        const found = fs.readFileSync(file);
+        const wanted = Buffer.concat(expected);
+        t.ok(found.subarray(0, at).equals(wanted));
+        t.ok(found.length - at < 4096);
+        t.ok(found.subarray(at).every((byte) => byte === 0));
+      }),
+      { numRuns: 60 },
+    );
+  },
+);
 
 t.test('two files of one disk, written in turn, do not get into each other', async (t) => {
   const directory = t.testdir();
@@ -73,7 +76,11 @@ t.test('reading gives what is there, wherever it begins and ends', async (t) => 
   fs.writeFileSync(file, content);
   const disk = new NodeDisk();
   const fd = disk.openDirect(file, 'read');
-  const place = fc.record({ from: fc.nat(content.length + 5000), length: fc.nat(1_500_000), offset: fc.nat(9) });
+  const place = fc.record({
+    from: fc.nat(content.length + 5000),
+    length: fc.nat(1_500_000),
+    offset: fc.nat(9),
+  });
   fc.assert(
     fc.property(place, ({ from, length, offset }) => {
       const into = Buffer.alloc(offset + length, 0xee);

@@ -8,7 +8,16 @@ import type { Beginning } from '../../lib/log/new-directory.ts';
 import { config, entry } from './helpers.ts';
 import { makeDirectory } from './support/made-directory.ts';
 
-const CHANGES = ['open', 'write', 'truncate', 'datasync', 'rename', 'unlink', 'mkdir', 'syncDirectory'] as const;
+const CHANGES = [
+  'open',
+  'write',
+  'truncate',
+  'datasync',
+  'rename',
+  'unlink',
+  'mkdir',
+  'syncDirectory',
+] as const;
 
 /** A disk on which the nth change fails. */
 class FailingDisk extends NodeDisk {

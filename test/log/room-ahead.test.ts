@@ -15,7 +15,12 @@ function filesOf(disk: MemoryDisk): { segments: number[]; spares: number[] } {
 }
 
 /** Appends entries of 200 bytes; returns how often a write made a file longer or new. */
-function append(disk: MemoryDisk, engine: ReturnType<typeof open>['engine'], from: number, count: number): number {
+function append(
+  disk: MemoryDisk,
+  engine: ReturnType<typeof open>['engine'],
+  from: number,
+  count: number,
+): number {
   let grown = 0;
   const bytes = (): number => {
     const { segments, spares } = filesOf(disk);
@@ -77,7 +82,10 @@ t.test('a spare in the making is found again by the next start', async (t) => {
   for (let i = 0; i < 40; i++) first.prepare();
   first.close();
   const half = filesOf(disk);
-  t.ok(half.spares.some((bytes) => bytes > 0 && bytes < 4096), JSON.stringify(half));
+  t.ok(
+    half.spares.some((bytes) => bytes > 0 && bytes < 4096),
+    JSON.stringify(half),
+  );
   const { engine } = open(disk, 2, wide);
   while (engine.prepare());
   t.same(filesOf(disk).spares, [4096, 4096, 4096, 4096]);
