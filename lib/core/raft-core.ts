@@ -18,7 +18,14 @@ import { proposeConfig, type ConfigRefusal, type ConfigTarget } from './membersh
 import { durable, markUnwritten, releaseMessages, takePersist } from './persistence.ts';
 import type { Progress } from './progress.ts';
 import { enterQuarantine, handleLostLog, handleRefetch, isHealed } from './quarantine.ts';
-import { handleReadRequest, handleReadResponse, readIndex, startReadRound } from './reads.ts';
+import {
+  askingLost,
+  handleReadRequest,
+  handleReadResponse,
+  readIndex,
+  readLost,
+  startReadRound,
+} from './reads.ts';
 import {
   handleAppend,
   handleAppendAck,
@@ -344,6 +351,16 @@ export class RaftCore {
 
   peerLost(id: NodeId): void {
     peerLost(this.#s, id);
+  }
+
+  /** The read's question to the leader did not leave. */
+  readLost(token: number): void {
+    readLost(this.#s, token);
+  }
+
+  /** The connection to `id` is lost on which reads are asked for. */
+  askingLost(id: NodeId): void {
+    askingLost(this.#s, id);
   }
 
   leaderRefused(id: NodeId): void {

@@ -77,6 +77,16 @@ export function maybeConfirmReads(s: CoreState): void {
   s.reads = waiting;
 }
 
+/** The question to the leader never left, or the way it went is gone: nobody will answer it. */
+export function readLost(s: CoreState, token: number): void {
+  if (s.askedReads.delete(token)) s.failedReads.push(token);
+}
+
+/** The way to `id` is gone on which questions are put to it, and perhaps some of them with it. */
+export function askingLost(s: CoreState, id: NodeId): void {
+  if (s.leader === id && s.role !== 'leader') for (const token of s.askedReads) readLost(s, token);
+}
+
 /** The leader, or our being it, is over: every read is settled. */
 export function failReads(s: CoreState): void {
   for (const token of s.askedReads) s.failedReads.push(token);

@@ -32,11 +32,11 @@ export class SnapshotFileReader {
   #chunk: Uint8Array;
   #chunkNumber = -1;
 
-  /** `fromDisk`: what is read must come from the disk and not out of the kernel's cache, where that can be had. */
-  constructor(disk: Disk, path: string, fromDisk = false) {
+  /** `wholly`: all of it will be read, once, and from the disk where that can be had, not out of the kernel's cache. */
+  constructor(disk: Disk, path: string, wholly = false) {
     this.#disk = disk;
     this.path = path;
-    this.#fd = fromDisk ? disk.openDirect(path, 'read') : disk.open(path, 'read');
+    this.#fd = wholly ? disk.openDirect(path, 'read') : disk.open(path, 'read');
     try {
       this.fileBytes = disk.size(this.#fd);
       const first = this.#bytes(0, SNAPSHOT_HEADER_BYTES);

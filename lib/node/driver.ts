@@ -280,7 +280,12 @@ export class Driver {
     this.#standing.followConfig();
     this.#records.layCreated(effects.created);
     // The followers' disks and ours work at the same time (dissertation 10.2.1), and theirs are further away.
-    for (const { to, message } of effects.messages) this.outbound.send(to, message);
+    for (const { to, message } of effects.messages) {
+      if (this.outbound.send(to, message) || message.kind !== 'readRequest') continue;
+      // A leader may be heard before there is a way to it. Who asks then is told now, and not when patience ends.
+      core.readLost(message.token);
+      this.wake();
+    }
     this.transport.flush();
     if (effects.persist !== null) this.#persist(effects.persist);
 

@@ -22,17 +22,18 @@ export class Outbound {
     this.#transport = transport;
   }
 
-  send(to: NodeId, message: Message): void {
+  /** False: it cannot leave, for there is no connection. */
+  send(to: NodeId, message: Message): boolean {
     if (message.kind === 'append') {
       this.#appendsTo(to).push(message);
-      return;
+      return true;
     }
     const out = this.#frame;
     out.clear();
     encodeMessage(message, out);
     // Behind every ack of an earlier life: what the leader forgets must not be told to it again (quarantine.ts).
     const lane = message.kind === 'appendAck' || message.kind === 'lostLog' ? Lane.data : Lane.control;
-    this.#transport.send(to, lane, [out.buffer.subarray(0, out.position)]);
+    return this.#transport.send(to, lane, [out.buffer.subarray(0, out.position)]);
   }
 
   /** The connection to `peer` is lost: appends that wait belong to nothing any more. */

@@ -47,7 +47,10 @@ export class PeerLanes implements Omit<TransportEvents, 'onRejected'> {
   onDown(peer: NodeId, lane: Lane): void {
     const driver = this.#driver;
     driver.wake();
-    if (lane === Lane.control) driver.connected.delete(peer);
+    if (lane === Lane.control) {
+      driver.connected.delete(peer);
+      driver.core.askingLost(peer);
+    }
     if (lane !== Lane.data) return;
     driver.outbound.lost(peer);
     driver.core.peerLost(peer);

@@ -4,13 +4,16 @@ import { StackMachine } from '../../../lib/machine/stack-machine.ts';
 import type { StateMachine } from '../../../lib/machine/state-machine.ts';
 import { RaftNode } from '../../../lib/node/node.ts';
 import type { Logger } from '../../../lib/node/types.ts';
-import type { TransportEvents } from '../../../lib/transport/transport.ts';
+import type { Transport, TransportEvents } from '../../../lib/transport/transport.ts';
 import { StackOp, Status } from '../../../protocol/constants.ts';
 import { Caller } from './caller.ts';
 import { freePorts, memoryEnvironment } from './memory-environment.ts';
 
 export const MIN_FREE_BYTES = 40_000;
 const sizes = { minSegmentBytes: 2048, maxSegmentBytes: 4096, fillBytes: 512 };
+
+/** What node `id` sends through, in place of its transport. */
+export type Through = (id: number, transport: Transport) => Transport;
 
 /**
  * Nodes in this process on disks in memory that outlive them. A leader whose process keeps standing still, each time for
@@ -28,11 +31,18 @@ export class MemoryCluster {
   readonly #addresses: string[];
   readonly #snapshotLogBytes: number;
   readonly #electionTimeoutMs: number;
+  readonly #through: Through;
 
-  private constructor(addresses: string[], snapshotLogBytes: number, electionTimeoutMs: number) {
+  private constructor(
+    addresses: string[],
+    snapshotLogBytes: number,
+    electionTimeoutMs: number,
+    through: Through,
+  ) {
     this.#addresses = addresses;
     this.#snapshotLogBytes = snapshotLogBytes;
     this.#electionTimeoutMs = electionTimeoutMs;
+    this.#through = through;
     this.disks = addresses.map(() => new MemoryDisk());
   }
 
@@ -40,12 +50,14 @@ export class MemoryCluster {
     size: number,
     snapshotLogBytes: number = 64 << 20,
     electionTimeoutMs = 1000,
+    through: Through = (_id, transport) => transport,
   ): Promise<MemoryCluster> {
     const ports = await freePorts(size);
     const cluster = new MemoryCluster(
       ports.map((port) => `127.0.0.1:${port}`),
       snapshotLogBytes,
       electionTimeoutMs,
+      through,
     );
     await Promise.all(ports.map((_, i) => cluster.boot(i + 1)));
     return cluster;
@@ -78,9 +90,9 @@ export class MemoryCluster {
         if (environment.log instanceof DirectLogStore) this.logs.set(id, environment.log);
         return {
           ...environment,
-          connect: (events, policy) => {
+          connect: async (events, policy) => {
             this.inboxes.set(id, events);
-            return environment.connect(events, policy);
+            return this.#through(id, await environment.connect(events, policy));
           },
         };
       },

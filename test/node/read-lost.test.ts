@@ -1,0 +1,62 @@
+import t from 'tap';
+import { Lane, StackOp, Status } from '../../protocol/constants.ts';
+import type { Transport } from '../../lib/transport/transport.ts';
+import { Caller } from './support/caller.ts';
+import { MemoryCluster, until } from './support/memory-cluster.ts';
+
+/** So long that no test waits until patience ends, which is five times this. */
+const ELECTION_TIMEOUT_MS = 20_000;
+
+/** `transport` without a way to the others on the control lane, as long as `isCut` says so. */
+function withoutControl(transport: Transport, isCut: () => boolean): Transport {
+  return new Proxy(transport, {
+    get(target, name) {
+      if (name === 'send') {
+        const send: Transport['send'] = (peer, lane, parts) =>
+          !(isCut() && lane === Lane.control) && target.send(peer, lane, parts);
+        return send;
+      }
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
+    },
+  });
+}
+
+// A restart of a whole cluster with a million values took 6.2 s once instead of 1.5: the first read was put to a
+// follower that had heard of its leader before its own connection to it was up.
+t.test('a read whose question cannot leave is refused at once', async (t) => {
+  let cut: number | null = null;
+  const cluster = await MemoryCluster.start(3, undefined, ELECTION_TIMEOUT_MS, (id, transport) =>
+    withoutControl(transport, () => cut === id),
+  );
+  t.teardown(() => cluster.close());
+  await cluster.push(0, 1);
+  const leader = await cluster.leader();
+  const follower = [...cluster.nodes.values()].find((node) => node !== leader)!;
+  const caller = new Caller(follower);
+  await until(async () => (await caller.query(StackOp.size, 's')).status === Status.ok);
+  cut = follower.id;
+  t.equal((await caller.query(StackOp.size, 's')).status, Status.noLeader);
+  cut = null;
+  t.equal((await caller.query(StackOp.size, 's')).status, Status.ok);
+});
+
+t.test('a read is refused when the connection is lost that it was asked on', async (t) => {
+  let cut: number | null = null;
+  const cluster = await MemoryCluster.start(3, undefined, ELECTION_TIMEOUT_MS, (id, transport) =>
+    withoutControl(transport, () => cut === id),
+  );
+  t.teardown(() => cluster.close());
+  await cluster.push(0, 1);
+  const leader = await cluster.leader();
+  const follower = [...cluster.nodes.values()].find((node) => node !== leader)!;
+  const caller = new Caller(follower);
+  await until(async () => (await caller.query(StackOp.size, 's')).status === Status.ok);
+  // The question arrives, the answer does not.
+  cut = leader.id;
+  const answer = caller.query(StackOp.size, 's');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.equal(caller.waiting, 1);
+  cluster.inboxes.get(follower.id)!.onDown(leader.id, Lane.control);
+  t.equal((await answer).status, Status.noLeader);
+});
