@@ -37,6 +37,8 @@ const textDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
  *   that are neither strings nor numbers.
  */
 export function decodeValue(bytes: Uint8Array, start = 0, end: number = bytes.length): unknown {
+  const content = binaryStart(bytes, start, end);
+  if (content > 0) return copyOf(bytes, content, end);
   if (skipValue(bytes, start, end) !== end)
     throw new CordwoodError('PROTOCOL_ERROR', 'not one whole msgpack value');
   const scan = lastScan();
@@ -51,6 +53,26 @@ export function decodeValue(bytes: Uint8Array, start = 0, end: number = bytes.le
   } catch {
     return new ValueReader(source).value();
   }
+}
+
+/** Where the content of the binary value begins that fills `bytes[start, end)`; 0: there is something else. */
+function binaryStart(bytes: Uint8Array, start: number, end: number): number {
+  const type = bytes[start]!;
+  if (!(type >= 0xc4 && type <= 0xc6)) return 0;
+  const content = start + 1 + (1 << (type - 0xc4));
+  let length = 0;
+  for (let i = start + 1; i < content && i < end; i++) length = length * 256 + bytes[i]!;
+  return content + length === end ? content : 0;
+}
+
+/** Arrays of bytes up to this size cost the runtime no memory of their own, and a loop beats a call into it. */
+const SMALL_BYTES = 64;
+
+function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const copy = new Uint8Array(end - start);
+  if (end - start > SMALL_BYTES) copy.set(bytes.subarray(start, end));
+  else for (let i = start; i < end; i++) copy[i - start] = bytes[i]!;
+  return copy;
 }
 
 /** Reads arrays and maps itself and leaves the rest to the library. The bytes have passed `skipValue`. */
