@@ -35,8 +35,9 @@ export function leaseUntil(s: CoreState, promiseMs: (id: NodeId) => number): num
   if (s.options.leases !== true || s.role !== 'leader' || s.commitIndex < s.termStartIndex) return -Infinity;
   if (s.transfer !== null || s.leaseVoid) return -Infinity;
   // Counter-example without this: 1 leads {1, 2} and makes it {2}; 2 dies with that on its disk, and restarts. Alone, it
-  // is bound to nobody, leads and commits, while 1 counts on what 2 acknowledged before.
-  if (!s.isVoter) return -Infinity;
+  // is bound to nobody, leads and commits, while 1 counts on what 2 acknowledged before. And while 1 is about to become
+  // a voter again, 2 may restart without having heard of that (core seed 332094427).
+  if (!s.isVoter || s.configs.currentIndex > s.commitIndex) return -Infinity;
   return quorumValue(s.config, (id) => {
     if (id === s.id) return Infinity;
     const sentMs = s.progress.get(id)?.ackedSentMs ?? -Infinity;

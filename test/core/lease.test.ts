@@ -135,3 +135,18 @@ t.test('a leader that is being removed has none: a voter that is alone is bound 
   t.equal(leader.role, 'leader');
   t.equal(leader.leaseUntil(promise), -Infinity);
 });
+
+t.test('there is none while a configuration is not committed', async (t) => {
+  // 1, which was no voter of {2}, makes itself one again (core seed 332094427). 2 restarts without having heard of that:
+  // alone, and bound to nobody.
+  const trio = new Trio();
+  const leader = trio.lead();
+  const members = [1, 2, 3].map((id) => ({ id, peerAddress: `n${id}` }));
+  t.ok(leader.leaseUntil(promise) > trio.now);
+  t.type(leader.proposeConfig({ voters: [1, 2], learners: [3], members }, leader.configIndex), 'number');
+  t.ok(leader.configIndex > leader.commitIndex);
+  t.equal(leader.leaseUntil(promise), -Infinity);
+  trio.settle();
+  t.equal(leader.configIndex, leader.commitIndex);
+  t.ok(leader.leaseUntil(promise) > trio.now, 'and one again when it is');
+});
