@@ -43,10 +43,7 @@ export function decodeValue(bytes: Uint8Array, start = 0, end: number = bytes.le
     throw new CordwoodError('PROTOCOL_ERROR', 'not one whole msgpack value');
   const scan = lastScan();
   let source = bytes.subarray(start, end);
-  if ((scan & Scan.binary) !== 0) {
-    source = new Uint8Array(end - start);
-    source.set(bytes.subarray(start, end));
-  }
+  if ((scan & Scan.binary) !== 0) source = copyOf(bytes, start, end);
   if ((scan & Scan.byteOrderMark) !== 0) return new ValueReader(source).value();
   try {
     return (scan & Scan.wideInteger) === 0 ? decoder.decode(source) : narrow(bigintDecoder.decode(source));
@@ -68,7 +65,8 @@ function binaryStart(bytes: Uint8Array, start: number, end: number): number {
 /** Arrays of bytes up to this size cost the runtime no memory of their own, and a loop beats a call into it. */
 const SMALL_BYTES = 64;
 
-function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+/** `bytes[start, end)` in memory of its own: a plain `Uint8Array`, whatever `bytes` is. */
+export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   const copy = new Uint8Array(end - start);
   if (end - start > SMALL_BYTES) copy.set(bytes.subarray(start, end));
   else for (let i = start; i < end; i++) copy[i - start] = bytes[i]!;

@@ -3,9 +3,9 @@ import { Encoder, ExtData, ExtensionCodec } from '@msgpack/msgpack';
 import type { ByteWriter } from './byte-writer.ts';
 import { Limits } from './constants.ts';
 import { CordwoodError } from './errors.ts';
-import { decodeValue } from './msgpack-decode.ts';
+import { copyOf, decodeValue } from './msgpack-decode.ts';
 
-export { decodeValue };
+export { copyOf, decodeValue };
 
 /*
  * Two uses of msgpack: values of users, which must come back exactly as they went in, and small maps of fields in

@@ -2,7 +2,7 @@ import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { type LeaderHint, writeStaleness } from '../../protocol/client-codec.ts';
 import { FRAME_HEADER_BYTES, Kind, Limits, ReadLevel } from '../../protocol/constants.ts';
 import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
-import { writeValue } from '../../protocol/msgpack.ts';
+import { copyOf, writeValue } from '../../protocol/msgpack.ts';
 import { type Runtime, systemRuntime } from '../node/runtime.ts';
 import type { NodeStatus } from '../node/types.ts';
 import { type Decode, Retry } from './call.ts';
@@ -11,7 +11,7 @@ import { Dispatcher } from './dispatcher.ts';
 import { Emitter } from './emitter.ts';
 import { type CallOptions, type ClientOptions, clientSettings } from './options.ts';
 import { ClusterAdmin } from './cluster-admin.ts';
-import { copyOf, decodeAnswerValue } from './stack-operations.ts';
+import { decodeAnswerValue } from './stack-operations.ts';
 
 export interface CommandOptions extends CallOptions {
   /**

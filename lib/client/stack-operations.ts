@@ -1,7 +1,7 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { CordwoodError, errorCodeOfStatus } from '../../protocol/errors.ts';
-import { decodeValue, encodeValue, writeValue } from '../../protocol/msgpack.ts';
+import { copyOf, decodeValue, encodeValue, writeValue } from '../../protocol/msgpack.ts';
 
 /*
  * Commands and queries of the stack machine as they lie in frames, and its results as callers get them.
@@ -144,12 +144,6 @@ function decodeOrKeep(bytes: Uint8Array, start: number, end: number): unknown {
       cause,
     });
   }
-}
-
-export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  const copy = new Uint8Array(end - start);
-  copy.set(bytes.subarray(start, end));
-  return copy;
 }
 
 /** What a status that is no result stands for. The machine changed nothing. */

@@ -24,7 +24,6 @@ export class DirectFile {
   readonly #tail = Buffer.allocUnsafeSlow(PAGE_BYTES);
   /** Where the page in `#tail` begins in the file; -1: none is known. */
   #tailAt = -1;
-
   #untried = true;
 
   /** `path` is where it was opened. `stage` is memory of `directStage`, which all files of a thread may share. */
@@ -34,7 +33,7 @@ export class DirectFile {
     this.#stage = stage;
   }
 
-  /** No write has succeeded yet. */
+  /** Nothing was written or read yet. */
   get untried(): boolean {
     return this.#untried;
   }
@@ -46,7 +45,7 @@ export class DirectFile {
     const from = position - before;
     if (before > 0) this.#loadPage(from, before);
     const end = fill(stage, before, parts);
-    const padded = end + ((PAGE_BYTES - (end % PAGE_BYTES)) % PAGE_BYTES);
+    const padded = wholePages(end);
     stage.fill(0, end, padded);
     this.#tailAt = -1;
     const written = fs.writeSync(this.#fd, stage, 0, padded, from);
@@ -63,7 +62,7 @@ export class DirectFile {
   read(into: Uint8Array, offset: number, length: number, position: number): number {
     const before = position % PAGE_BYTES;
     const wanted = Math.min(before + length, this.#stage.length);
-    const padded = Math.ceil(wanted / PAGE_BYTES) * PAGE_BYTES;
+    const padded = wholePages(wanted);
     const read = fs.readSync(this.#fd, this.#stage, 0, padded, position - before);
     this.#untried = false;
     const bytes = Math.max(0, Math.min(read, wanted) - before);
@@ -90,6 +89,10 @@ export class DirectFile {
 /** Memory that direct writes may start from: a buffer that could grow begins on a page of its own. */
 export function directStage(): Buffer {
   return Buffer.from(new ArrayBuffer(STAGE_BYTES, { maxByteLength: STAGE_BYTES }));
+}
+
+function wholePages(bytes: number): number {
+  return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
 }
 
 /** Lays as much of `parts` into `stage` as fits, from `at` on; returns where it ends. */

@@ -1,6 +1,7 @@
 import { Decoder, Encoder } from '@msgpack/msgpack';
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { Limits, Status } from '../../protocol/constants.ts';
+import { copyOf } from '../../protocol/msgpack-decode.ts';
 import { ChunkReader, damaged } from './chunk-reader.ts';
 import { msgpackEnd, writeText } from './msgpack.ts';
 import type { ApplyMeta, SnapshotView, StateMachine } from './state-machine.ts';
@@ -171,11 +172,4 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
     out.bytes(encoded);
     return Status.ok;
   }
-}
-
-/** A plain Uint8Array of its own, whatever `bytes` is: binary values inside look the same on every node. */
-function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  const copy = new Uint8Array(end - start);
-  copy.set(bytes.subarray(start, end));
-  return copy;
 }
