@@ -40,7 +40,7 @@ function quorumIndex(s: CoreState, own: Index): Index {
 }
 
 export function advanceCommit(s: CoreState, index: Index): void {
-  invariant(index >= s.commitIndex, 'COMMIT_REGRESSED', `${s.commitIndex} to ${index}`);
-  invariant(index <= s.log.lastIndex, 'COMMIT_BEYOND_LOG', `${index}, log ends at ${s.log.lastIndex}`);
+  invariant(index >= s.commitIndex, 'COMMIT_REGRESSED', '% to %', s.commitIndex, index);
+  invariant(index <= s.log.lastIndex, 'COMMIT_BEYOND_LOG', '%, log ends at %', index, s.log.lastIndex);
   s.commitIndex = index;
 }

@@ -29,19 +29,19 @@ export interface ConfirmedRead {
   readonly index: Index;
 }
 
-/** What the driver must do now. The object and its arrays are reused: valid until the next `drain`. */
+/** What the driver must do now. The object is reused: valid until the next `drain`. */
 export interface Effects {
   /** Entries that have no record yet. */
-  created: CreatedEntry[];
+  created: readonly CreatedEntry[];
   /** Messages that may leave now; none of them depends on anything that is not durable. */
-  messages: Outgoing[];
+  messages: readonly Outgoing[];
   persist: Persist | null;
   /** Reads whose index is known. */
-  reads: ConfirmedRead[];
+  reads: readonly ConfirmedRead[];
   /** Reads that must be asked again, or failed: the leader changed or none is known. */
-  failedReads: number[];
+  failedReads: readonly number[];
   /** Peers that need a snapshot: their next entry is compacted away. */
-  snapshots: NodeId[];
+  snapshots: readonly NodeId[];
   /** When to call `tick` next at the latest (on the clock given to the core). */
   nextDeadlineMs: number;
 }

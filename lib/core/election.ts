@@ -40,7 +40,7 @@ function leaderAlive(s: CoreState): boolean {
 
 /** Steps down, or learns who leads. `leader` 0: not known. */
 export function becomeFollower(s: CoreState, term: Term, leader: NodeId): void {
-  invariant(term >= s.term, 'TERM_REGRESSED', `asked to follow in ${term}, at ${s.term}`);
+  invariant(term >= s.term, 'TERM_REGRESSED', 'asked to follow in %, at %', term, s.term);
   if (term > s.term) {
     s.term = term;
     s.vote = 0;
@@ -51,7 +51,7 @@ export function becomeFollower(s: CoreState, term: Term, leader: NodeId): void {
     failReads(s);
   } else {
     const same = leader === 0 || s.leader === 0 || s.leader === leader;
-    invariant(same, 'TWO_LEADERS_IN_TERM', `${s.leader} and ${leader} in ${term}`);
+    invariant(same, 'TWO_LEADERS_IN_TERM', '% and % in %', s.leader, leader, term);
   }
   if (s.role === 'leader' || s.leader !== leader) failReads(s);
   if (s.role !== 'follower' || s.leader !== leader) resetElectionTimer(s);
@@ -295,7 +295,7 @@ function countVotes(s: CoreState): void {
 }
 
 function becomeLeader(s: CoreState): void {
-  invariant(s.hardStateDurable, 'LEADER_NOT_DURABLE', `term ${s.term}`);
+  invariant(s.hardStateDurable, 'LEADER_NOT_DURABLE', 'term %', s.term);
   s.role = 'leader';
   s.leader = s.id;
   s.leaderLost = false;

@@ -27,7 +27,25 @@ export class InvariantError extends Error {
   }
 }
 
-/** Throws an `InvariantError` unless `condition` holds. `detail` must be cheap to build: it is built each time. */
-export function invariant(condition: boolean, code: InvariantCode, detail: string): asserts condition {
-  if (!condition) throw new InvariantError(code, detail);
+/**
+ * Throws an `InvariantError` unless `condition` holds. Each `%` in `detail` stands for one of the numbers behind it:
+ * a text put together by the caller would be put together each time, for nothing.
+ *
+ * @example
+ * invariant(index <= log.lastIndex, 'COMMIT_BEYOND_LOG', '%, log ends at %', index, log.lastIndex);
+ */
+export function invariant(
+  condition: boolean,
+  code: InvariantCode,
+  detail: string,
+  first?: number,
+  second?: number,
+  third?: number,
+): asserts condition {
+  if (!condition) throw new InvariantError(code, filledIn(detail, [first, second, third]));
+}
+
+function filledIn(detail: string, numbers: readonly (number | undefined)[]): string {
+  let next = 0;
+  return detail.replaceAll('%', () => String(numbers[next++]));
 }

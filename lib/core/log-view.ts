@@ -67,7 +67,7 @@ export class LogView {
 
   /** Size in bytes of a kept entry. */
   sizeAt(index: Index): number {
-    invariant(index > this.#prevIndex && index <= this.#lastIndex, 'LOG_RANGE', `no size for entry ${index}`);
+    invariant(index > this.#prevIndex && index <= this.#lastIndex, 'LOG_RANGE', 'no size for entry %', index);
     return this.#sizes[index - this.#sizesBase]!;
   }
 
@@ -75,7 +75,9 @@ export class LogView {
     invariant(
       term >= this.lastTerm,
       'TERM_REGRESSED',
-      `entry of term ${term} behind one of ${this.lastTerm}`,
+      'entry of term % behind one of %',
+      term,
+      this.lastTerm,
     );
     const index = ++this.#lastIndex;
     if (this.#runTerm.length === 0 || term > this.lastTerm) {
@@ -94,7 +96,9 @@ export class LogView {
     invariant(
       index > this.#prevIndex,
       'LOG_RANGE',
-      `truncation at ${index}, compacted to ${this.#prevIndex}`,
+      'truncation at %, compacted to %',
+      index,
+      this.#prevIndex,
     );
     for (let i = index; i <= this.#lastIndex; i++) this.#totalBytes -= this.#sizes[i - this.#sizesBase]!;
     this.#lastIndex = Math.min(this.#lastIndex, index - 1);
@@ -110,7 +114,9 @@ export class LogView {
     invariant(
       index <= this.#lastIndex,
       'LOG_RANGE',
-      `compaction to ${index}, log ends at ${this.#lastIndex}`,
+      'compaction to %, log ends at %',
+      index,
+      this.#lastIndex,
     );
     const term = this.termAt(index);
     for (let i = this.#prevIndex + 1; i <= index; i++) this.#totalBytes -= this.#sizes[i - this.#sizesBase]!;

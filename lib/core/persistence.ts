@@ -5,7 +5,7 @@
  * (R2). Everything said in a term leaves only once that term and this node's vote in it are durable (R1); only
  * pre-votes, which promise nothing, go at once.
  */
-import type { Persist } from './effects.ts';
+import type { Outgoing, Persist } from './effects.ts';
 import { ownVoteDurable } from './election.ts';
 import { maybeCommit } from './commit.ts';
 import { invariant } from './invariant.ts';
@@ -51,36 +51,39 @@ export function takePersist(s: CoreState): Persist | null {
 
 /** Everything up to and including `ticket` is durable. */
 export function durable(s: CoreState, ticket: number): void {
-  invariant(ticket < s.nextTicket, 'TICKET_ORDER', `durable ${ticket}, next is ${s.nextTicket}`);
-  let done = 0;
-  while (done < s.pendingPersists.length && s.pendingPersists[done]!.ticket <= ticket) {
-    const p = s.pendingPersists[done++]!;
+  invariant(ticket < s.nextTicket, 'TICKET_ORDER', 'durable %, next is %', ticket, s.nextTicket);
+  const { pendingPersists } = s;
+  if (pendingPersists.length === 0 || pendingPersists[0]!.ticket > ticket) return;
+  while (pendingPersists.length > 0 && pendingPersists[0]!.ticket <= ticket) {
+    const p = pendingPersists.shift()!;
     if (p.hardState) {
       s.durableTerm = p.hardState.term;
       s.durableVote = p.hardState.vote;
     }
     if (p.lastIndex > s.durableIndex) s.durableIndex = p.lastIndex;
   }
-  if (done === 0) return;
-  s.pendingPersists.splice(0, done);
   ownVoteDurable(s);
   if (s.role === 'leader') maybeCommit(s);
   else if (Math.min(s.durableIndex, s.verifiedIndex) > s.lastAckedMatch) s.ackDue = true;
 }
 
-/** Moves what may leave now from the outbox (and from earlier waits) to `messages`. */
-export function releaseMessages(s: CoreState, messages: { to: number; message: Message }[]): void {
+/** Takes what may leave now out of the outbox (and out of earlier waits). */
+export function releaseMessages(s: CoreState): readonly Outgoing[] {
   let gate = 0;
   for (const p of s.pendingPersists) if (p.hardState) gate = p.ticket;
+  const { outbox } = s;
+  s.outbox = [];
+  if (gate === 0 && s.gated.length === 0) return outbox;
+  const messages: Outgoing[] = [];
   const oldest = s.pendingPersists.length > 0 ? s.pendingPersists[0]!.ticket : s.nextTicket;
   let released = 0;
   while (released < s.gated.length && s.gated[released]!.ticket < oldest) messages.push(s.gated[released++]!);
   if (released > 0) s.gated.splice(0, released);
-  for (const o of s.outbox) {
+  for (const o of outbox) {
     if (gate === 0 || isPreVote(o.message)) messages.push(o);
     else s.gated.push({ to: o.to, message: o.message, ticket: gate });
   }
-  s.outbox.length = 0;
+  return messages;
 }
 
 function isPreVote(m: Message): boolean {

@@ -37,9 +37,8 @@ export class Progress {
   lostNonce = 0;
   neededIndex: Index = 0;
 
-  #windowLast: Index[] = [];
-  #windowBytes: number[] = [];
-  #head = 0;
+  /** Messages that are out, the oldest first. */
+  #window: { readonly last: Index; readonly bytes: number }[] = [];
   #inflightBytes = 0;
 
   constructor(id: NodeId, next: Index, nowMs: number) {
@@ -49,7 +48,7 @@ export class Progress {
   }
 
   get inflightMessages(): number {
-    return this.#windowLast.length - this.#head;
+    return this.#window.length;
   }
 
   get inflightBytes(): number {
@@ -70,8 +69,7 @@ export class Progress {
   sent(last: Index, sizeBytes: number): void {
     if (this.state === 'replicate') {
       this.next = last + 1;
-      this.#windowLast.push(last);
-      this.#windowBytes.push(sizeBytes);
+      this.#window.push({ last, bytes: sizeBytes });
       this.#inflightBytes += sizeBytes;
     } else {
       this.paused = true;
@@ -132,27 +130,20 @@ export class Progress {
     invariant(
       this.next > this.match,
       'NEXT_NOT_ABOVE_MATCH',
-      `peer ${this.id}: next ${this.next}, match ${this.match}`,
+      'peer %: next %, match %',
+      this.id,
+      this.next,
+      this.match,
     );
   }
 
   #freeThrough(match: Index): void {
-    while (this.#head < this.#windowLast.length && this.#windowLast[this.#head]! <= match) {
-      this.#inflightBytes -= this.#windowBytes[this.#head]!;
-      this.#head++;
-    }
-    if (this.#head === this.#windowLast.length) this.#clearWindow();
-    else if (this.#head > 64) {
-      this.#windowLast.splice(0, this.#head);
-      this.#windowBytes.splice(0, this.#head);
-      this.#head = 0;
-    }
+    while (this.#window.length > 0 && this.#window[0]!.last <= match)
+      this.#inflightBytes -= this.#window.shift()!.bytes;
   }
 
   #clearWindow(): void {
-    this.#windowLast.length = 0;
-    this.#windowBytes.length = 0;
-    this.#head = 0;
+    if (this.#window.length > 0) this.#window = [];
     this.#inflightBytes = 0;
   }
 }

@@ -11,7 +11,15 @@ export function majority(count: number): number {
  */
 export function majorityValue(voters: readonly NodeId[], valueOf: (id: NodeId) => number): number {
   if (voters.length === 0) return Infinity;
-  const values = voters.map(valueOf).sort((a, b) => b - a);
+  // Kept sorted, the highest first, as they come: a leader asks for each ack, and there are few.
+  const values: number[] = [];
+  for (const voter of voters) {
+    const value = valueOf(voter);
+    let at = values.length;
+    values.push(value);
+    for (; at > 0 && values[at - 1]! < value; at--) values[at] = values[at - 1]!;
+    values[at] = value;
+  }
   return values[majority(voters.length) - 1]!;
 }
 

@@ -32,6 +32,7 @@ import {
   handleHeartbeat,
   handleHeartbeatAck,
   peerLost,
+  isSettled,
   sendAllAppends,
   sendDueAck,
   sendHeartbeat,
@@ -367,12 +368,19 @@ export class RaftCore {
     leaderRefused(this.#s, id);
   }
 
+  /**
+   * A leader whose every entry is committed and has been sent to everyone, and who has nothing else to say: `drain`
+   * would do nothing.
+   */
+  get settled(): boolean {
+    return isSettled(this.#s);
+  }
+
   // --- outputs ------------------------------------------------------------------------------------------------------
 
   /** Entries the core appended by itself since the last call; they need records before later proposals do. */
   takeCreated(): readonly CreatedEntry[] {
-    if (this.#s.created.length === 0) return none;
-    return this.#s.created.splice(0);
+    return takeAll(this.#s.created);
   }
 
   /** What to do now. The returned object is reused by the next call. */
@@ -382,20 +390,24 @@ export class RaftCore {
     startReadRound(s);
     if (s.role === 'leader') sendAllAppends(s);
     else sendDueAck(s);
-    e.created = s.created.splice(0);
+    e.created = takeAll(s.created);
     e.persist = takePersist(s);
-    e.messages.length = 0;
-    releaseMessages(s, e.messages);
-    e.reads = s.confirmedReads.splice(0);
-    e.failedReads = s.failedReads.splice(0);
-    e.snapshots = s.snapshotsWanted.splice(0);
+    e.messages = releaseMessages(s);
+    e.reads = takeAll(s.confirmedReads);
+    e.failedReads = takeAll(s.failedReads);
+    e.snapshots = takeAll(s.snapshotsWanted);
     e.nextDeadlineMs =
       s.role === 'leader' ? Math.min(s.heartbeatDeadlineMs, s.quorumDeadlineMs) : s.electionDeadlineMs;
     return e;
   }
 }
 
-const none: readonly CreatedEntry[] = [];
+const none: readonly never[] = [];
+
+/** Empties `list`. Mostly there is nothing in it, in every turn, and then nothing is made. */
+function takeAll<T>(list: T[]): readonly T[] {
+  return list.length === 0 ? none : list.splice(0);
+}
 
 /**
  * A sender of an older term is told the newer one; otherwise a node that came back from a partition with a higher

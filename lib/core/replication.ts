@@ -33,6 +33,16 @@ export function appendOwn(s: CoreState, kind: EntryKind, config: Config | null, 
   return index;
 }
 
+/** See `RaftCore.settled`. */
+export function isSettled(s: CoreState): boolean {
+  const { lastIndex } = s.log;
+  if (s.role !== 'leader' || s.commitIndex < lastIndex || s.transfer !== null) return false;
+  if (s.outbox.length > 0 || s.reads.length > 0 || s.confirmedReads.length > 0) return false;
+  if (s.hardStateDirty || s.snapshotsWanted.length > 0 || s.failedReads.length > 0) return false;
+  for (const pr of s.progress.values()) if (pr.state !== 'replicate' || pr.next <= lastIndex) return false;
+  return true;
+}
+
 /** Sends every follower what it lacks, as far as its window allows. */
 export function sendAllAppends(s: CoreState): void {
   for (const pr of s.progress.values()) sendAppends(s, pr);
@@ -196,7 +206,7 @@ function firstNew(s: CoreState, m: Append): Index {
   for (let index = Math.max(m.prevIndex, log.prevIndex) + 1; index <= m.last; index++) {
     if (index > log.lastIndex) return index;
     if (log.termAt(index) !== m.entries[index - m.prevIndex - 1]!.term) {
-      invariant(index > s.commitIndex, 'COMMITTED_ENTRY_CONFLICT', `at ${index}, committed ${s.commitIndex}`);
+      invariant(index > s.commitIndex, 'COMMITTED_ENTRY_CONFLICT', 'at %, committed %', index, s.commitIndex);
       return index;
     }
   }

@@ -8,7 +8,7 @@ import type { Index, NodeId, SnapshotMeta, Term } from './types.ts';
 
 /** Entries up to `index` are covered by a durable snapshot and need not be kept. */
 export function compact(s: CoreState, index: Index): void {
-  invariant(index <= s.commitIndex, 'LOG_RANGE', `compaction to ${index}, committed ${s.commitIndex}`);
+  invariant(index <= s.commitIndex, 'LOG_RANGE', 'compaction to %, committed %', index, s.commitIndex);
   if (index <= s.log.prevIndex) return;
   s.log.compactTo(index);
   s.configs.compactTo(index);

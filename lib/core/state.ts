@@ -162,7 +162,7 @@ export class CoreState {
   durableIndex: Index;
 
   // outputs of the current turn
-  readonly outbox: Outgoing[] = [];
+  outbox: Outgoing[] = [];
   readonly gated: GatedMessage[] = [];
   readonly created: CreatedEntry[] = [];
   readonly confirmedReads: ConfirmedRead[] = [];
@@ -195,7 +195,10 @@ export class CoreState {
     invariant(
       this.commitIndex >= init.prevIndex && this.commitIndex <= this.log.lastIndex,
       'COMMIT_BEYOND_LOG',
-      `snapshot at ${this.commitIndex}, log ${init.prevIndex + 1}…${this.log.lastIndex}`,
+      'snapshot at %, log %…%',
+      this.commitIndex,
+      init.prevIndex + 1,
+      this.log.lastIndex,
     );
     // A snapshot does not go through the log's lane: it can be durable before the term in which it came. Nothing was
     // said in a term that is not durable, so entering it without a vote is safe.
@@ -207,7 +210,9 @@ export class CoreState {
     invariant(
       this.term >= this.log.lastTerm,
       'TERM_REGRESSED',
-      `term ${this.term}, log at ${this.log.lastTerm}`,
+      'term %, log at %',
+      this.term,
+      this.log.lastTerm,
     );
     this.durableIndex = this.log.lastIndex;
   }

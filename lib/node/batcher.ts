@@ -61,7 +61,7 @@ export class Batcher {
     copyBytes(bytes, start, end, batch.slab.bytes, batch.offset + RECORD_HEADER_BYTES + batch.bodyBytes);
     batch.bodyBytes += length;
     this.#queuedBytes += length;
-    const last = batch.runs[batch.runs.length - 1];
+    const last = batch.runs.at(-1);
     if (last?.sink === sink) last.end = batch.bodyBytes;
     else batch.runs.push({ end: batch.bodyBytes, sink, out: sink.out });
   }

@@ -1,7 +1,7 @@
 import { Lane, Status } from '../../protocol/constants.ts';
 import type { Persist } from '../core/effects.ts';
 import type { RaftCore } from '../core/raft-core.ts';
-import type { Index, Message, NodeId } from '../core/types.ts';
+import type { AppendAck, Index, Message, NodeId } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
 import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -203,6 +203,7 @@ export class Driver {
 
   /** A message of a peer's core. `bytes` hold the records of an append, from `recordsAt` on. */
   receive(from: NodeId, message: Message, bytes: Uint8Array, recordsAt: number): void {
+    if (message.kind === 'appendAck' && this.#changesNothing(from, message)) return;
     this.wake();
     if (this.space.refuses(message)) return;
     // What a lease is counted from must not lie before the message has arrived.
@@ -211,6 +212,25 @@ export class Driver {
     // Before records are replaced: whoever still waits for the old ones is answered from them.
     this.#standing.followRole();
     if (first !== 0 && message.kind === 'append') this.#records.keep(message, first, bytes, recordsAt);
+  }
+
+  /**
+   * Hears the ack if everything it speaks of is committed and applied already, as it is when the slower followers
+   * answer: there is nothing to have a turn for. A third of a busy leader's turns would be of that kind.
+   */
+  #changesNothing(from: NodeId, message: AppendAck): boolean {
+    if (this.#turnDue || message.rejected || message.term !== this.core.term || !this.#isAtRest())
+      return false;
+    this.core.clock(this.now);
+    this.#hear(from, message);
+    if (!this.#isAtRest()) this.wake();
+    return true;
+  }
+
+  /** A leader that has nothing to commit, apply or say, and nobody waits for its next turn. */
+  #isAtRest(): boolean {
+    if (!this.core.settled || this.applier.applied < this.core.commitIndex) return false;
+    return this.pipeline.batcher.queuedBytes === 0 && this.afterTurn.size === 0;
   }
 
   /** A message that contradicts what is known for sure must end the node in order, and not the process around it. */

@@ -67,11 +67,9 @@ export class Health {
   }
 
   durable(ticket: number, forMs: number): void {
-    let done = 0;
     const doneMs = this.#driver.now - forMs;
-    while (done < this.#writes.length && this.#writes[done]!.ticket <= ticket)
-      this.sync.add(doneMs - this.#writes[done++]!.sinceMs);
-    this.#writes.splice(0, done);
+    while (this.#writes.length > 0 && this.#writes[0]!.ticket <= ticket)
+      this.sync.add(doneMs - this.#writes.shift()!.sinceMs);
   }
 
   /** The event loop stood still for so long. */
@@ -80,7 +78,7 @@ export class Health {
     // Short pauses are ordinary: garbage is collected, a snapshot's view is taken.
     const least = options.electionTimeoutMs / 4;
     // One stall may be noticed twice, by the timer and by the turn it was late for.
-    const last = this.#stalls[this.#stalls.length - 1] ?? -Infinity;
+    const last = this.#stalls.at(-1) ?? -Infinity;
     if (durationMs >= least && now - last >= least) this.#stalls.push(now);
   }
 

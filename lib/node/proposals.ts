@@ -9,9 +9,10 @@ const nobody: readonly Run[] = [];
 export class Proposals {
   /** How long batches took from here until they were committed. */
   readonly latency: Latency = new Latency();
-  readonly #runs = new Map<Index, readonly Run[]>();
-  /** When each was proposed, and how many bytes it holds: index, bytes, time of the oldest first. */
-  readonly #inFlight: { index: Index; bytes: number; sinceMs: number }[] = [];
+  /** Not applied yet, the oldest first. */
+  #waiting: { readonly index: Index; readonly runs: readonly Run[] }[] = [];
+  /** Not committed yet, the oldest first. */
+  #inFlight: { readonly index: Index; readonly bytes: number; readonly sinceMs: number }[] = [];
   #bytes = 0;
 
   /** Proposed and not committed. */
@@ -29,7 +30,7 @@ export class Proposals {
   }
 
   add(index: Index, runs: readonly Run[], bytes: number, nowMs: number): void {
-    this.#runs.set(index, runs);
+    this.#waiting.push({ index, runs });
     this.#inFlight.push({ index, bytes, sinceMs: nowMs });
     this.#bytes += bytes;
   }
@@ -45,22 +46,23 @@ export class Proposals {
 
   /** The runs of the entry at `index`, which is being applied; they are forgotten. */
   take(index: Index): readonly Run[] {
-    const runs = this.#runs.get(index);
-    if (runs === undefined) return nobody;
-    this.#runs.delete(index);
-    return runs;
+    while (this.#waiting.length > 0 && this.#waiting[0]!.index <= index) {
+      const oldest = this.#waiting.shift()!;
+      if (oldest.index === index) return oldest.runs;
+    }
+    return nobody;
   }
 
   /** Leadership is lost: hands over what is left. Whether those entries will be committed nobody here can say. */
-  takeAll(): { index: Index; runs: readonly Run[] }[] {
-    const all = [...this.#runs].map(([index, runs]) => ({ index, runs }));
-    this.#runs.clear();
-    this.#inFlight.length = 0;
+  takeAll(): readonly { readonly index: Index; readonly runs: readonly Run[] }[] {
+    const all = this.#waiting;
+    this.#waiting = [];
+    this.#inFlight = [];
     this.#bytes = 0;
     return all;
   }
 
   detach(sink: Sink): void {
-    for (const runs of this.#runs.values()) detachRuns(runs, sink);
+    for (const { runs } of this.#waiting) detachRuns(runs, sink);
   }
 }

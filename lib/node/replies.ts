@@ -6,14 +6,18 @@ import type { Sink } from './sink.ts';
 
 /** The sinks that were written to in this turn: each is flushed once, at its end. */
 export class Replies {
-  readonly #touched = new Set<Sink>();
+  /** Mostly there is one. */
+  #first: Sink | null = null;
+  readonly #others = new Set<Sink>();
 
   touch(sink: Sink): void {
-    this.#touched.add(sink);
+    if (this.#first === null) this.#first = sink;
+    else if (this.#first !== sink) this.#others.add(sink);
   }
 
   forget(sink: Sink): void {
-    this.#touched.delete(sink);
+    if (this.#first === sink) this.#first = null;
+    this.#others.delete(sink);
   }
 
   /** Answers every frame of a run alike. */
@@ -29,12 +33,15 @@ export class Replies {
     for (let at = start; at < end; at += readU32(bytes, at) + 4) {
       encodeErrorResponse(sink.out, frameRequestId(bytes, at), status, code, message);
     }
-    this.#touched.add(sink);
+    this.touch(sink);
   }
 
   flush(): void {
-    if (this.#touched.size === 0) return;
-    for (const sink of this.#touched) sink.flush();
-    this.#touched.clear();
+    const first = this.#first;
+    this.#first = null;
+    first?.flush();
+    if (this.#others.size === 0) return;
+    for (const sink of this.#others) sink.flush();
+    this.#others.clear();
   }
 }

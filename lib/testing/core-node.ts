@@ -1,3 +1,4 @@
+import type { Effects } from '../core/effects.ts';
 import { RaftCore } from '../core/raft-core.ts';
 import type { CoreOptions } from '../core/state.ts';
 import {
@@ -300,7 +301,9 @@ export class CoreNode {
   #drain(): void {
     const { core } = this;
     this.#takeCreated();
+    const { settled } = core;
     const e = core.drain();
+    if (settled && (!isNothing(e) || core.awaitsDisk)) fail(this, 'is settled and has something to do');
     for (const c of e.created) fail(this, `entry ${c.index} was created while draining`);
     if (e.persist) {
       const { ticket, hardState, resetTo, first, last } = e.persist;
@@ -373,4 +376,9 @@ function metas(
     sizeBytes: e.sizeBytes,
     ...(e.config ? { config: e.config } : {}),
   }));
+}
+
+function isNothing({ created, persist, messages, reads, failedReads, snapshots }: Effects): boolean {
+  const lists = [created, messages, reads, failedReads, snapshots];
+  return persist === null && lists.every((list) => list.length === 0);
 }

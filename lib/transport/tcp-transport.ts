@@ -7,6 +7,7 @@ import type { Hello, PeerIntroduction, PeerWelcome, Refusal } from '../../protoc
 import type { Member, NodeId } from '../core/types.ts';
 import { judgeHello, unknownPeer } from './handshake.ts';
 import { InboundConnection, type InboundHost } from './inbound.ts';
+import type { OutgoingLane } from './lane.ts';
 import { type LinkHost, PeerLink } from './peer-link.ts';
 import type { Transport } from './transport.ts';
 import { type TcpTransportOptions, type TransportContext, transportContext } from './transport-options.ts';
@@ -63,6 +64,8 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   readonly #incarnations = new Map<NodeId, string>();
   readonly #clientAddresses = new Map<NodeId, string>();
   readonly #toldCauses = new Set<string>();
+  /** Lanes that were sent on since the last flush; one that has taken turns with another may be in it twice. */
+  #unflushed: OutgoingLane[] = [];
   #closing: Promise<void> | null = null;
 
   constructor(options: TcpTransportOptions, server: Server) {
@@ -77,15 +80,17 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   }
 
   send(peer: NodeId, lane: Lane, parts: readonly Uint8Array[]): boolean {
-    return this.#links.get(peer)?.lane(lane).send(parts) ?? false;
+    const outgoing = this.#links.get(peer)?.lane(lane);
+    if (outgoing?.send(parts) !== true) return false;
+    if (this.#unflushed.at(-1) !== outgoing) this.#unflushed.push(outgoing);
+    return true;
   }
 
   flush(): void {
-    for (const link of this.#links.values()) {
-      link.lane(0).flush();
-      link.lane(1).flush();
-      link.lane(2).flush();
-    }
+    if (this.#unflushed.length === 0) return;
+    const lanes = this.#unflushed;
+    this.#unflushed = [];
+    for (const lane of lanes) lane.flush();
   }
 
   setPeers(members: readonly Member[]): void {

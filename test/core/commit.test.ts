@@ -48,3 +48,21 @@ t.test('whoever does not lead waits for its disk: answers of its own do', async 
   t.ok(trio.core(2).awaitsDisk);
   t.ok(trio.core(3).awaitsDisk);
 });
+
+t.test('a leader is settled once everyone was sent everything and all of it is committed', async (t) => {
+  const trio = new Trio();
+  const leader = trio.lead();
+  trio.settle();
+  t.ok(leader.settled, 'after the first entry of its term');
+  t.notOk(trio.core(2).settled, 'a follower never is');
+
+  const index = leader.propose(40);
+  t.notOk(leader.settled, 'not sent yet');
+  leader.drain();
+  t.notOk(leader.settled, 'not committed yet');
+  acknowledge(leader, 2, index);
+  acknowledge(leader, 3, index);
+  t.ok(leader.settled);
+  leader.readIndex(1);
+  t.notOk(leader.settled, 'a read waits');
+});
