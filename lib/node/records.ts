@@ -9,8 +9,11 @@ import { SlabArena } from './slab-arena.ts';
 
 /** Room for four full batches with their headers. */
 const SLAB_BYTES = (4 << 20) + 4096;
-/** Newest records kept in memory for followers that are a little behind. */
-const CACHE_BYTES = 16 << 20;
+/**
+ * Newest records kept in memory for followers that are a little behind; others get theirs from the disk. Kept small: the
+ * memory that records pass through goes round, and the less it is the more of it the processor's caches hold.
+ */
+const CACHE_BYTES = 4 << 20;
 
 /**
  * The records of the log's newest entries in memory: laid out once, and read from there by the log thread, by the
