@@ -5,9 +5,46 @@ const MIN_WORDS_BYTES = 16;
 const MAX_WORDS_BYTES = 320;
 
 /**
- * Copies between buffers that stay the same for many copies in a row, as a batch and the top slab of a stack do.
- * A call into the runtime costs about 90 ns whatever its length; 64 bytes moved by words take 20 (bench/machine-apply
- * has the effect on a push). Words need a `DataView` on either side, which is worth making for a buffer seen twice.
+ * Copies `from[start, end)` to `to` at `at`; they must not overlap. A call into the runtime costs about 90 ns whatever
+ * the length; 64 bytes moved by words take 20 (bench/machine-apply has the effect on a push).
+ */
+export function copyWords(from: DataView, start: number, end: number, to: DataView, at: number): void {
+  if (end - start > MAX_WORDS_BYTES) {
+    bytesOf(to, to.byteLength).set(bytesOf(from, end).subarray(start), at);
+    return;
+  }
+  for (; start + 16 <= end; start += 16, at += 16) {
+    to.setInt32(at, from.getInt32(start, true), true);
+    to.setInt32(at + 4, from.getInt32(start + 4, true), true);
+    to.setInt32(at + 8, from.getInt32(start + 8, true), true);
+    to.setInt32(at + 12, from.getInt32(start + 12, true), true);
+  }
+  for (; start + 4 <= end; start += 4, at += 4) to.setInt32(at, from.getInt32(start, true), true);
+  for (; start < end; start++, at++) to.setUint8(at, from.getUint8(start));
+}
+
+/** The first `length` bytes of what `view` shows. */
+export function bytesOf(view: DataView, length: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, length);
+}
+
+/** The view of the buffer that was asked for last: most are, many times in a row. */
+export class LastView {
+  #bytes: Uint8Array = new Uint8Array(0);
+  #view: DataView = viewOf(this.#bytes);
+
+  of(bytes: Uint8Array): DataView {
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes;
+      this.#view = viewOf(bytes);
+    }
+    return this.#view;
+  }
+}
+
+/**
+ * Copies between buffers that stay the same for many copies in a row, and have no views: those are worth making for
+ * a buffer seen twice.
  */
 export class ShortCopy {
   #source: Uint8Array | null = null;
@@ -27,20 +64,9 @@ export class ShortCopy {
       copyBytes(source, start, end, target, at);
       return;
     }
-    if (length > MAX_WORDS_BYTES) {
-      copyBytes(source, start, end, target, at);
-      return;
-    }
     const from = (this.#sourceView ??= viewOf(source));
     const to = (this.#targetView ??= viewOf(target));
-    for (; start + 16 <= end; start += 16, at += 16) {
-      to.setInt32(at, from.getInt32(start, true), true);
-      to.setInt32(at + 4, from.getInt32(start + 4, true), true);
-      to.setInt32(at + 8, from.getInt32(start + 8, true), true);
-      to.setInt32(at + 12, from.getInt32(start + 12, true), true);
-    }
-    for (; start + 4 <= end; start += 4, at += 4) to.setInt32(at, from.getInt32(start, true), true);
-    for (; start < end; start++) target[at++] = source[start]!;
+    copyWords(from, start, end, to, at);
   }
 
   /** Remembers the pair. Also the way to let go of buffers. */

@@ -21,32 +21,37 @@ const SIZES = 31 - Math.clz32(MAX_SLAB_BYTES) - SMALLEST_SHIFT + 1;
  * allocate each time, and an emptied stack holds no memory of its own. Bounded to a few megabytes.
  */
 export class SlabPool {
-  readonly #free: Buffer[][] = Array.from({ length: SIZES }, () => []);
-  #page: Buffer = Buffer.alloc(0);
+  readonly #free: DataView[][] = Array.from({ length: SIZES }, () => []);
+  #page: ArrayBufferLike = new ArrayBuffer(0);
   #cut = 0;
 
   /** A slab of the smallest size that holds `bytes` (at most the largest size). Its content is arbitrary. */
-  take(bytes: number): Buffer {
+  take(bytes: number): DataView {
     const wanted = Math.min(Math.max(bytes, MIN_SLAB_BYTES), MAX_SLAB_BYTES);
     const shift = 32 - Math.clz32(wanted - 1);
     return this.#free[shift - SMALLEST_SHIFT]!.pop() ?? this.#fresh(1 << shift);
   }
 
   /** Takes back a slab nobody refers to any more. */
-  give(slab: Buffer): void {
-    if (slab.length < MIN_SLAB_BYTES) return;
-    const free = this.#free[31 - Math.clz32(slab.length) - SMALLEST_SHIFT]!;
-    if (free.length < MAX_FREE_PER_SIZE && (free.length + 1) * slab.length <= FREE_BYTES_PER_SIZE)
+  give(slab: DataView): void {
+    if (slab.byteLength < MIN_SLAB_BYTES) return;
+    const free = this.#free[31 - Math.clz32(slab.byteLength) - SMALLEST_SHIFT]!;
+    if (free.length < MAX_FREE_PER_SIZE && (free.length + 1) * slab.byteLength <= FREE_BYTES_PER_SIZE)
       free.push(slab);
   }
 
-  #fresh(bytes: number): Buffer {
-    if (bytes >= OWN_MEMORY_BYTES) return Buffer.allocUnsafeSlow(bytes);
-    if (this.#cut + bytes > this.#page.length) {
-      this.#page = Buffer.allocUnsafeSlow(PAGE_BYTES);
+  #fresh(bytes: number): DataView {
+    if (bytes >= OWN_MEMORY_BYTES) return new DataView(memory(bytes));
+    if (this.#cut + bytes > this.#page.byteLength) {
+      this.#page = memory(PAGE_BYTES);
       this.#cut = 0;
     }
     this.#cut += bytes;
-    return this.#page.subarray(this.#cut - bytes, this.#cut);
+    return new DataView(this.#page, this.#cut - bytes, bytes);
   }
+}
+
+/** Memory whose content is arbitrary: an `ArrayBuffer` made by itself would be filled with zeros. */
+function memory(bytes: number): ArrayBufferLike {
+  return Buffer.allocUnsafeSlow(bytes).buffer;
 }

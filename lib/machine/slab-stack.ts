@@ -1,16 +1,16 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
-import { copyBytes } from '../../protocol/byte-writer.ts';
 import type { Tracked } from './live-views.ts';
-import { ShortCopy } from './short-copy.ts';
+import { bytesOf, copyWords, LastView } from './short-copy.ts';
 import type { SlabPool } from './slab-pool.ts';
 import { MAX_SLAB_BYTES } from './slab-pool.ts';
 
 /** A stack's first slab grows by copying up to this size; later slabs are chained. */
 const MAX_FIRST_SLAB_BYTES = 4096;
-const NO_SLAB = Buffer.alloc(0);
-const trailer = Buffer.alloc(8);
-const pushing = new ShortCopy();
-const popping = new ShortCopy();
+const NO_SLAB = new DataView(new ArrayBuffer(0));
+const trailer = new Uint8Array(8);
+const trailerView = new DataView(trailer.buffer);
+const pushing = new LastView();
+const popping = new LastView();
 
 /** Bytes an item of `length` bytes takes in a stack. */
 export function itemBytes(length: number): number {
@@ -42,7 +42,7 @@ export interface StackCapture {
   readonly size: number;
   /** Length of the stream in the slabs. */
   readonly bytes: number;
-  readonly slabs: readonly Buffer[];
+  readonly slabs: readonly DataView[];
 }
 
 /**
@@ -58,34 +58,43 @@ export interface StackCapture {
  * straddling one: values are copied out whole.
  */
 export class SlabStack implements Tracked {
-  readonly id: number;
-  readonly name: Uint8Array;
-  /** Of `name`, for the table that finds this stack. */
-  readonly hash: number;
+  // First what a push needs, in the order of the memory it lies in: with many stacks each line of it has to be fetched.
+  /** Length of the name, and where the table keeps a copy of it. */
+  readonly nameBytes: number;
+  nameAt: number;
   mark: number;
   /** Items. */
   size = 0;
   /** Length of the stream. */
   bytes = 0;
-  readonly #pool: SlabPool;
-  #slabs: Buffer[] = [];
-  /** The last of `#slabs`. */
-  #top: Buffer = NO_SLAB;
-  /** Bytes of the stream in `#top`; never 0 while a slab lies beneath it. */
-  #used = 0;
   /**
    * Bytes of the stream below this position may be part of a capture: a slab with such bytes is copied before it
    * is written to there.
    */
   #sharedTo = 0;
+  /** The last of `#slabs`, and its length. */
+  #top: DataView = NO_SLAB;
+  #room = 0;
+  /** Bytes of the stream in `#top`; never 0 while a slab lies beneath it. */
+  #used = 0;
+
+  readonly #pool: SlabPool;
+  /** As views, because items are moved by words: made once here, and not for each item. */
+  #slabs: DataView[] = [];
   /** Set by `#locate`: length of the top value and of its trailer. */
   #topLength = 0;
   #topTrailer = 0;
+  readonly id: number;
+  readonly name: Uint8Array;
+  /** Of `name`, for the table that finds this stack. */
+  readonly hash: number;
 
-  constructor(id: number, name: Uint8Array, hash: number, mark: number, pool: SlabPool) {
+  constructor(id: number, name: Uint8Array, hash: number, nameAt: number, mark: number, pool: SlabPool) {
     this.id = id;
     this.name = name;
     this.hash = hash;
+    this.nameBytes = name.length;
+    this.nameAt = nameAt;
     this.mark = mark;
     this.#pool = pool;
   }
@@ -94,20 +103,21 @@ export class SlabStack implements Tracked {
   push(source: Uint8Array, start: number, end: number): void {
     const length = end - start;
     const need = itemBytes(length);
-    if (this.#used + need > this.#top.length || this.bytes < this.#sharedTo) {
+    const from = pushing.of(source);
+    if (this.#used + need > this.#room || this.bytes < this.#sharedTo) {
       this.#makeWritable(need);
-      if (this.#used + need > this.#top.length) {
-        this.#append(source, start, end);
-        this.#append(trailer, 0, writeTrailer(trailer, length));
+      if (this.#used + need > this.#room) {
+        this.#append(from, start, end);
+        this.#append(trailerView, 0, writeTrailer(trailer, length));
         this.size++;
         return;
       }
     }
     const top = this.#top;
     const used = this.#used;
-    pushing.copy(source, start, end, top, used);
-    if (length < 0x80) top[used + length] = length;
-    else copyBytes(trailer, 0, writeTrailer(trailer, length), top, used + length);
+    copyWords(from, start, end, top, used);
+    if (length < 0x80) top.setUint8(used + length, length);
+    else copyWords(trailerView, 0, writeTrailer(trailer, length), top, used + length);
     this.#used = used + need;
     this.bytes += need;
     this.size++;
@@ -140,7 +150,7 @@ export class SlabStack implements Tracked {
   appendStream(source: Uint8Array, start: number, end: number, count: number): void {
     if (end === start) return;
     this.#makeWritable(end - start);
-    this.#append(source, start, end);
+    this.#append(pushing.of(source), start, end);
     this.size += count;
   }
 
@@ -159,7 +169,7 @@ export class SlabStack implements Tracked {
   }
 
   #locate(): void {
-    const last = this.#top[this.#used - 1]!;
+    const last = this.#top.getUint8(this.#used - 1);
     if (last < 0x80) {
       this.#topLength = last;
       this.#topTrailer = 1;
@@ -173,12 +183,12 @@ export class SlabStack implements Tracked {
     let unit = 1;
     let size = 0;
     for (;;) {
-      const byte = this.#slabs[slab]![at]!;
+      const byte = this.#slabs[slab]!.getUint8(at);
       length += (byte & 0x7f) * unit;
       unit *= 128;
       size++;
       if (byte < 0x80) break;
-      if (--at < 0) at = this.#slabs[--slab]!.length - 1;
+      if (--at < 0) at = this.#slabs[--slab]!.byteLength - 1;
     }
     this.#topLength = length;
     this.#topTrailer = size;
@@ -189,7 +199,7 @@ export class SlabStack implements Tracked {
     const end = this.#used - this.#topTrailer;
     if (end >= length) {
       out.ensure(length);
-      popping.copy(this.#top, end - length, end, out.buffer, out.position);
+      copyWords(this.#top, end - length, end, popping.of(out.buffer), out.position);
       out.position += length;
     } else this.#copyStraddling(out, length);
   }
@@ -198,12 +208,12 @@ export class SlabStack implements Tracked {
     // Walk down to the slab the value starts in, then copy upwards.
     let slab = this.#slabs.length - 1;
     let start = this.#used - this.#topTrailer - length;
-    while (start < 0) start += this.#slabs[--slab]!.length;
+    while (start < 0) start += this.#slabs[--slab]!.byteLength;
     let rest = length;
     while (rest > 0) {
       const piece = this.#slabs[slab++]!;
-      const end = Math.min(piece.length, start + rest);
-      out.bytes(piece, start, end);
+      const end = Math.min(piece.byteLength, start + rest);
+      out.bytes(bytesOf(piece, end), start, end);
       rest -= end - start;
       start = 0;
     }
@@ -215,19 +225,19 @@ export class SlabStack implements Tracked {
     const last = slabs.length - 1;
     const shared = this.bytes < this.#sharedTo;
     const wanted = this.#used + need;
-    if (last <= 0 && this.#top.length < MAX_FIRST_SLAB_BYTES && wanted > this.#top.length) {
+    if (last <= 0 && this.#room < MAX_FIRST_SLAB_BYTES && wanted > this.#room) {
       // Only this slab can be shared: the copy is free of views.
       const grown = this.#pool.take(Math.min(wanted, MAX_FIRST_SLAB_BYTES));
-      this.#top.copy(grown, 0, 0, this.#used);
+      copyWords(this.#top, 0, this.#used, grown, 0);
       if (this.#sharedTo === 0) this.#pool.give(this.#top);
       slabs[0] = grown;
-      this.#top = grown;
+      this.#setTop(grown);
       this.#sharedTo = 0;
-    } else if (shared && this.#used < this.#top.length) {
-      const own = this.#pool.take(this.#top.length);
-      this.#top.copy(own, 0, 0, this.#used);
+    } else if (shared && this.#used < this.#room) {
+      const own = this.#pool.take(this.#room);
+      copyWords(this.#top, 0, this.#used, own, 0);
       slabs[last] = own;
-      this.#top = own;
+      this.#setTop(own);
       // The slabs beneath may still be shared.
       this.#sharedTo = this.bytes - this.#used;
     } else if (shared) {
@@ -237,21 +247,21 @@ export class SlabStack implements Tracked {
   }
 
   /** Writes to the stream's end, chaining slabs as they fill. `#makeWritable` went before. */
-  #append(source: Uint8Array, start: number, end: number): void {
+  #append(source: DataView, start: number, end: number): void {
     while (start < end) {
-      let room = this.#top.length - this.#used;
+      let room = this.#room - this.#used;
       if (room === 0) {
         // A quarter of what is there already: little waste in a small stack, few objects in a large one.
         const top = this.#pool.take(
           Math.max(MAX_FIRST_SLAB_BYTES, Math.min(this.bytes / 4, MAX_SLAB_BYTES) | 0),
         );
         this.#slabs.push(top);
-        this.#top = top;
+        this.#setTop(top);
         this.#used = 0;
-        room = top.length;
+        room = this.#room;
       }
       const piece = Math.min(room, end - start);
-      copyBytes(source, start, start + piece, this.#top, this.#used);
+      copyWords(source, start, start + piece, this.#top, this.#used);
       this.#used += piece;
       this.bytes += piece;
       start += piece;
@@ -268,11 +278,15 @@ export class SlabStack implements Tracked {
       rest -= this.#used;
       const emptied = slabs.pop()!;
       if (slabStart >= this.#sharedTo) this.#pool.give(emptied);
-      const below = slabs[slabs.length - 1];
-      this.#top = below ?? NO_SLAB;
-      this.#used = this.#top.length;
+      this.#setTop(slabs.at(-1) ?? NO_SLAB);
+      this.#used = this.#room;
       slabStart -= this.#used;
     }
     this.#used -= rest;
+  }
+
+  #setTop(slab: DataView): void {
+    this.#top = slab;
+    this.#room = slab.byteLength;
   }
 }

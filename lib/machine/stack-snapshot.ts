@@ -4,6 +4,7 @@ import { Limits } from '../../protocol/constants.ts';
 import { ChunkReader, damaged } from './chunk-reader.ts';
 import type { LiveView } from './live-views.ts';
 import { msgpackEnd, TRUNCATED } from './msgpack.ts';
+import { bytesOf } from './short-copy.ts';
 import type { SlabStack, StackCapture } from './slab-stack.ts';
 import { trailerBytes, writeTrailer } from './slab-stack.ts';
 import { StackTable } from './stack-table.ts';
@@ -40,11 +41,11 @@ export class StackSnapshot implements SnapshotView {
       out.u64(stack.id).u64(stack.size).u64(stack.bytes).u32(name.length).bytes(name);
       let rest = stack.bytes;
       for (const slab of stack.slabs) {
-        const used = Math.min(rest, slab.length);
+        const used = Math.min(rest, slab.byteLength);
         rest -= used;
         if (out.position + used > CHUNK_BYTES) yield* this.#flush(out);
-        if (used === CHUNK_BYTES) yield slab;
-        else out.bytes(slab, 0, used);
+        if (used === CHUNK_BYTES) yield bytesOf(slab, used);
+        else out.bytes(bytesOf(slab, used));
       }
     }
     yield* this.#flush(out);

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { LiveView } from './live-views.ts';
 import { LiveViews } from './live-views.ts';
+import { NameBytes } from './name-bytes.ts';
 import { SlabPool } from './slab-pool.ts';
 import type { StackCapture } from './slab-stack.ts';
 import { SlabStack } from './slab-stack.ts';
@@ -19,6 +20,7 @@ export class StackTable {
   /** Captures for snapshots. */
   readonly views: LiveViews<SlabStack, StackCapture> = new LiveViews((stack) => stack.capture());
   readonly #pool = new SlabPool();
+  readonly #names = new NameBytes();
   /** In order of creation. */
   readonly #byId = new Map<number, SlabStack>();
   #nextId = 1;
@@ -51,7 +53,7 @@ export class StackTable {
   /** The stack named by `source[start, end)`. */
   find(source: Uint8Array, start: number, end: number): SlabStack | undefined {
     const last = this.#last;
-    if (last !== undefined && sameName(last.name, source, start, end)) return last;
+    if (last !== undefined && this.#isNamed(last, source, start, end)) return last;
     const hash = this.#hash(source, start, end);
     const slots = this.#slots;
     const hashes = this.#hashes;
@@ -59,7 +61,7 @@ export class StackTable {
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const stack = slots[slot];
       if (stack === undefined) return undefined;
-      if (hashes[slot] === hash && sameName(stack.name, source, start, end)) {
+      if (hashes[slot] === hash && this.#isNamed(stack, source, start, end)) {
         this.#last = stack;
         return stack;
       }
@@ -96,6 +98,7 @@ export class StackTable {
     this.#removeFromSlots(stack);
     if (this.#last === stack) this.#last = undefined;
     this.#dropped++;
+    if (this.#names.drop(stack.name.length)) this.#closeUpNames();
     stack.free();
   }
 
@@ -124,7 +127,7 @@ export class StackTable {
   #add(name: Uint8Array, id: number): SlabStack {
     if (this.#byId.size * 2 >= this.#slots.length) this.#grow();
     const hash = this.#hash(name, 0, name.length);
-    const stack = new SlabStack(id, name, hash, this.views.lastId, this.#pool);
+    const stack = new SlabStack(id, name, hash, this.#names.add(name), this.views.lastId, this.#pool);
     if (id >= this.#nextId) this.#nextId = id + 1;
     this.#place(stack);
     this.#byId.set(id, stack);
@@ -168,6 +171,17 @@ export class StackTable {
     slots[gap] = undefined;
   }
 
+  #isNamed(stack: SlabStack, source: Uint8Array, start: number, end: number): boolean {
+    const length = end - start;
+    return stack.nameBytes === length && this.#names.is(stack.nameAt, length, source, start);
+  }
+
+  /** Drops the gaps between the names. */
+  #closeUpNames(): void {
+    this.#names.clear();
+    for (const stack of this.#byId.values()) stack.nameAt = this.#names.add(stack.name);
+  }
+
   #hash(source: Uint8Array, start: number, end: number): number {
     let hash = this.#seed;
     for (let i = start; i < end; i++) {
@@ -182,13 +196,6 @@ export class StackTable {
 /** What a stack with a name of `nameBytes` counts for before anything is pushed. */
 export function stackBytes(nameBytes: number): number {
   return STACK_OVERHEAD_BYTES + nameBytes;
-}
-
-function sameName(name: Uint8Array, source: Uint8Array, start: number, end: number): boolean {
-  const length = end - start;
-  if (name.length !== length) return false;
-  for (let i = 0; i < length; i++) if (name[i] !== source[start + i]) return false;
-  return true;
 }
 
 function merge(a: readonly SlabStack[], b: readonly SlabStack[]): SlabStack[] {
