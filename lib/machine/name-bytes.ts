@@ -1,4 +1,4 @@
-import { copyBytes } from '../../protocol/byte-writer.ts';
+import { ByteWriter } from '../../protocol/byte-writer.ts';
 
 const FIRST_BYTES = 1024;
 /** Dropped names are not worth moving the others for before they take so much. */
@@ -9,29 +9,19 @@ const MIN_DEAD_BYTES = 64 * 1024;
  * names would come from memory each time; here they stay in the processor's caches.
  */
 export class NameBytes {
-  #bytes = new Uint8Array(FIRST_BYTES);
-  #end = 0;
+  #names = new ByteWriter(FIRST_BYTES);
   #deadBytes = 0;
 
   /** Copies a name and returns where it begins. */
   add(name: Uint8Array): number {
-    const at = this.#end;
-    const end = at + name.length;
-    if (end > this.#bytes.length) {
-      let size = this.#bytes.length * 2;
-      while (size < end) size *= 2;
-      const grown = new Uint8Array(size);
-      grown.set(this.#bytes.subarray(0, at));
-      this.#bytes = grown;
-    }
-    copyBytes(name, 0, name.length, this.#bytes, at);
-    this.#end = end;
+    const at = this.#names.position;
+    this.#names.bytes(name);
     return at;
   }
 
   /** Whether the name of `length` bytes at `at` is `source[start, start + length)`. */
   is(at: number, length: number, source: Uint8Array, start: number): boolean {
-    const bytes = this.#bytes;
+    const bytes = this.#names.buffer;
     for (let i = 0; i < length; i++) if (bytes[at + i] !== source[start + i]) return false;
     return true;
   }
@@ -39,12 +29,11 @@ export class NameBytes {
   /** Says that a name of `length` bytes is not needed any more. True: all names had better be added anew. */
   drop(length: number): boolean {
     this.#deadBytes += length;
-    return this.#deadBytes >= MIN_DEAD_BYTES && this.#deadBytes * 2 > this.#end;
+    return this.#deadBytes >= MIN_DEAD_BYTES && this.#deadBytes * 2 > this.#names.position;
   }
 
   clear(): void {
-    this.#bytes = new Uint8Array(FIRST_BYTES);
-    this.#end = 0;
+    this.#names = new ByteWriter(FIRST_BYTES);
     this.#deadBytes = 0;
   }
 }

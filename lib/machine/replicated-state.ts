@@ -10,6 +10,7 @@ import { defaultSessionLimits, fairShareBytes, MAX_SCATTERED_REFUSALS } from './
 import type { Session } from './session.ts';
 import { ABSENT, REFUSED } from './session.ts';
 import { SessionTable } from './session-table.ts';
+import { LastView } from './short-copy.ts';
 import { hashSnapshot } from './snapshot-stream.ts';
 import { readState, StateSnapshot } from './state-snapshot.ts';
 import type { ApplyMeta, SnapshotView, StateMachine } from './state-machine.ts';
@@ -53,8 +54,8 @@ export class ReplicatedState {
   #failure: CordwoodError | null = null;
   /** Takes the answers nobody waits for; sessions keep them all the same. */
   readonly #unread = new ByteWriter(64 * 1024);
-  #viewed: Uint8Array = new Uint8Array(0);
-  #view: DataView = new DataView(this.#viewed.buffer);
+  /** Entries lie in few large buffers: a view for each of those is enough. */
+  readonly #views = new LastView();
 
   constructor(machine: StateMachine, limits: Partial<SessionLimits> = {}) {
     this.machine = machine;
@@ -96,7 +97,7 @@ export class ReplicatedState {
     runs: readonly ReplyRun[],
   ): void {
     this.#enter(meta);
-    const view = this.#viewOf(bytes);
+    const view = this.#views.of(bytes);
     let session: Session | undefined;
     let nextRun = 0;
     let runEnd = start;
@@ -232,15 +233,6 @@ export class ReplicatedState {
   /** SHA-256 (hex) of everything. Equal on replicas that applied the same entries. Reads the whole state. */
   hash(): string {
     return hashSnapshot(this.snapshot());
-  }
-
-  /** Entries lie in few large buffers: a view for each of those is enough. */
-  #viewOf(bytes: Uint8Array): DataView {
-    if (bytes !== this.#viewed) {
-      this.#viewed = bytes;
-      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    }
-    return this.#view;
   }
 
   #enter(meta: ApplyMeta): void {

@@ -10,7 +10,7 @@ const MAX_WORDS_BYTES = 320;
  */
 export function copyWords(from: DataView, start: number, end: number, to: DataView, at: number): void {
   if (end - start > MAX_WORDS_BYTES) {
-    bytesOf(to, to.byteLength).set(bytesOf(from, end).subarray(start), at);
+    bytesOf(to, at, at + end - start).set(bytesOf(from, start, end));
     return;
   }
   for (; start + 16 <= end; start += 16, at += 16) {
@@ -23,9 +23,9 @@ export function copyWords(from: DataView, start: number, end: number, to: DataVi
   for (; start < end; start++, at++) to.setUint8(at, from.getUint8(start));
 }
 
-/** The first `length` bytes of what `view` shows. */
-export function bytesOf(view: DataView, length: number): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, length);
+/** The bytes `[start, end)` of what `view` shows, not copied. */
+export function bytesOf(view: DataView, start: number, end: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + start, end - start);
 }
 
 /** The view of the buffer that was asked for last: most are, many times in a row. */

@@ -213,7 +213,7 @@ export class SlabStack implements Tracked {
     while (rest > 0) {
       const piece = this.#slabs[slab++]!;
       const end = Math.min(piece.byteLength, start + rest);
-      out.bytes(bytesOf(piece, end), start, end);
+      out.bytes(bytesOf(piece, start, end));
       rest -= end - start;
       start = 0;
     }

@@ -44,8 +44,8 @@ export class StackSnapshot implements SnapshotView {
         const used = Math.min(rest, slab.byteLength);
         rest -= used;
         if (out.position + used > CHUNK_BYTES) yield* this.#flush(out);
-        if (used === CHUNK_BYTES) yield bytesOf(slab, used);
-        else out.bytes(bytesOf(slab, used));
+        if (used === CHUNK_BYTES) yield bytesOf(slab, 0, used);
+        else out.bytes(bytesOf(slab, 0, used));
       }
     }
     yield* this.#flush(out);

@@ -4,7 +4,7 @@ import type { Transport } from '../../lib/transport/transport.ts';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { Lane } from '../../protocol/constants.ts';
 import { encodeMessage } from '../../protocol/peer-codec.ts';
-import { MemoryCluster, until } from './support/memory-cluster.ts';
+import { MemoryCluster, replacing, until } from './support/memory-cluster.ts';
 
 /** No heartbeat falls into the test: turns come from what it does. */
 const ELECTION_TIMEOUT_MS = 3_600_000;
@@ -15,11 +15,10 @@ async function atRest(
 ): Promise<{ cluster: MemoryCluster; leader: RaftNode; flushes: Map<number, number> }> {
   const flushes = new Map<number, number>();
   const counting = (id: number, transport: Transport): Transport =>
-    new Proxy(transport, {
-      get(target, name) {
-        if (name === 'flush') flushes.set(id, (flushes.get(id) ?? 0) + 1);
-        const value: unknown = Reflect.get(target, name, target);
-        return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
+    replacing(transport, {
+      flush: () => {
+        flushes.set(id, (flushes.get(id) ?? 0) + 1);
+        transport.flush();
       },
     });
   const cluster = await MemoryCluster.start(3, undefined, ELECTION_TIMEOUT_MS, counting);

@@ -3,23 +3,15 @@ import { Lane, StackOp, Status } from '../../protocol/constants.ts';
 import type { RaftNode } from '../../lib/node/node.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
 import { Caller } from './support/caller.ts';
-import { MemoryCluster, until } from './support/memory-cluster.ts';
+import { MemoryCluster, replacing, until } from './support/memory-cluster.ts';
 
 /** So long that no test waits until patience ends, which is five times this. */
 const ELECTION_TIMEOUT_MS = 20_000;
 
 /** `transport` without a way to the others on the control lane, as long as `isCut` says so. */
 function withoutControl(transport: Transport, isCut: () => boolean): Transport {
-  return new Proxy(transport, {
-    get(target, name) {
-      if (name === 'send') {
-        const send: Transport['send'] = (peer, lane, parts) =>
-          !(isCut() && lane === Lane.control) && target.send(peer, lane, parts);
-        return send;
-      }
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
-    },
+  return replacing(transport, {
+    send: (peer, lane, parts) => !(isCut() && lane === Lane.control) && transport.send(peer, lane, parts),
   });
 }
 

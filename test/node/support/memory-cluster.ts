@@ -15,6 +15,17 @@ const sizes = { minSegmentBytes: 2048, maxSegmentBytes: 4096, fillBytes: 512 };
 /** What node `id` sends through, in place of its transport. */
 export type Through = (id: number, transport: Transport) => Transport;
 
+/** `transport` with some methods of another's. */
+export function replacing(transport: Transport, own: Partial<Transport>): Transport {
+  return new Proxy(transport, {
+    get(target, name) {
+      if (name in own) return Reflect.get(own, name) as unknown;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
+    },
+  });
+}
+
 /**
  * Nodes in this process on disks in memory that outlive them. A leader whose process keeps standing still, each time for
  * a quarter of the election timeout, hands over: on a busy machine a process that has just started does that.
