@@ -1,11 +1,9 @@
 import { awaitsDisk } from './commit.ts';
-import type { Effects } from './effects.ts';
+import { receive } from './dispatch.ts';
+import type { CreatedEntry, Effects } from './effects.ts';
 import {
-  becomeFollower,
   checkQuorum,
   justVoted,
-  handleVoteRequest,
-  handleVoteResponse,
   leaderRefused,
   mayCampaign,
   missLeader,
@@ -17,20 +15,9 @@ import {
 import { proposeConfig, type ConfigRefusal, type ConfigTarget } from './membership.ts';
 import { durable, markUnwritten, releaseMessages, takePersist } from './persistence.ts';
 import type { Progress } from './progress.ts';
-import { enterQuarantine, handleLostLog, handleRefetch, isHealed } from './quarantine.ts';
+import { enterQuarantine, isHealed } from './quarantine.ts';
+import { askingLost, readIndex, readLost, startReadRound } from './reads.ts';
 import {
-  askingLost,
-  handleReadRequest,
-  handleReadResponse,
-  readIndex,
-  readLost,
-  startReadRound,
-} from './reads.ts';
-import {
-  handleAppend,
-  handleAppendAck,
-  handleHeartbeat,
-  handleHeartbeatAck,
   peerLost,
   isSettled,
   sendAllAppends,
@@ -42,9 +29,8 @@ import {
 import { boundByPromise, dropLease, leaseUntil } from './lease.ts';
 import { beginInstall, compact, snapshotInstalled, snapshotTraffic } from './snapshot.ts';
 import { CoreState, type CoreInit, type CoreOptions } from './state.ts';
-import { expireTransfer, handleTimeoutNow, startTransfer, stepDown } from './transfer.ts';
+import { expireTransfer, startTransfer, stepDown } from './transfer.ts';
 import type { Config, Index, Message, NodeId, Role, SnapshotMeta, Term } from './types.ts';
-import type { CreatedEntry } from './effects.ts';
 import type { ConfigAt } from './config-stack.ts';
 
 /**
@@ -207,51 +193,7 @@ export class RaftCore {
 
   /** Takes a message. For an append: the first index the driver must take over records from, else 0. */
   receive(from: NodeId, m: Message): Index {
-    const s = this.#s;
-    if (m.kind === 'voteRequest') {
-      handleVoteRequest(s, from, m);
-      return 0;
-    }
-    if (m.kind === 'voteResponse') {
-      handleVoteResponse(s, from, m);
-      return 0;
-    }
-    if (m.term < s.term) {
-      answerStale(s, from, m);
-      return 0;
-    }
-    if (m.term > s.term) {
-      becomeFollower(s, m.term, m.kind === 'append' || m.kind === 'heartbeat' ? from : 0);
-    }
-    switch (m.kind) {
-      case 'append':
-        return handleAppend(s, from, m);
-      case 'appendAck':
-        handleAppendAck(s, from, m);
-        break;
-      case 'heartbeat':
-        handleHeartbeat(s, from, m);
-        break;
-      case 'heartbeatAck':
-        handleHeartbeatAck(s, from, m);
-        break;
-      case 'timeoutNow':
-        handleTimeoutNow(s, m);
-        break;
-      case 'readRequest':
-        handleReadRequest(s, from, m);
-        break;
-      case 'readResponse':
-        handleReadResponse(s, from, m);
-        break;
-      case 'lostLog':
-        handleLostLog(s, from, m);
-        break;
-      case 'refetch':
-        handleRefetch(s, from, m);
-        break;
-    }
-    return 0;
+    return receive(this.#s, from, m);
   }
 
   /** Appends one entry of `sizeBytes`. Its index, or 0 if this node does not lead or is handing over. */
@@ -407,26 +349,4 @@ const none: readonly never[] = [];
 /** Empties `list`. Mostly there is nothing in it, in every turn, and then nothing is made. */
 function takeAll<T>(list: T[]): readonly T[] {
   return list.length === 0 ? none : list.splice(0);
-}
-
-/**
- * A sender of an older term is told the newer one; otherwise a node that came back from a partition with a higher
- * term would be ignored for ever by a leader whose appends it must refuse.
- */
-function answerStale(s: CoreState, from: NodeId, m: Message): void {
-  if (m.kind === 'append') {
-    s.send(from, {
-      kind: 'appendAck',
-      term: s.term,
-      match: 0,
-      rejected: true,
-      prevIndex: m.prevIndex,
-      hintIndex: 0,
-      hintTerm: 0,
-    });
-  } else if (m.kind === 'heartbeat') {
-    s.send(from, { kind: 'heartbeatAck', term: s.term, readSeq: 0, sentAtMs: m.sentAtMs });
-  } else if (m.kind === 'readRequest') {
-    s.send(from, { kind: 'readResponse', term: s.term, token: m.token, index: 0, ok: false });
-  }
 }

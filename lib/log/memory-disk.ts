@@ -1,4 +1,14 @@
 import type { Disk, OpenMode } from './disk.ts';
+import {
+  copyFile,
+  emptyFile,
+  keep,
+  place,
+  SECTOR_BYTES,
+  tear,
+  type MemoryFile,
+  type Write,
+} from './memory-file.ts';
 import type { DiskSpace } from './space.ts';
 
 /** One call about to be made on a `MemoryDisk`. */
@@ -19,23 +29,6 @@ export interface DiskCall {
   readonly bytes: number;
 }
 
-interface Write {
-  readonly position: number;
-  readonly bytes: Uint8Array;
-  /** What lies behind `position` is cut off, instead. */
-  readonly cuts?: true;
-}
-
-interface MemoryFile {
-  /** What reads see. */
-  live: Uint8Array;
-  liveBytes: number;
-  /** What surely survives a crash. */
-  durable: Uint8Array;
-  durableBytes: number;
-  pending: Write[];
-}
-
 interface OpenFile {
   readonly path: string;
   readonly file: MemoryFile;
@@ -46,9 +39,6 @@ type NameChange =
   | { readonly kind: 'add'; readonly path: string; readonly file: MemoryFile }
   | { readonly kind: 'remove'; readonly path: string }
   | { readonly kind: 'rename'; readonly from: string; readonly to: string };
-
-/** The unit in which a crash tears writes. */
-const SECTOR_BYTES = 512;
 
 /**
  * A disk in memory that behaves at a crash as real ones may: writes that were not synced are kept, lost or torn,
@@ -274,12 +264,7 @@ export class MemoryDisk implements Disk {
     const copyOf = (file: MemoryFile): MemoryFile => {
       let copied = copies.get(file);
       if (copied === undefined) {
-        copied = {
-          ...file,
-          live: file.live.slice(),
-          durable: file.durable.slice(),
-          pending: [...file.pending],
-        };
+        copied = copyFile(file);
         copies.set(file, copied);
       }
       return copied;
@@ -315,57 +300,10 @@ export class MemoryDisk implements Disk {
   }
 }
 
-function emptyFile(): MemoryFile {
-  return { live: new Uint8Array(0), liveBytes: 0, durable: new Uint8Array(0), durableBytes: 0, pending: [] };
-}
-
 function parent(path: string): string {
   return path.slice(0, path.lastIndexOf('/'));
 }
 
 function failure(code: string, path: string): Error {
   return Object.assign(new Error(`${code}: ${path}`), { code });
-}
-
-function place(target: Uint8Array, length: number, write: Write): { bytes: Uint8Array; length: number } {
-  const end = write.position + write.bytes.length;
-  let bytes = target;
-  if (end > bytes.length) {
-    bytes = new Uint8Array(Math.max(end, bytes.length * 2));
-    bytes.set(target.subarray(0, length));
-  }
-  bytes.set(write.bytes, write.position);
-  return { bytes, length: Math.max(length, end) };
-}
-
-function keep(file: MemoryFile, write: Write): void {
-  if (write.cuts === true) {
-    file.durable.fill(0, write.position, file.durableBytes);
-    file.durableBytes = Math.min(file.durableBytes, write.position);
-    return;
-  }
-  ({ bytes: file.durable, length: file.durableBytes } = place(file.durable, file.durableBytes, write));
-}
-
-/** All, nothing, the first sectors, or any of them. */
-function tear(file: MemoryFile, write: Write, choose: (below: number) => number): void {
-  const fate = choose(4);
-  if (fate === 0) return;
-  if (write.cuts === true) {
-    keep(file, write);
-    return;
-  }
-  const sectors =
-    Math.ceil((write.position + write.bytes.length) / SECTOR_BYTES) -
-    Math.floor(write.position / SECTOR_BYTES);
-  const kept = fate === 1 ? sectors : fate === 2 ? choose(sectors + 1) : sectors;
-  let start = 0;
-  for (let sector = 0; sector < kept; sector++) {
-    const boundary = (Math.floor((write.position + start) / SECTOR_BYTES) + 1) * SECTOR_BYTES;
-    const end = Math.min(write.bytes.length, boundary - write.position);
-    if (fate !== 3 || choose(2) === 1) {
-      keep(file, { position: write.position + start, bytes: write.bytes.subarray(start, end) });
-    }
-    start = end;
-  }
 }

@@ -5,6 +5,7 @@ import type { AppendAck, Index, Message, NodeId } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
 import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Transport } from '../transport/transport.ts';
+import { Admission } from './admission.ts';
 import { Applier } from './applier.ts';
 import type { EntryCache } from './entry-cache.ts';
 import { Forwarder } from './forwarder.ts';
@@ -18,15 +19,12 @@ import { ReadLevels } from './read-levels.ts';
 import { Records } from './records.ts';
 import { Pipeline } from './pipeline.ts';
 import { Replies } from './replies.ts';
-import type { Sink } from './sink.ts';
 import { Quarantine } from './quarantine.ts';
 import { Snapshots } from './snapshots.ts';
 import { SpaceGuard } from './space-guard.ts';
 import { Standing } from './standing.ts';
 import { TurnTimer } from './turn-timer.ts';
 
-/** What clients of a node in quarantine are told; they ask another. */
-export const IN_QUARANTINE = 'this node is in quarantine until it has fetched its data again';
 /** Between two looks at clients that did not take their answers. */
 const STALLED_READS_MS = 5;
 
@@ -72,6 +70,7 @@ export class Driver {
   readonly space: SpaceGuard;
   readonly reports: PeerReports;
   readonly pipeline: Pipeline;
+  readonly admission: Admission;
   readonly health: Health;
   readonly levels: ReadLevels;
   /** Called at the end of every turn, and when there will be no more. */
@@ -86,7 +85,6 @@ export class Driver {
   #turnDue = false;
   #durableTicket = 0;
   #sweepDueMs = 0;
-  #roomWaiters: (() => void)[] = [];
   #stopped = false;
 
   constructor(parts: DriverParts, events: DriverEvents) {
@@ -118,6 +116,7 @@ export class Driver {
     this.pipeline = new Pipeline(this.core, this.#records, this.replies, this.options.maxBatchBytes);
     this.reads = new PendingReads(this.replies, this.options.runtime);
     this.forwarder = new Forwarder(this.transport, this.replies, this.options.runtime);
+    this.admission = new Admission(this);
     this.applier = new Applier(
       this.state,
       this.cache,
@@ -158,22 +157,8 @@ export class Driver {
     return this.options.runtime.now();
   }
 
-  /** Commands taken in and not committed, in bytes. */
-  get uncommittedBytes(): number {
-    return this.pipeline.bytes + this.forwarder.bytes + this.reads.bytes;
-  }
-
   get stopped(): boolean {
     return this.#stopped;
-  }
-
-  get saturated(): boolean {
-    return this.uncommittedBytes > this.options.maxUncommittedBytes;
-  }
-
-  onRoom(callback: () => void): void {
-    if (!this.saturated) callback();
-    else this.#roomWaiters.push(callback);
   }
 
   /** Something happened: a turn follows when the I/O that is ready has been read. */
@@ -182,23 +167,6 @@ export class Driver {
     this.#turnDue = true;
     this.core.clock(this.now);
     this.options.runtime.defer(this.#turn);
-  }
-
-  /** Takes a run of write frames where this node leads, or passes it on. */
-  submit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
-    const { core } = this;
-    if (this.#stopped) this.#refuse(bytes, start, end, sink, Status.shuttingDown, 'the node is stopping');
-    else if (core.quarantined) this.#refuse(bytes, start, end, sink, Status.noLeader, IN_QUARANTINE);
-    else if (core.role === 'leader') this.#admit(bytes, start, end, sink);
-    else if (core.leader !== 0) this.forwarder.forward(core.leader, bytes, start, end, sink, this.now);
-    else this.#refuse(bytes, start, end, sink, Status.noLeader, 'no leader is known');
-    this.wake();
-  }
-
-  #admit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
-    const refusal = this.space.refusal;
-    if (refusal === null) this.pipeline.batcher.add(bytes, start, end, sink);
-    else this.#refuse(bytes, start, end, sink, Status.diskFull, refusal);
   }
 
   /** A message of a peer's core. `bytes` hold the records of an append, from `recordsAt` on. */
@@ -264,7 +232,7 @@ export class Driver {
     this.core.stepDown();
     this.#stopped = true;
     this.#timer.cancel();
-    for (const waiter of this.#roomWaiters.splice(0)) waiter();
+    this.admission.releaseWaiters();
     for (const watcher of this.afterTurn) watcher();
   }
 
@@ -332,9 +300,7 @@ export class Driver {
     this.#releaseMemory();
     this.replies.flush();
     this.transport.flush();
-    if (this.#roomWaiters.length > 0 && !this.saturated) {
-      for (const waiter of this.#roomWaiters.splice(0)) waiter();
-    }
+    this.admission.turn();
     this.snapshots.maybeTake();
     if (this.afterTurn.size > 0) for (const watcher of this.afterTurn) watcher();
     // Commitment has made room in the pipeline after this turn's sealing.
@@ -362,10 +328,6 @@ export class Driver {
   }
 
   // --- consequences -------------------------------------------------------------------------------------------------
-
-  #refuse(bytes: Uint8Array, start: number, end: number, sink: Sink, status: Status, message: string): void {
-    this.replies.refuseRun(bytes, start, end, sink, status, message);
-  }
 
   /** Things that are nobody's event: answers that were lost on the way, transfers without progress. */
   #sweep(now: number): void {

@@ -164,8 +164,8 @@ function aboutWrites(driver: Driver): Finding[] {
   const add = (code: string, severity: Finding['severity'], message: string, data: Finding['data']): void => {
     findings.push({ topic: 'writes', code, severity, message, ...(data === undefined ? {} : { data }) });
   };
-  if (driver.saturated) {
-    const bytes = driver.uncommittedBytes;
+  if (driver.admission.saturated) {
+    const bytes = driver.admission.uncommittedBytes;
     const message = `${bytes} bytes wait to be committed: this node reads no more requests`;
     add('SATURATED', 'warning', message, { bytes });
   }

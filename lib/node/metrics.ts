@@ -28,8 +28,8 @@ export function metricsOf(driver: Driver, status: NodeStatus, leaderChanges: num
   const { segments, snapshotBytes } = log.stats;
   return {
     status,
-    queuedBytes: driver.uncommittedBytes,
-    saturated: driver.saturated,
+    queuedBytes: driver.admission.uncommittedBytes,
+    saturated: driver.admission.saturated,
     leaderChanges,
     segments,
     snapshotBytes,

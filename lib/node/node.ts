@@ -8,9 +8,10 @@ import type { NodeId } from '../core/types.ts';
 import type { LogEvents } from '../log/log-store.ts';
 import type { TransportEvents } from '../transport/transport.ts';
 import { Admin } from './admin.ts';
+import { IN_QUARANTINE } from './admission.ts';
 import { Backups, type Backup, type BackupOptions } from './backup.ts';
 import { openParts, type NodeParts, type OpenEnvironment } from './bootstrap.ts';
-import { Driver, IN_QUARANTINE } from './driver.ts';
+import { Driver } from './driver.ts';
 import { openSystemEnvironment } from './environment.ts';
 import { explain, type Explanation } from './explain.ts';
 import { handOver } from './hand-over.ts';
@@ -177,7 +178,7 @@ export class RaftNode implements Requests {
   }
 
   get saturated(): boolean {
-    return this.#driver.saturated;
+    return this.#driver.admission.saturated;
   }
 
   /** @internal For the checkers of the simulator: what this node has decided. Not to be changed. */
@@ -186,7 +187,7 @@ export class RaftNode implements Requests {
   }
 
   submit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
-    this.#driver.submit(bytes, start, end, sink);
+    this.#driver.admission.submit(bytes, start, end, sink);
   }
 
   query(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
@@ -229,7 +230,7 @@ export class RaftNode implements Requests {
   }
 
   onRoom(callback: () => void): void {
-    this.#driver.onRoom(callback);
+    this.#driver.admission.onRoom(callback);
   }
 
   onLeader(listener: (leader: LeaderInfo | null) => void): () => void {

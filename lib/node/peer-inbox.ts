@@ -96,10 +96,10 @@ function takeForward(driver: Driver, from: NodeId, bytes: Uint8Array, start: num
     // Not passed on a second time: two nodes that take each other for the leader would send it round for ever.
     driver.replies.refuseRun(bytes, runStart, end, sink, Status.noLeader, 'the node asked does not lead');
     driver.wake();
-  } else if (driver.uncommittedBytes > limit) {
+  } else if (driver.admission.uncommittedBytes > limit) {
     driver.replies.refuseRun(bytes, runStart, end, sink, Status.busy, 'too many requests are in flight');
     driver.wake();
   } else {
-    driver.submit(bytes, runStart, end, sink);
+    driver.admission.submit(bytes, runStart, end, sink);
   }
 }

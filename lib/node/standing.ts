@@ -28,7 +28,7 @@ export class Standing {
       this.#driver.outbound.clear();
       this.#driver.snapshots.stopSending();
       pipeline.reroute((bytes, start, end, sink) => {
-        this.#driver.submit(bytes, start, end, sink);
+        this.#driver.admission.submit(bytes, start, end, sink);
       });
     }
     if (oldLeader !== 0 && oldLeader !== core.leader) forwarder.lost(oldLeader);
