@@ -85,7 +85,7 @@ export class ByteWriter {
   }
 }
 
-/** Below this many bytes a loop beats the call into the runtime (measured; reference: bench/micro). */
+/** Below this many bytes a loop beats the call into the runtime (measured). */
 const LOOP_COPY_BYTES = 24;
 
 /** Copies `source[start, end)` to `target` at `at`. */

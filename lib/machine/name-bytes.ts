@@ -26,6 +26,11 @@ export class NameBytes {
     return true;
   }
 
+  /** One byte of them. */
+  byteAt(at: number): number {
+    return this.#names.buffer[at]!;
+  }
+
   /** Says that a name of `length` bytes is not needed any more. True: all names had better be added anew. */
   drop(length: number): boolean {
     this.#deadBytes += length;

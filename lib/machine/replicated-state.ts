@@ -2,6 +2,7 @@ import { ByteWriter, readU64 } from '../../protocol/byte-writer.ts';
 import { FRAME_HEADER_BYTES, Kind, Limits, Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { KeyedAnswers } from './keyed-answers.ts';
+import { Lookahead } from './lookahead.ts';
 import { writeNil, writeText } from './msgpack.ts';
 import { finishResponse, fold, malformed } from './response-frame.ts';
 import { keepAlive, keyedCommand, openSession, type RunCommand } from './session-frames.ts';
@@ -56,10 +57,12 @@ export class ReplicatedState {
   readonly #unread = new ByteWriter(64 * 1024);
   /** Entries lie in few large buffers: a view for each of those is enough. */
   readonly #views = new LastView();
+  readonly #lookahead: Lookahead;
 
   constructor(machine: StateMachine, limits: Partial<SessionLimits> = {}) {
     this.machine = machine;
     this.limits = { ...defaultSessionLimits, ...limits };
+    this.#lookahead = new Lookahead(machine);
   }
 
   /** Index of the last entry applied. */
@@ -104,7 +107,9 @@ export class ReplicatedState {
     let reader: ByteWriter | null = null;
     let at = start;
     let hash = this.#answersHash;
+    let lookedUpTo = start;
     while (at < end) {
+      if (at >= lookedUpTo) lookedUpTo = this.#lookahead.look(bytes, view, at, end);
       const frameEnd = at + 4 + (end - at < WRITE_HEADER_BYTES ? 0 : view.getUint32(at, true));
       if (frameEnd - at < WRITE_HEADER_BYTES || frameEnd > end) {
         throw this.#fail(`entry ${meta.index} is no sequence of frames`);

@@ -6,6 +6,8 @@ import { MAX_SLAB_BYTES } from './slab-pool.ts';
 
 /** A stack's first slab grows by copying up to this size; later slabs are chained. */
 const MAX_FIRST_SLAB_BYTES = 4096;
+/** Of the processor's caches. */
+const LINE_BYTES = 64;
 const NO_SLAB = new DataView(new ArrayBuffer(0));
 const trailer = new Uint8Array(8);
 const trailerView = new DataView(trailer.buffer);
@@ -121,6 +123,14 @@ export class SlabStack implements Tracked {
     this.#used = used + need;
     this.bytes += need;
     this.size++;
+  }
+
+  /** Reads around the end of the stream, where the next push or pop will work: that brings it into the caches. */
+  touchEnd(): number {
+    const top = this.#top;
+    const used = this.#used;
+    const before = used > 0 ? top.getUint8(used - 1) : 0;
+    return used + LINE_BYTES <= this.#room ? before ^ top.getUint8(used + LINE_BYTES - 1) : before;
   }
 
   /** Bytes of the top value. The stack must not be empty. */

@@ -133,6 +133,10 @@ export class StackMachine implements StateMachine {
     }
   }
 
+  lookAhead(bytes: Uint8Array, starts: Int32Array, count: number): boolean {
+    return this.#table.fetch(bytes, starts, count);
+  }
+
   query(bytes: Uint8Array, start: number, end: number, out: ByteWriter): number {
     const command = this.#command;
     if (!command.parse(bytes, start, end)) return refuse(out, command.problem);

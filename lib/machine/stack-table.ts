@@ -9,6 +9,8 @@ import { SlabStack } from './slab-stack.ts';
 /** What a stack costs beside its items, in the bytes that count against the limit. */
 const STACK_OVERHEAD_BYTES = 256;
 const INITIAL_SLOTS = 64;
+/** Fewer stay in the processor's caches by themselves. */
+const MIN_SCATTERED = 256;
 
 /**
  * All stacks, found by the bytes of their names: an open-addressing hash table, because a `Map` would need a string
@@ -17,6 +19,8 @@ const INITIAL_SLOTS = 64;
 export class StackTable {
   /** Bytes of all stacks that count against the limit: the same on every replica. */
   bytes = 0;
+  /** @internal Of what `fetch` reads, so that reading it is not optimized away. */
+  seen = 0;
   /** Captures for snapshots. */
   readonly views: LiveViews<SlabStack, StackCapture> = new LiveViews((stack) => stack.capture());
   readonly #pool = new SlabPool();
@@ -28,6 +32,11 @@ export class StackTable {
   #slots: (SlabStack | undefined)[] = new Array<SlabStack | undefined>(INITIAL_SLOTS).fill(undefined);
   /** The stack found last: most clients work on one for a while. */
   #last: SlabStack | undefined;
+  /** The stacks that `fetch` found, and which of them is expected next. */
+  readonly #fetched: (SlabStack | undefined)[] = [];
+  #nextFetched = 0;
+  #fetchedEnd = 0;
+  #wanted = new Int32Array(0);
   /**
    * Names sorted by bytes, for `list`, as far as they were sorted when last asked for; newer ones in `#unsorted`,
    * dropped ones still in it. A cache, not state.
@@ -52,6 +61,13 @@ export class StackTable {
 
   /** The stack named by `source[start, end)`. */
   find(source: Uint8Array, start: number, end: number): SlabStack | undefined {
+    if (this.#nextFetched < this.#fetchedEnd) {
+      const next = this.#fetched[this.#nextFetched]!;
+      if (this.#isNamed(next, source, start, end)) {
+        this.#nextFetched++;
+        return next;
+      }
+    }
     const last = this.#last;
     if (last !== undefined && this.#isNamed(last, source, start, end)) return last;
     const hash = this.#hash(source, start, end);
@@ -66,6 +82,32 @@ export class StackTable {
         return stack;
       }
     }
+  }
+
+  /**
+   * Brings what the next commands on stacks will touch into the processor's caches: `count` commands, which begin at
+   * `starts` in `bytes`. Each touches a handful of places, each known only from the one before, and with ten thousand
+   * stacks all of them come from memory. A pass over all commands for each of these steps has the processor wait for
+   * many places at a time. False: there are too few stacks for that to be of use.
+   */
+  fetch(bytes: Uint8Array, starts: Int32Array, count: number): boolean {
+    this.#forgetFetched();
+    if (this.#byId.size < MIN_SCATTERED) return false;
+    if (this.#wanted.length < count) this.#wanted = new Int32Array(count);
+    const wanted = this.#wanted;
+    for (let i = 0; i < count; i++) wanted[i] = this.#hashOfShortName(bytes, starts[i]!);
+    const fetched = this.#fetched;
+    let end = 0;
+    for (let i = 0; i < count; i++) {
+      const stack = this.#byHash(wanted[i]!);
+      if (stack !== undefined) fetched[end++] = stack;
+    }
+    let seen = 0;
+    for (let i = 0; i < end; i++) seen ^= this.#names.byteAt(fetched[i]!.nameAt);
+    for (let i = 0; i < end; i++) seen ^= fetched[i]!.touchEnd();
+    this.seen = seen;
+    this.#fetchedEnd = end;
+    return true;
   }
 
   /** Makes an empty stack. The name must not be taken. */
@@ -97,6 +139,7 @@ export class StackTable {
     this.bytes -= stack.bytes + stackBytes(stack.name.length);
     this.#removeFromSlots(stack);
     if (this.#last === stack) this.#last = undefined;
+    this.#forgetFetched();
     this.#dropped++;
     if (this.#names.drop(stack.name.length)) this.#closeUpNames();
     stack.free();
@@ -122,6 +165,30 @@ export class StackTable {
       this.#dropped = 0;
     }
     return this.#sorted;
+  }
+
+  #forgetFetched(): void {
+    this.#fetched.fill(undefined, 0, this.#fetchedEnd);
+    this.#nextFetched = this.#fetchedEnd = 0;
+  }
+
+  /** Of the name in the command at `at`, if it is written as nearly all are; otherwise any number. */
+  #hashOfShortName(bytes: Uint8Array, at: number): number {
+    const start = at + 3;
+    if (start > bytes.length) return 0;
+    const tag = bytes[at + 2]!;
+    const end = start + (tag & 0x1f);
+    return (tag & 0xe0) === 0xa0 && end <= bytes.length ? this.#hash(bytes, start, end) : 0;
+  }
+
+  /** The first stack whose name has this hash. */
+  #byHash(hash: number): SlabStack | undefined {
+    const slots = this.#slots;
+    const hashes = this.#hashes;
+    const mask = slots.length - 1;
+    let slot = hash & mask;
+    while (slots[slot] !== undefined && hashes[slot] !== hash) slot = (slot + 1) & mask;
+    return slots[slot];
   }
 
   #add(name: Uint8Array, id: number): SlabStack {

@@ -28,6 +28,14 @@ export interface StateMachine {
   apply(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta: ApplyMeta): number;
 
   /**
+   * Told which commands `apply` will be given next: `count` of them, which begin at `starts` in `bytes`. A machine
+   * whose state lies scattered in memory may touch what they will need, for all of them at once, so that the processor
+   * does not wait for one after the other. Changes nothing. The bytes may be anything, and not every command is
+   * announced. Returns whether that is of use: if not, it is not told of the rest of the batch.
+   */
+  lookAhead?(bytes: Uint8Array, starts: Int32Array, count: number): boolean;
+
+  /**
    * Answers a question about the state and changes nothing. Same conventions as `apply`, but if it throws, only whoever
    * asked is told (`Status.badCommand` with what was thrown).
    */

@@ -59,6 +59,10 @@ export class CheckedMachine implements StateMachine {
     return status;
   }
 
+  lookAhead(bytes: Uint8Array, starts: Int32Array, count: number): boolean {
+    return this.#inner.lookAhead?.(bytes, starts, count) ?? false;
+  }
+
   query(bytes: Uint8Array, start: number, end: number, out: ByteWriter): number {
     return this.#inner.query(bytes, start, end, out);
   }
