@@ -28,10 +28,9 @@ export default function serveSnapshots(task: SnapshotThreadTask): Promise<void> 
       const { id, call } = message;
       try {
         const reply = performSnapshotCall(files, call);
-        const spare = call.kind === 'write' ? (call.content.buffer as ArrayBuffer) : undefined;
         const content = reply.content?.buffer as ArrayBuffer | undefined;
-        const transfer = [spare, content].filter((buffer) => buffer !== undefined);
-        port.postMessage({ kind: 'reply', id, reply, spare } satisfies FromSnapshotThread, transfer);
+        const transfer = content === undefined ? [] : [content];
+        port.postMessage({ kind: 'reply', id, reply } satisfies FromSnapshotThread, transfer);
       } catch (error) {
         port.postMessage({ kind: 'error', id, error: toPlainError(error) } satisfies FromSnapshotThread);
       }

@@ -144,9 +144,10 @@ export class ThreadLogStore implements LogStore {
       if (buffer instanceof SharedArrayBuffer) {
         message.push(this.#shared.idOf(buffer), part.byteOffset, part.length);
       } else {
-        // A copy of exactly these bytes: the port would take the whole buffer beneath.
-        const bytes = Uint8Array.from(part);
-        this.#post({ kind: 'loose', bytes }, [bytes.buffer]);
+        // Shared and not transferred: see `SnapshotThread` for what that would do to this thread's code.
+        const bytes = new Uint8Array(new SharedArrayBuffer(part.length));
+        bytes.set(part);
+        this.#post({ kind: 'loose', bytes });
         message.push(0, 0, bytes.length);
       }
     }
@@ -214,8 +215,8 @@ export class ThreadLogStore implements LogStore {
   }
 
   /** The port holds the message, the ring its place among the others. */
-  #post(message: ToLogThread, transfer: readonly ArrayBuffer[] = []): void {
-    this.#thread.port.postMessage(message, transfer);
+  #post(message: ToLogThread): void {
+    this.#thread.port.postMessage(message);
     this.#ring.write(null);
   }
 

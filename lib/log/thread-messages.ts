@@ -84,13 +84,7 @@ export type ToSnapshotThread =
   | { readonly kind: 'close' };
 
 export type FromSnapshotThread =
-  | {
-      readonly kind: 'reply';
-      readonly id: number;
-      readonly reply: SnapshotReply;
-      /** Memory of what was written, for the next piece. */
-      readonly spare: ArrayBuffer | undefined;
-    }
+  | { readonly kind: 'reply'; readonly id: number; readonly reply: SnapshotReply }
   | { readonly kind: 'error'; readonly id: number; readonly error: PlainError };
 
 /** An error as threads exchange it: the port would strip a class of its code. */
