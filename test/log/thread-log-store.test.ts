@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { MessagePort } from 'node:worker_threads';
 import t from 'tap';
 import { DataDirectory, openLogStore } from '../../lib/log/index.ts';
 import type { LogStore, LogWrite } from '../../lib/log/index.ts';
@@ -149,6 +150,25 @@ t.test('snapshots are written beside the log, and the log is compacted behind th
   t.ok(again.log.recovery.prevIndex > 0 && again.log.recovery.prevIndex <= 50);
   t.equal(again.log.recovery.lastIndex, 61);
   await again.close();
+});
+
+t.test('no buffer is detached here: V8 would compile all code anew, and slower', async (t) => {
+  const given = t.capture(MessagePort.prototype, 'postMessage', MessagePort.prototype.postMessage);
+  const { log, durable, close } = await openAt(t.testdir());
+  const meta = { index: 1, term: 1, config, configIndex: 0 };
+  log.append(writeOf(1, [entry(1, 1, 1, 80)], { term: 1, vote: 1 }));
+  await durable(1);
+  const writer = await log.snapshots.create(meta);
+  await writer.write(Buffer.alloc(100_000, 1));
+  await writer.write(Buffer.alloc(50_000, 2));
+  const reader = await log.snapshots.open(await writer.commit());
+  t.equal((await reader.read(99_999, 2)).length, 2);
+  await reader.close();
+  await close();
+  const calls = given();
+  t.ok(calls.length > 5);
+  const buffers = calls.flatMap(({ args }) => args[1] ?? []).filter((one) => one instanceof ArrayBuffer);
+  t.same(buffers, []);
 });
 
 t.test('an append that cannot be is a failure, said once', async (t) => {
