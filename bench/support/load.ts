@@ -126,6 +126,12 @@ class Load {
   #unknownPops = 0;
   #refused = 0;
   #underWay = 0;
+  /** See `#turnNow`. */
+  #nowMs = 0;
+  #nowIsOld = true;
+  readonly #ageNow = (): void => {
+    this.#nowIsOld = true;
+  };
 
   constructor(clients: readonly Client[], worker: number, job: LoadJob) {
     this.#clients = clients;
@@ -185,7 +191,7 @@ class Load {
   }
 
   async #slot(client: Client, slot: number): Promise<void> {
-    let sinceMs = performance.now();
+    let sinceMs = this.#turnNow();
     for (let turn = slot; !this.stopped; turn++) {
       const pushes = this.#pushesAt(turn);
       const number = pushes ? this.#values.next() : 0;
@@ -194,10 +200,10 @@ class Load {
       } catch (error) {
         this.#failed(pushes, error);
         await delay(PAUSE_MS);
-        sinceMs = performance.now();
+        sinceMs = this.#turnNow();
         continue;
       }
-      const nowMs = performance.now();
+      const nowMs = this.#turnNow();
       if (this.measuring) this.#count(nowMs - sinceMs);
       sinceMs = nowMs;
     }
@@ -207,10 +213,23 @@ class Load {
     const number = pushes ? this.#values.next() : 0;
     try {
       this.#ended(pushes, number, await this.#made(client, pushes));
-      if (this.measuring) this.#count(performance.now() - sinceMs);
+      if (this.measuring) this.#count(this.#turnNow() - sinceMs);
     } catch (error) {
       this.#failed(pushes, error);
     }
+  }
+
+  /**
+   * The clock, read once in a turn of the event loop, as the loads of the peers do: answers that come together have
+   * come at the same time, and reading it for each is a twentieth of a client's CPU.
+   */
+  #turnNow(): number {
+    if (this.#nowIsOld) {
+      this.#nowIsOld = false;
+      this.#nowMs = performance.now();
+      setImmediate(this.#ageNow);
+    }
+    return this.#nowMs;
   }
 
   #pushesAt(turn: number): boolean {
