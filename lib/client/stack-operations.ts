@@ -1,7 +1,7 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { CordwoodError, errorCodeOfStatus } from '../../protocol/errors.ts';
-import { copyOf, decodeValue, encodeValue, writeValue } from '../../protocol/msgpack.ts';
+import { copyOf, decodeValue, writeValue } from '../../protocol/msgpack.ts';
 
 /*
  * Commands and queries of the stack machine as they lie in frames, and its results as callers get them.
@@ -13,47 +13,11 @@ export interface StackInfo {
   readonly size: number;
 }
 
-/** As msgpack, longer strings have a longer header. */
-const MAX_SHORT_NAME = 31;
-const MAX_CACHED_NAMES = 16_384;
-const MAX_CACHED_NAME_LENGTH = 64;
-const nameCache = new Map<string, Uint8Array>();
-
 /** `[op, name]`, or the beginning of `[op, name, x]` if `elements` is 3. */
 export function writeStackOp(out: ByteWriter, op: StackOp, name: string, elements = 2): void {
   if (typeof name !== 'string') throw new TypeError('the name of a stack is a string');
   out.u8(0x90 | elements).u8(op);
-  if (name.length > MAX_SHORT_NAME || !writeShortName(out, name)) out.bytes(nameBytes(name));
-}
-
-/**
- * Writes a name of few ASCII characters. That costs less than to look for the bytes of an earlier time, which with
- * thousands of names come from memory.
- */
-function writeShortName(out: ByteWriter, name: string): boolean {
-  const { length } = name;
-  out.ensure(1 + length);
-  const { buffer, position } = out;
-  buffer[position] = 0xa0 | length;
-  for (let i = 0; i < length; i++) {
-    const code = name.charCodeAt(i);
-    if (code >= 0x80) return false;
-    buffer[position + 1 + i] = code;
-  }
-  out.position = position + 1 + length;
-  return true;
-}
-
-/** A name as msgpack. Names come again and again: encoding one costs more than all the rest of a push. */
-function nameBytes(name: string): Uint8Array {
-  let bytes = nameCache.get(name);
-  if (bytes === undefined) {
-    bytes = encodeValue(name);
-    if (name.length > MAX_CACHED_NAME_LENGTH) return bytes;
-    if (nameCache.size >= MAX_CACHED_NAMES) nameCache.clear();
-    nameCache.set(name, bytes);
-  }
-  return bytes;
+  writeValue(out, name);
 }
 
 /** Header of an array of `count` values, which follow. */
