@@ -10,33 +10,45 @@
  * socket.write(out.take());
  */
 export class ByteWriter {
-  buffer: Buffer;
   position = 0;
+  #buffer: Buffer;
+  #view: DataView;
 
   constructor(initialBytes = 4096) {
-    this.buffer = Buffer.allocUnsafeSlow(initialBytes);
+    this.#buffer = Buffer.allocUnsafeSlow(initialBytes);
+    this.#view = viewOf(this.#buffer);
+  }
+
+  /** Another one after whatever makes room. */
+  get buffer(): Buffer {
+    return this.#buffer;
+  }
+
+  /** Of `buffer`, for whole words: a store each, where bytes would be four. */
+  get view(): DataView {
+    return this.#view;
   }
 
   /** Makes room for `bytes` more; everything written so far stays where it is, relative to the start. */
   ensure(bytes: number): void {
     const needed = this.position + bytes;
-    if (needed <= this.buffer.length) return;
-    let size = this.buffer.length * 2;
+    if (needed <= this.#buffer.length) return;
+    let size = this.#buffer.length * 2;
     while (size < needed) size *= 2;
-    const grown = Buffer.allocUnsafeSlow(size);
-    this.buffer.copy(grown, 0, 0, this.position);
-    this.buffer = grown;
+    const full = this.#buffer;
+    this.#renew(size);
+    full.copy(this.#buffer, 0, 0, this.position);
   }
 
   u8(value: number): this {
     this.ensure(1);
-    this.buffer[this.position++] = value;
+    this.#buffer[this.position++] = value;
     return this;
   }
 
   u16(value: number): this {
     this.ensure(2);
-    const b = this.buffer;
+    const b = this.#buffer;
     b[this.position++] = value;
     b[this.position++] = value >>> 8;
     return this;
@@ -44,7 +56,7 @@ export class ByteWriter {
 
   u32(value: number): this {
     this.ensure(4);
-    writeU32(this.buffer, this.position, value);
+    this.#view.setUint32(this.position, value, true);
     this.position += 4;
     return this;
   }
@@ -52,7 +64,7 @@ export class ByteWriter {
   /** A safe integer as two words, low first. */
   u64(value: number): this {
     this.ensure(8);
-    writeU64(this.buffer, this.position, value);
+    setU64(this.#view, this.position, value);
     this.position += 8;
     return this;
   }
@@ -61,28 +73,42 @@ export class ByteWriter {
   bytes(source: Uint8Array, start = 0, end: number = source.length): this {
     const length = end - start;
     this.ensure(length);
-    copyBytes(source, start, end, this.buffer, this.position);
+    copyBytes(source, start, end, this.#buffer, this.position);
     this.position += length;
     return this;
   }
 
   /** Writes over earlier bytes, typically a length known only afterwards. */
   patchU32(at: number, value: number): void {
-    writeU32(this.buffer, at, value);
+    this.#view.setUint32(at, value, true);
   }
 
   /** Hands over what was written, as a view on a buffer the writer no longer touches. */
   take(): Buffer {
-    const taken = this.buffer.subarray(0, this.position);
-    this.buffer = Buffer.allocUnsafeSlow(this.buffer.length);
-    this.position = 0;
+    const taken = this.#buffer.subarray(0, this.position);
+    this.leave(this.#buffer.length);
     return taken;
+  }
+
+  /** Leaves the buffer to whoever still reads it, and goes on with an empty one of `bytes`. */
+  leave(bytes: number): void {
+    this.#renew(bytes);
+    this.position = 0;
   }
 
   /** Forgets what was written and keeps the buffer. */
   clear(): void {
     this.position = 0;
   }
+
+  #renew(bytes: number): void {
+    this.#buffer = Buffer.allocUnsafeSlow(bytes);
+    this.#view = viewOf(this.#buffer);
+  }
+}
+
+function viewOf(buffer: Buffer): DataView {
+  return new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
 }
 
 /** Below this many bytes a loop beats the call into the runtime (measured). */
@@ -128,7 +154,16 @@ export function writeU32(b: Uint8Array, at: number, value: number): void {
 }
 
 export function writeU64(b: Uint8Array, at: number, value: number): void {
-  const high = Math.floor(value / 4294967296);
   writeU32(b, at, value >>> 0);
-  writeU32(b, at + 4, high);
+  writeU32(b, at + 4, highWord(value));
+}
+
+export function setU64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value >>> 0, true);
+  view.setUint32(at + 4, highWord(value), true);
+}
+
+/** Nearly always 0, and a division costs as much as all the rest. */
+function highWord(value: number): number {
+  return value < 4294967296 ? 0 : Math.floor(value / 4294967296);
 }

@@ -112,13 +112,10 @@ export function checkReadFrame(bytes: Uint8Array, start: number, end: number): S
 export function beginFrame(out: ByteWriter, kind: Kind, flags: number, requestId: number): number {
   const start = out.position;
   out.ensure(FRAME_HEADER_BYTES);
-  const b = out.buffer;
-  b[start + 4] = kind;
-  b[start + 5] = flags;
-  b[start + 6] = 0;
-  b[start + 7] = 0;
-  out.position = start + 8;
-  out.u32(requestId);
+  // Kind, flags, and two bytes that are 0.
+  out.view.setUint32(start + 4, kind | (flags << 8), true);
+  out.view.setUint32(start + 8, requestId, true);
+  out.position = start + FRAME_HEADER_BYTES;
   return start;
 }
 

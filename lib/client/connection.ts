@@ -1,4 +1,4 @@
-import { readU32, writeU32, writeU64 } from '../../protocol/byte-writer.ts';
+import { readU32, setU64 } from '../../protocol/byte-writer.ts';
 import {
   decodeErrorBody,
   decodeLeader,
@@ -105,13 +105,13 @@ export class Connection {
   send(call: Call): void {
     if (this.requests.size === 0) this.quietSince = this.#now();
     const requestId = this.requests.add(call);
-    const buffer = call.chunk.writer.buffer;
+    const { buffer, view } = call.chunk.writer;
     const at = call.offset;
-    writeU32(buffer, at + 8, requestId);
+    view.setUint32(at + 8, requestId, true);
     if (call.session !== null) {
-      writeU32(buffer, at + 12, call.seq - call.session.lowest);
-      writeU64(buffer, at + 16, call.session.id);
-      writeU64(buffer, at + 24, call.seq);
+      view.setUint32(at + 12, call.seq - call.session.lowest, true);
+      setU64(view, at + 16, call.session.id);
+      setU64(view, at + 24, call.seq);
     }
     call.connection = this;
     if (buffer !== this.#run || at !== this.#runEnd) {

@@ -131,8 +131,8 @@ export class LocalChannel implements Channel {
       if (this.#events === null) break;
       this.#events.onData(out.buffer.subarray(start, end));
     }
-    out.clear();
-    if (out.buffer.length > KEPT_BUFFER_BYTES) out.buffer = Buffer.allocUnsafeSlow(KEPT_BUFFER_BYTES);
+    if (out.buffer.length > KEPT_BUFFER_BYTES) out.leave(KEPT_BUFFER_BYTES);
+    else out.clear();
   }
 
   #end(error: Error): void {

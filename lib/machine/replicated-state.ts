@@ -1,4 +1,4 @@
-import { ByteWriter, readU64 } from '../../protocol/byte-writer.ts';
+import { ByteWriter, readU32, readU64 } from '../../protocol/byte-writer.ts';
 import { FRAME_HEADER_BYTES, Kind, Limits, Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { KeyedAnswers } from './keyed-answers.ts';
@@ -165,7 +165,7 @@ export class ReplicatedState {
         writeNil(out);
         status = Status.unknown;
       }
-      finishResponse(out, header, status, bytes, at);
+      finishResponse(out, header, status, view.getUint32(at + 8, true));
       at = frameEnd;
     }
     this.#answersHash = hash;
@@ -194,7 +194,7 @@ export class ReplicatedState {
       writeText(out, `The machine "${this.machine.name}" threw in query: ${String(error)}`);
       status = Status.badCommand;
     }
-    finishResponse(out, header, status, bytes, start);
+    finishResponse(out, header, status, readU32(bytes, start + 8));
   }
 
   /**

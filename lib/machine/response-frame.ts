@@ -1,25 +1,14 @@
-import { type ByteWriter, writeU32 } from '../../protocol/byte-writer.ts';
+import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { Kind, Status } from '../../protocol/constants.ts';
 import { writeText } from './msgpack.ts';
 
 /** Fills in the header of the response whose body ends at `out.position`. */
-export function finishResponse(
-  out: ByteWriter,
-  header: number,
-  status: number,
-  request: Uint8Array,
-  at: number,
-): void {
-  const b = out.buffer;
-  writeU32(b, header, out.position - header - 4);
-  b[header + 4] = Kind.response;
-  b[header + 5] = status;
-  b[header + 6] = 0;
-  b[header + 7] = 0;
-  b[header + 8] = request[at + 8]!;
-  b[header + 9] = request[at + 9]!;
-  b[header + 10] = request[at + 10]!;
-  b[header + 11] = request[at + 11]!;
+export function finishResponse(out: ByteWriter, header: number, status: number, requestId: number): void {
+  const { view } = out;
+  view.setUint32(header, out.position - header - 4, true);
+  // Kind, status, and two bytes that are 0.
+  view.setUint32(header + 4, Kind.response | (status << 8), true);
+  view.setUint32(header + 8, requestId, true);
 }
 
 /** The answer to a frame that says what it must not. */

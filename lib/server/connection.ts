@@ -176,9 +176,8 @@ export class Connection implements Sink {
     }
     socket.write(out.buffer.subarray(0, out.position));
     // Mostly the kernel has taken all of it before write() returns, and then the buffer is ours again.
-    if (socket.writableLength > 0 || out.buffer.length > KEEP_BYTES)
-      out.buffer = Buffer.allocUnsafeSlow(OUT_BYTES);
-    out.position = 0;
+    if (socket.writableLength > 0 || out.buffer.length > KEEP_BYTES) out.leave(OUT_BYTES);
+    else out.clear();
     if (socket.writableLength > 0 || this.#counted > 0) this.#weigh();
   }
 
