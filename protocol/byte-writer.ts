@@ -107,8 +107,9 @@ export class ByteWriter {
   }
 }
 
-function viewOf(buffer: Buffer): DataView {
-  return new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+/** The same bytes, for whole words. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** Below this many bytes a loop beats the call into the runtime (measured). */
@@ -158,6 +159,12 @@ export function writeU64(b: Uint8Array, at: number, value: number): void {
   writeU32(b, at + 4, highWord(value));
 }
 
+/** As `readU64`. */
+export function getU64(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 4294967296;
+}
+
+/** As `writeU64`. */
 export function setU64(view: DataView, at: number, value: number): void {
   view.setUint32(at, value >>> 0, true);
   view.setUint32(at + 4, highWord(value), true);

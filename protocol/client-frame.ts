@@ -112,11 +112,22 @@ export function checkReadFrame(bytes: Uint8Array, start: number, end: number): S
 export function beginFrame(out: ByteWriter, kind: Kind, flags: number, requestId: number): number {
   const start = out.position;
   out.ensure(FRAME_HEADER_BYTES);
-  // Kind, flags, and two bytes that are 0.
-  out.view.setUint32(start + 4, kind | (flags << 8), true);
-  out.view.setUint32(start + 8, requestId, true);
+  setFrameHeader(out.view, start, kind, flags, requestId);
   out.position = start + FRAME_HEADER_BYTES;
   return start;
+}
+
+/** Writes the header of the frame at `at`, except for its length: `endFrame` knows that. */
+export function setFrameHeader(
+  view: DataView,
+  at: number,
+  kind: Kind,
+  flags: number,
+  requestId: number,
+): void {
+  // Behind kind and flags are two bytes that are 0.
+  view.setUint32(at + 4, kind | (flags << 8), true);
+  view.setUint32(at + 8, requestId, true);
 }
 
 /** As `beginFrame`, for a write frame. */

@@ -7,8 +7,8 @@ import type { FromSnapshotThread, SnapshotThreadTask, ToSnapshotThread } from '.
 import { WorkerThread } from './worker-thread.ts';
 
 interface Waiting {
-  /** What the call writes; null: nothing. */
-  readonly content: Uint8Array<SharedArrayBuffer> | null;
+  /** Memory of what the call writes; null: it writes nothing. */
+  readonly memory: SharedArrayBuffer | null;
   resolve(reply: SnapshotReply): void;
   reject(error: Error): void;
 }
@@ -50,9 +50,14 @@ export class SnapshotThread {
     const thread = this.#running();
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      const content = call.kind === 'write' ? this.#copyOf(call.content) : null;
-      this.#waiting.set(id, { content, resolve, reject });
-      const sent = call.kind === 'write' && content !== null ? { ...call, content } : call;
+      let sent = call;
+      let memory: SharedArrayBuffer | null = null;
+      if (call.kind === 'write') {
+        const content = this.#copyOf(call.content);
+        memory = content.buffer;
+        sent = { ...call, content };
+      }
+      this.#waiting.set(id, { memory, resolve, reject });
       thread.port.postMessage({ kind: 'call', id, call: sent } satisfies ToSnapshotThread);
     });
   };
@@ -87,7 +92,7 @@ export class SnapshotThread {
       const waiting = this.#waiting.get(message.id);
       this.#waiting.delete(message.id);
       if (message.kind === 'reply') {
-        this.#spare = waiting?.content?.buffer ?? this.#spare;
+        this.#spare = waiting?.memory ?? this.#spare;
         waiting?.resolve(message.reply);
       } else waiting?.reject(fromPlainError(message.error));
     });

@@ -1,4 +1,5 @@
-import { ByteWriter, readU32, readU64 } from '../../protocol/byte-writer.ts';
+import { ByteWriter, getU64, readU64 } from '../../protocol/byte-writer.ts';
+import { frameRequestId } from '../../protocol/client-codec.ts';
 import { FRAME_HEADER_BYTES, Kind, Limits, Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { KeyedAnswers } from './keyed-answers.ts';
@@ -130,7 +131,7 @@ export class ReplicatedState {
 
       let status: number;
       const kind = bytes[at + 4]!;
-      const sessionId = u64(view, at + 16);
+      const sessionId = getU64(view, at + 16);
       if (sessionId !== 0 && (kind === Kind.command || kind === Kind.keepAlive)) {
         // Frames of one session mostly come one behind the other: it is looked up once for all of them.
         if (session === undefined || session.id !== sessionId) {
@@ -194,7 +195,7 @@ export class ReplicatedState {
       writeText(out, `The machine "${this.machine.name}" threw in query: ${String(error)}`);
       status = Status.badCommand;
     }
-    finishResponse(out, header, status, readU32(bytes, start + 8));
+    finishResponse(out, header, status, frameRequestId(bytes, start));
   }
 
   /**
@@ -261,7 +262,7 @@ export class ReplicatedState {
     out: ByteWriter,
     meta: ApplyMeta,
   ): number {
-    const seq = u64(view, at + 24);
+    const seq = getU64(view, at + 24);
     if (seq === 0 || seq > Number.MAX_SAFE_INTEGER - 1) return malformed(out, 'seq counts from 1');
     const window = view.getUint32(at + 12, true);
     if (seq - window > session.low) session.acknowledge(seq - window);
@@ -367,9 +368,4 @@ export class ReplicatedState {
 
 function isMachineStatus(status: number): boolean {
   return status >= 0 && status <= MAX_MACHINE_STATUS;
-}
-
-/** A u64 below 2^53; larger ones come out above `Number.MAX_SAFE_INTEGER`. */
-function u64(view: DataView, at: number): number {
-  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 4294967296;
 }

@@ -1,14 +1,12 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import { endFrame, setFrameHeader } from '../../protocol/client-codec.ts';
 import { Kind, Status } from '../../protocol/constants.ts';
 import { writeText } from './msgpack.ts';
 
 /** Fills in the header of the response whose body ends at `out.position`. */
 export function finishResponse(out: ByteWriter, header: number, status: number, requestId: number): void {
-  const { view } = out;
-  view.setUint32(header, out.position - header - 4, true);
-  // Kind, status, and two bytes that are 0.
-  view.setUint32(header + 4, Kind.response | (status << 8), true);
-  view.setUint32(header + 8, requestId, true);
+  setFrameHeader(out.view, header, Kind.response, status, requestId);
+  endFrame(out, header);
 }
 
 /** The answer to a frame that says what it must not. */

@@ -1,4 +1,4 @@
-import { copyBytes } from '../../protocol/byte-writer.ts';
+import { copyBytes, viewOf } from '../../protocol/byte-writer.ts';
 
 /** Shorter copies are a plain loop; longer ones a call into the runtime, which costs the same for any length. */
 const MIN_WORDS_BYTES = 16;
@@ -80,8 +80,4 @@ export class ShortCopy {
       this.#targetView = null;
     }
   }
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,3 +1,4 @@
+import { viewOf } from '../../protocol/byte-writer.ts';
 import { skipValue } from '../../protocol/msgpack-scan.ts';
 
 /**
@@ -57,7 +58,7 @@ class Reader {
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = viewOf(bytes);
   }
 
   value(): string {

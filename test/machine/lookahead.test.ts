@@ -4,6 +4,7 @@ import { Lookahead } from '../../lib/machine/lookahead.ts';
 import { ReplicatedState } from '../../lib/machine/replicated-state.ts';
 import { StackMachine } from '../../lib/machine/stack-machine.ts';
 import type { StateMachine } from '../../lib/machine/state-machine.ts';
+import { viewOf } from '../../protocol/byte-writer.ts';
 import { Kind, StackOp } from '../../protocol/constants.ts';
 import { applyAll, frame, randomFrom, type Write } from './harness.ts';
 
@@ -31,10 +32,6 @@ function listening(useful: boolean): Told {
     return useful;
   };
   return { starts, lookahead: new Lookahead({ ...unwarned(new StackMachine()), lookAhead }) };
-}
-
-function viewOf(bytes: Buffer): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 t.test('with a thousand stacks, knowing what comes changes no answer and no state', async (t) => {
