@@ -16,11 +16,16 @@ export class LiveViews<Item extends Tracked, Capture> {
   /** Number of the newest view ever opened; an item whose `mark` equals it may change freely. */
   lastId = 0;
   readonly #capture: (item: Item) => Capture;
+  readonly #onNone: () => void;
   readonly #live = new Set<LiveView<Item, Capture>>();
 
-  /** `capture` takes an item's state so that later changes of the item do not show in it. */
-  constructor(capture: (item: Item) => Capture) {
+  /**
+   * `capture` takes an item's state so that later changes of the item do not show in it; `onNone` is called when no
+   * view is open any more, and so no capture is in use.
+   */
+  constructor(capture: (item: Item) => Capture, onNone: () => void = () => {}) {
     this.#capture = capture;
+    this.#onNone = onNone;
   }
 
   /** Whether any view is open. */
@@ -30,9 +35,19 @@ export class LiveViews<Item extends Tracked, Capture> {
 
   /** Opens a view of `items` as they are now. `nextId` is the id the next new item will get. */
   open(items: ReadonlyMap<unknown, Item>, nextId: number): LiveView<Item, Capture> {
-    const view = new LiveView(++this.lastId, items, nextId, this.#capture, this.#live);
+    const view = new LiveView(++this.lastId, items, nextId, this.#capture, this);
     this.#live.add(view);
     return view;
+  }
+
+  /** @internal */
+  isOpen(view: LiveView<Item, Capture>): boolean {
+    return this.#live.has(view);
+  }
+
+  /** @internal */
+  close(view: LiveView<Item, Capture>): void {
+    if (this.#live.delete(view) && this.#live.size === 0) this.#onNone();
   }
 
   /** To be called before an item with `item.mark !== lastId` changes or leaves its table. */
@@ -50,7 +65,7 @@ export class LiveView<Item extends Tracked, Capture> {
   readonly #items: ReadonlyMap<unknown, Item>;
   readonly #nextId: number;
   readonly #capture: (item: Item) => Capture;
-  readonly #registry: Set<LiveView<Item, Capture>>;
+  readonly #views: LiveViews<Item, Capture>;
   #preserved: Capture[] = [];
   /** Items up to this id have been read. */
   #readThrough = 0;
@@ -61,14 +76,14 @@ export class LiveView<Item extends Tracked, Capture> {
     items: ReadonlyMap<unknown, Item>,
     nextId: number,
     capture: (item: Item) => Capture,
-    registry: Set<LiveView<Item, Capture>>,
+    views: LiveViews<Item, Capture>,
   ) {
     this.count = items.size;
     this.#id = id;
     this.#items = items;
     this.#nextId = nextId;
     this.#capture = capture;
-    this.#registry = registry;
+    this.#views = views;
   }
 
   /** @internal */
@@ -104,11 +119,11 @@ export class LiveView<Item extends Tracked, Capture> {
 
   /** Forgets what was kept for the view. Idempotent. */
   release(): void {
-    this.#registry.delete(this);
     this.#preserved = [];
+    this.#views.close(this);
   }
 
   #check(): void {
-    if (!this.#registry.has(this)) throw new TypeError('The snapshot view was released while it was read.');
+    if (!this.#views.isOpen(this)) throw new TypeError('The snapshot view was released while it was read.');
   }
 }

@@ -3,55 +3,154 @@ export const MIN_SLAB_BYTES = 64;
 export const MAX_SLAB_BYTES: number = 256 * 1024;
 
 /**
- * Slabs below this size are cut from pages. Memory of its own costs a small slab more than a microsecond and weighs on
- * the garbage collector; a stack takes six of them until it has its first page of 4 KiB. A page lives as long as
- * any slab cut from it.
+ * Slabs below this size are cut from pages, larger ones are a page each. Memory of its own costs a small slab more
+ * than a microsecond and weighs on the garbage collector; a stack takes six of them until it has its first 4 KiB.
  */
-const OWN_MEMORY_BYTES = 4096;
-const PAGE_BYTES = 16 * 1024;
-
-/** Bytes of free slabs kept of each size. */
-const FREE_BYTES_PER_SIZE = 1024 * 1024;
-const MAX_FREE_PER_SIZE = 256;
+const OWN_PAGE_BYTES = 8192;
+const SLABS_PER_PAGE = 64;
+const MIN_PAGE_BYTES = 16 * 1024;
+/** Bytes of pages kept of each size though nobody uses any of their slabs. */
+const IDLE_BYTES_PER_SIZE = 1024 * 1024;
 const SMALLEST_SHIFT = 31 - Math.clz32(MIN_SLAB_BYTES);
-const SIZES = 31 - Math.clz32(MAX_SLAB_BYTES) - SMALLEST_SHIFT + 1;
 
-/**
- * Free slabs of all stacks together, so that a stack that grows and shrinks around the edge of a slab does not
- * allocate each time, and an emptied stack holds no memory of its own. Bounded to a few megabytes.
- */
-export class SlabPool {
-  readonly #free: DataView[][] = Array.from({ length: SIZES }, () => []);
-  #page: ArrayBufferLike = new ArrayBuffer(0);
+/** The bytes `[at, at + bytes)` of a page. */
+export interface Slab {
+  readonly view: DataView;
+  readonly at: number;
+  readonly bytes: number;
+  readonly page: Page;
+}
+
+/** Memory for slabs of one size. */
+class Page {
+  readonly view: DataView;
+  readonly bytes: number;
+  readonly #slabBytes: number;
+  /** Slabs that were given back. */
+  readonly #free: Slab[] = [];
+  /** What lies behind has not been cut yet. */
   #cut = 0;
+  /** Slabs somebody has. */
+  used = 0;
+  /** Where it stands among the pages that are not full. */
+  place = 0;
 
-  /** A slab of the smallest size that holds `bytes` (at most the largest size). Its content is arbitrary. */
-  take(bytes: number): DataView {
-    const wanted = Math.min(Math.max(bytes, MIN_SLAB_BYTES), MAX_SLAB_BYTES);
-    const shift = 32 - Math.clz32(wanted - 1);
-    return this.#free[shift - SMALLEST_SHIFT]!.pop() ?? this.#fresh(1 << shift);
+  constructor(slabBytes: number) {
+    this.#slabBytes = slabBytes;
+    const bytes =
+      slabBytes < OWN_PAGE_BYTES ? Math.max(slabBytes * SLABS_PER_PAGE, MIN_PAGE_BYTES) : slabBytes;
+    // Arbitrary content: an `ArrayBuffer` made by itself would be filled with zeros.
+    this.view = new DataView(Buffer.allocUnsafeSlow(bytes).buffer);
+    this.bytes = bytes;
   }
 
-  /** Takes back a slab nobody refers to any more. */
-  give(slab: DataView): void {
-    if (slab.byteLength < MIN_SLAB_BYTES) return;
-    const free = this.#free[31 - Math.clz32(slab.byteLength) - SMALLEST_SHIFT]!;
-    if (free.length < MAX_FREE_PER_SIZE && (free.length + 1) * slab.byteLength <= FREE_BYTES_PER_SIZE)
-      free.push(slab);
+  get isFull(): boolean {
+    return this.#free.length === 0 && this.#cut === this.bytes;
   }
 
-  #fresh(bytes: number): DataView {
-    if (bytes >= OWN_MEMORY_BYTES) return new DataView(memory(bytes));
-    if (this.#cut + bytes > this.#page.byteLength) {
-      this.#page = memory(PAGE_BYTES);
-      this.#cut = 0;
-    }
-    this.#cut += bytes;
-    return new DataView(this.#page, this.#cut - bytes, bytes);
+  take(): Slab {
+    this.used++;
+    return this.#free.pop() ?? this.#cutOne();
+  }
+
+  give(slab: Slab): void {
+    this.used--;
+    this.#free.push(slab);
+  }
+
+  #cutOne(): Slab {
+    const at = this.#cut;
+    this.#cut += this.#slabBytes;
+    return { view: this.view, at, bytes: this.#slabBytes, page: this };
   }
 }
 
-/** Memory whose content is arbitrary: an `ArrayBuffer` made by itself would be filled with zeros. */
-function memory(bytes: number): ArrayBufferLike {
-  return Buffer.allocUnsafeSlow(bytes).buffer;
+/** The pages of one size that are not full. */
+class Pages {
+  readonly #slabBytes: number;
+  /** Slabs are taken from the last. */
+  readonly #open: Page[] = [];
+  #idleBytes = 0;
+
+  constructor(slabBytes: number) {
+    this.#slabBytes = slabBytes;
+  }
+
+  take(): Slab {
+    const page = this.#open.at(-1) ?? this.#add(new Page(this.#slabBytes));
+    if (page.used === 0) this.#idleBytes -= page.bytes;
+    const slab = page.take();
+    if (page.isFull) this.#open.pop();
+    return slab;
+  }
+
+  give(slab: Slab): void {
+    const { page } = slab;
+    if (page.isFull) this.#add(page);
+    page.give(slab);
+    if (page.used > 0) return;
+    this.#idleBytes += page.bytes;
+    if (this.#idleBytes > IDLE_BYTES_PER_SIZE) this.#remove(page);
+  }
+
+  #add(page: Page): Page {
+    page.place = this.#open.length;
+    this.#open.push(page);
+    // Nobody has used a page that is new; `take` is about to.
+    if (page.used === 0) this.#idleBytes += page.bytes;
+    return page;
+  }
+
+  #remove(page: Page): void {
+    const last = this.#open.pop()!;
+    if (last !== page) {
+      this.#open[page.place] = last;
+      last.place = page.place;
+    }
+    this.#idleBytes -= page.bytes;
+  }
+}
+
+/**
+ * The memory of all stacks together. Slabs that are given back are used again, so that a stack that grows and shrinks
+ * around the edge of one does not allocate each time; a page none of whose slabs is used is the garbage collector's,
+ * but for a few megabytes.
+ */
+export class SlabPool {
+  readonly #sizes: Pages[] = [];
+  readonly #isViewed: () => boolean;
+  #lent: Slab[] = [];
+
+  /** `isViewed` says whether any capture is in use. */
+  constructor(isViewed: () => boolean) {
+    this.#isViewed = isViewed;
+    for (let bytes = MIN_SLAB_BYTES; bytes <= MAX_SLAB_BYTES; bytes *= 2) this.#sizes.push(new Pages(bytes));
+  }
+
+  /** A slab of the smallest size that holds `bytes` (at most the largest size). Its content is arbitrary. */
+  take(bytes: number): Slab {
+    return this.#pagesFor(Math.min(Math.max(bytes, MIN_SLAB_BYTES), MAX_SLAB_BYTES)).take();
+  }
+
+  /** Takes back a slab nobody refers to any more. */
+  give(slab: Slab): void {
+    this.#pagesFor(slab.bytes).give(slab);
+  }
+
+  /** Takes back a slab that captures may show. It is not used again before `endLoans`. */
+  lend(slab: Slab): void {
+    if (this.#isViewed()) this.#lent.push(slab);
+    else this.give(slab);
+  }
+
+  /** Says that no capture is in use any more. */
+  endLoans(): void {
+    const lent = this.#lent;
+    this.#lent = [];
+    for (const slab of lent) this.give(slab);
+  }
+
+  #pagesFor(bytes: number): Pages {
+    return this.#sizes[32 - Math.clz32(bytes - 1) - SMALLEST_SHIFT]!;
+  }
 }

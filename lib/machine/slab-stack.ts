@@ -1,14 +1,15 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import type { Tracked } from './live-views.ts';
+import type { Named } from './name-bytes.ts';
 import { bytesOf, copyWords, LastView } from './short-copy.ts';
-import type { SlabPool } from './slab-pool.ts';
+import type { Slab, SlabPool } from './slab-pool.ts';
 import { MAX_SLAB_BYTES } from './slab-pool.ts';
 
 /** A stack's first slab grows by copying up to this size; later slabs are chained. */
 const MAX_FIRST_SLAB_BYTES = 4096;
 /** Of the processor's caches. */
 const LINE_BYTES = 64;
-const NO_SLAB = new DataView(new ArrayBuffer(0));
+const NO_MEMORY = new DataView(new ArrayBuffer(0));
 const trailer = new Uint8Array(8);
 const trailerView = new DataView(trailer.buffer);
 const pushing = new LastView();
@@ -44,7 +45,7 @@ export interface StackCapture {
   readonly size: number;
   /** Length of the stream in the slabs. */
   readonly bytes: number;
-  readonly slabs: readonly DataView[];
+  readonly slabs: readonly Slab[];
 }
 
 /**
@@ -59,7 +60,7 @@ export interface StackCapture {
  * All slabs but the top one are full; an item may lie across two or more. The parser of values never sees a
  * straddling one: values are copied out whole.
  */
-export class SlabStack implements Tracked {
+export class SlabStack implements Named, Tracked {
   // First what a push needs, in the order of the memory it lies in: with many stacks each line of it has to be fetched.
   /** Length of the name, and where the table keeps a copy of it. */
   readonly nameBytes: number;
@@ -74,28 +75,26 @@ export class SlabStack implements Tracked {
    * is written to there.
    */
   #sharedTo = 0;
-  /** The last of `#slabs`, and its length. */
-  #top: DataView = NO_SLAB;
+  /** The last of `#slabs`: its memory, where it begins there, and its length. */
+  #top: DataView = NO_MEMORY;
+  #base = 0;
   #room = 0;
   /** Bytes of the stream in `#top`; never 0 while a slab lies beneath it. */
   #used = 0;
 
   readonly #pool: SlabPool;
-  /** As views, because items are moved by words: made once here, and not for each item. */
-  #slabs: DataView[] = [];
+  #slabs: Slab[] = [];
   /** Set by `#locate`: length of the top value and of its trailer. */
   #topLength = 0;
   #topTrailer = 0;
   readonly id: number;
-  readonly name: Uint8Array;
-  /** Of `name`, for the table that finds this stack. */
+  /** Of the name, for the table that finds this stack. */
   readonly hash: number;
 
-  constructor(id: number, name: Uint8Array, hash: number, nameAt: number, mark: number, pool: SlabPool) {
+  constructor(id: number, nameBytes: number, nameAt: number, hash: number, mark: number, pool: SlabPool) {
     this.id = id;
-    this.name = name;
     this.hash = hash;
-    this.nameBytes = name.length;
+    this.nameBytes = nameBytes;
     this.nameAt = nameAt;
     this.mark = mark;
     this.#pool = pool;
@@ -116,11 +115,11 @@ export class SlabStack implements Tracked {
       }
     }
     const top = this.#top;
-    const used = this.#used;
-    copyWords(from, start, end, top, used);
-    if (length < 0x80) top.setUint8(used + length, length);
-    else copyWords(trailerView, 0, writeTrailer(trailer, length), top, used + length);
-    this.#used = used + need;
+    const at = this.#base + this.#used;
+    copyWords(from, start, end, top, at);
+    if (length < 0x80) top.setUint8(at + length, length);
+    else copyWords(trailerView, 0, writeTrailer(trailer, length), top, at + length);
+    this.#used += need;
     this.bytes += need;
     this.size++;
   }
@@ -129,8 +128,9 @@ export class SlabStack implements Tracked {
   touchEnd(): number {
     const top = this.#top;
     const used = this.#used;
-    const before = used > 0 ? top.getUint8(used - 1) : 0;
-    return used + LINE_BYTES <= this.#room ? before ^ top.getUint8(used + LINE_BYTES - 1) : before;
+    const at = this.#base + used;
+    const before = used > 0 ? top.getUint8(at - 1) : 0;
+    return used + LINE_BYTES <= this.#room ? before ^ top.getUint8(at + LINE_BYTES - 1) : before;
   }
 
   /** Bytes of the top value. The stack must not be empty. */
@@ -164,10 +164,10 @@ export class SlabStack implements Tracked {
     this.size += count;
   }
 
-  /** The content as it is now. Nothing written later shows in it. */
-  capture(): StackCapture {
+  /** The content as it is now, under its name. Nothing written later shows in it. */
+  capture(name: Uint8Array): StackCapture {
     if (this.bytes > this.#sharedTo) this.#sharedTo = this.bytes;
-    return { id: this.id, name: this.name, size: this.size, bytes: this.bytes, slabs: this.#slabs.slice() };
+    return { id: this.id, name, size: this.size, bytes: this.bytes, slabs: this.#slabs.slice() };
   }
 
   /** Gives the memory back. The stack must not be used afterwards. */
@@ -179,7 +179,7 @@ export class SlabStack implements Tracked {
   }
 
   #locate(): void {
-    const last = this.#top.getUint8(this.#used - 1);
+    const last = this.#top.getUint8(this.#base + this.#used - 1);
     if (last < 0x80) {
       this.#topLength = last;
       this.#topTrailer = 1;
@@ -193,12 +193,13 @@ export class SlabStack implements Tracked {
     let unit = 1;
     let size = 0;
     for (;;) {
-      const byte = this.#slabs[slab]!.getUint8(at);
+      const { view, at: base } = this.#slabs[slab]!;
+      const byte = view.getUint8(base + at);
       length += (byte & 0x7f) * unit;
       unit *= 128;
       size++;
       if (byte < 0x80) break;
-      if (--at < 0) at = this.#slabs[--slab]!.byteLength - 1;
+      if (--at < 0) at = this.#slabs[--slab]!.bytes - 1;
     }
     this.#topLength = length;
     this.#topTrailer = size;
@@ -209,7 +210,7 @@ export class SlabStack implements Tracked {
     const end = this.#used - this.#topTrailer;
     if (end >= length) {
       out.ensure(length);
-      copyWords(this.#top, end - length, end, popping.of(out.buffer), out.position);
+      copyWords(this.#top, this.#base + end - length, this.#base + end, popping.of(out.buffer), out.position);
       out.position += length;
     } else this.#copyStraddling(out, length);
   }
@@ -218,12 +219,12 @@ export class SlabStack implements Tracked {
     // Walk down to the slab the value starts in, then copy upwards.
     let slab = this.#slabs.length - 1;
     let start = this.#used - this.#topTrailer - length;
-    while (start < 0) start += this.#slabs[--slab]!.byteLength;
+    while (start < 0) start += this.#slabs[--slab]!.bytes;
     let rest = length;
     while (rest > 0) {
       const piece = this.#slabs[slab++]!;
-      const end = Math.min(piece.byteLength, start + rest);
-      out.bytes(bytesOf(piece, start, end));
+      const end = Math.min(piece.bytes, start + rest);
+      out.bytes(bytesOf(piece.view, piece.at + start, piece.at + end));
       rest -= end - start;
       start = 0;
     }
@@ -238,14 +239,15 @@ export class SlabStack implements Tracked {
     if (last <= 0 && this.#room < MAX_FIRST_SLAB_BYTES && wanted > this.#room) {
       // Only this slab can be shared: the copy is free of views.
       const grown = this.#pool.take(Math.min(wanted, MAX_FIRST_SLAB_BYTES));
-      copyWords(this.#top, 0, this.#used, grown, 0);
-      if (this.#sharedTo === 0) this.#pool.give(this.#top);
+      copyWords(this.#top, this.#base, this.#base + this.#used, grown.view, grown.at);
+      if (last === 0) this.#giveUp(slabs[0]!, 0);
       slabs[0] = grown;
       this.#setTop(grown);
       this.#sharedTo = 0;
     } else if (shared && this.#used < this.#room) {
       const own = this.#pool.take(this.#room);
-      copyWords(this.#top, 0, this.#used, own, 0);
+      copyWords(this.#top, this.#base, this.#base + this.#used, own.view, own.at);
+      this.#pool.lend(slabs[last]!);
       slabs[last] = own;
       this.#setTop(own);
       // The slabs beneath may still be shared.
@@ -271,7 +273,7 @@ export class SlabStack implements Tracked {
         room = this.#room;
       }
       const piece = Math.min(room, end - start);
-      copyWords(source, start, start + piece, this.#top, this.#used);
+      copyWords(source, start, start + piece, this.#top, this.#base + this.#used);
       this.#used += piece;
       this.bytes += piece;
       start += piece;
@@ -287,16 +289,25 @@ export class SlabStack implements Tracked {
     while (slabs.length > 0 && rest >= this.#used) {
       rest -= this.#used;
       const emptied = slabs.pop()!;
-      if (slabStart >= this.#sharedTo) this.#pool.give(emptied);
-      this.#setTop(slabs.at(-1) ?? NO_SLAB);
+      this.#giveUp(emptied, slabStart);
+      const below = slabs.at(-1);
+      if (below === undefined) this.#room = 0;
+      else this.#setTop(below);
       this.#used = this.#room;
       slabStart -= this.#used;
     }
     this.#used -= rest;
   }
 
-  #setTop(slab: DataView): void {
-    this.#top = slab;
-    this.#room = slab.byteLength;
+  /** Gives a slab back that begins at `start` in the stream. */
+  #giveUp(slab: Slab, start: number): void {
+    if (start < this.#sharedTo) this.#pool.lend(slab);
+    else this.#pool.give(slab);
+  }
+
+  #setTop(slab: Slab): void {
+    this.#top = slab.view;
+    this.#base = slab.at;
+    this.#room = slab.bytes;
   }
 }

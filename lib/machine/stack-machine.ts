@@ -240,7 +240,7 @@ export class StackMachine implements StateMachine {
     let high = sorted.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const name = sorted[middle]!.name;
+      const name = this.#table.nameOf(sorted[middle]!);
       const skip = Buffer.compare(name, prefix) < 0 || (after.length > 0 && Buffer.compare(name, after) <= 0);
       if (skip) low = middle + 1;
       else high = middle;
@@ -249,11 +249,12 @@ export class StackMachine implements StateMachine {
     writeWideArrayHeader(out, 0);
     let listed = 0;
     for (let i = low; i < sorted.length && listed < limit; i++) {
-      const { name, size } = sorted[i]!;
+      const stack = sorted[i]!;
+      const name = this.#table.nameOf(stack);
       if (!startsWith(name, prefix) || out.position - header > MAX_RESULT_BYTES) break;
       writeArrayHeader(out, 2);
       writeStrBytes(out, name, 0, name.length);
-      writeUint(out, size);
+      writeUint(out, stack.size);
       listed++;
     }
     patchWideArrayHeader(out, header, listed);

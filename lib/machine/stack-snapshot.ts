@@ -41,11 +41,11 @@ export class StackSnapshot implements SnapshotView {
       out.u64(stack.id).u64(stack.size).u64(stack.bytes).u32(name.length).bytes(name);
       let rest = stack.bytes;
       for (const slab of stack.slabs) {
-        const used = Math.min(rest, slab.byteLength);
+        const used = Math.min(rest, slab.bytes);
         rest -= used;
         if (out.position + used > CHUNK_BYTES) yield* this.#flush(out);
-        if (used === CHUNK_BYTES) yield bytesOf(slab, 0, used);
-        else out.bytes(bytesOf(slab, 0, used));
+        if (used === CHUNK_BYTES) yield bytesOf(slab.view, slab.at, slab.at + used);
+        else out.bytes(bytesOf(slab.view, slab.at, slab.at + used));
       }
     }
     yield* this.#flush(out);
@@ -88,11 +88,13 @@ async function readStack(reader: ChunkReader, table: StackTable, nextId: number)
   if (id < 1 || id >= nextId || table.has(id)) throw damaged('the number of a stack is wrong');
   if (nameBytes < 1 || nameBytes > Limits.maxStackNameBytes) throw damaged('the name of a stack is too long');
   await reader.fill(nameBytes);
-  const name = Buffer.from(reader.buffer.subarray(reader.at, reader.at + nameBytes));
+  const nameStart = reader.at;
   reader.at += nameBytes;
-  if (!isUtf8(name)) throw damaged('the name of a stack is not UTF-8');
-  if (table.find(name, 0, name.length) !== undefined) throw damaged('two stacks have the same name');
-  const stack = table.restore(name, id);
+  if (!isUtf8(reader.buffer.subarray(nameStart, reader.at)))
+    throw damaged('the name of a stack is not UTF-8');
+  if (table.find(reader.buffer, nameStart, reader.at) !== undefined)
+    throw damaged('two stacks have the same name');
+  const stack = table.restore(reader.buffer, nameStart, reader.at, id);
   await readItems(reader, stack, bytes);
   if (stack.size !== size) throw damaged('a stack has another size than it says');
   table.bytes += bytes;

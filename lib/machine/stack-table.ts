@@ -1,7 +1,9 @@
-import { randomInt } from 'node:crypto';
 import type { LiveView } from './live-views.ts';
 import { LiveViews } from './live-views.ts';
 import { NameBytes } from './name-bytes.ts';
+import { NameHash } from './name-hash.ts';
+import { NameOrder } from './name-order.ts';
+import { LastView } from './short-copy.ts';
 import { SlabPool } from './slab-pool.ts';
 import type { StackCapture } from './slab-stack.ts';
 import { SlabStack } from './slab-stack.ts';
@@ -9,8 +11,6 @@ import { SlabStack } from './slab-stack.ts';
 /** What a stack costs beside its items, in the bytes that count against the limit. */
 const STACK_OVERHEAD_BYTES = 256;
 const INITIAL_SLOTS = 64;
-/** Fewer stay in the processor's caches by themselves. */
-const MIN_SCATTERED = 256;
 
 /**
  * All stacks, found by the bytes of their names: an open-addressing hash table, because a `Map` would need a string
@@ -22,33 +22,32 @@ export class StackTable {
   /** @internal Of what `fetch` reads, so that reading it is not optimized away. */
   seen = 0;
   /** Captures for snapshots. */
-  readonly views: LiveViews<SlabStack, StackCapture> = new LiveViews((stack) => stack.capture());
-  readonly #pool = new SlabPool();
+  readonly views: LiveViews<SlabStack, StackCapture> = new LiveViews(
+    (stack) => stack.capture(this.nameOf(stack)),
+    () => {
+      this.#pool.endLoans();
+    },
+  );
+  readonly #pool = new SlabPool(() => this.views.any);
   readonly #names = new NameBytes();
   /** In order of creation. */
   readonly #byId = new Map<number, SlabStack>();
+  readonly #order = new NameOrder(this.#names, (stack) => this.#byId.get(stack.id) === stack);
   #nextId = 1;
   #hashes = new Int32Array(INITIAL_SLOTS);
   #slots: (SlabStack | undefined)[] = new Array<SlabStack | undefined>(INITIAL_SLOTS).fill(undefined);
   /** The stack found last: most clients work on one for a while. */
   #last: SlabStack | undefined;
-  /** The stacks that `fetch` found, and which of them is expected next. */
+  /** Whether another stack than the one before was found since `fetch` was called last. */
+  #wanders = false;
+  /** The stacks that `fetch` found, in the order of their commands, and which of them is expected next. */
   readonly #fetched: (SlabStack | undefined)[] = [];
   #nextFetched = 0;
   #fetchedEnd = 0;
   #wanted = new Int32Array(0);
-  /**
-   * Names sorted by bytes, for `list`, as far as they were sorted when last asked for; newer ones in `#unsorted`,
-   * dropped ones still in it. A cache, not state.
-   */
-  #sorted: SlabStack[] = [];
-  #unsorted: SlabStack[] = [];
-  #dropped = 0;
-  /**
-   * Differs from node to node, so that nobody can prepare names that collide. Nothing replicated depends on it: the
-   * table is never walked in slot order.
-   */
-  readonly #seed: number = randomInt(2 ** 32) | 0;
+  /** Differs from node to node. Nothing replicated depends on it: the table is never walked in slot order. */
+  readonly #hash = new NameHash();
+  readonly #asked = new LastView();
 
   get count(): number {
     return this.#byId.size;
@@ -59,18 +58,22 @@ export class StackTable {
     return this.#nextId;
   }
 
-  /** The stack named by `source[start, end)`. */
-  find(source: Uint8Array, start: number, end: number): SlabStack | undefined {
+  /** The stack named by `bytes[start, end)`. */
+  find(bytes: Uint8Array, start: number, end: number): SlabStack | undefined {
+    const source = this.#asked.of(bytes);
     if (this.#nextFetched < this.#fetchedEnd) {
       const next = this.#fetched[this.#nextFetched]!;
       if (this.#isNamed(next, source, start, end)) {
         this.#nextFetched++;
+        if (next !== this.#last) this.#wanders = true;
+        this.#last = next;
         return next;
       }
     }
     const last = this.#last;
     if (last !== undefined && this.#isNamed(last, source, start, end)) return last;
-    const hash = this.#hash(source, start, end);
+    this.#wanders = true;
+    const hash = this.#hash.of(source, start, end);
     const slots = this.#slots;
     const hashes = this.#hashes;
     const mask = slots.length - 1;
@@ -88,14 +91,16 @@ export class StackTable {
    * Brings what the next commands on stacks will touch into the processor's caches: `count` commands, which begin at
    * `starts` in `bytes`. Each touches a handful of places, each known only from the one before, and with ten thousand
    * stacks all of them come from memory. A pass over all commands for each of these steps has the processor wait for
-   * many places at a time. False: there are too few stacks for that to be of use.
+   * many places at a time. False: all commands since the last call were on one stack, so there is no use in it.
    */
   fetch(bytes: Uint8Array, starts: Int32Array, count: number): boolean {
     this.#forgetFetched();
-    if (this.#byId.size < MIN_SCATTERED) return false;
+    if (!this.#wanders) return false;
+    this.#wanders = false;
     if (this.#wanted.length < count) this.#wanted = new Int32Array(count);
     const wanted = this.#wanted;
-    for (let i = 0; i < count; i++) wanted[i] = this.#hashOfShortName(bytes, starts[i]!);
+    const source = this.#asked.of(bytes);
+    for (let i = 0; i < count; i++) wanted[i] = this.#hashOfShortName(source, starts[i]!);
     const fetched = this.#fetched;
     let end = 0;
     for (let i = 0; i < count; i++) {
@@ -112,12 +117,12 @@ export class StackTable {
 
   /** Makes an empty stack. The name must not be taken. */
   create(source: Uint8Array, start: number, end: number): SlabStack {
-    return this.#add(Buffer.from(source.slice(start, end)), this.#nextId);
+    return this.#add(source, start, end, this.#nextId);
   }
 
   /** Makes a stack with an id of its own, as a snapshot has it. */
-  restore(name: Uint8Array, id: number): SlabStack {
-    return this.#add(name, id);
+  restore(source: Uint8Array, start: number, end: number, id: number): SlabStack {
+    return this.#add(source, start, end, id);
   }
 
   /** Ends a restore: ids go on behind `nextId`, and the order of creation is that of the ids. */
@@ -136,12 +141,12 @@ export class StackTable {
   drop(stack: SlabStack): void {
     this.touch(stack);
     this.#byId.delete(stack.id);
-    this.bytes -= stack.bytes + stackBytes(stack.name.length);
+    this.bytes -= stack.bytes + stackBytes(stack.nameBytes);
     this.#removeFromSlots(stack);
     if (this.#last === stack) this.#last = undefined;
     this.#forgetFetched();
-    this.#dropped++;
-    if (this.#names.drop(stack.name.length)) this.#closeUpNames();
+    this.#order.drop(this.#byId.size);
+    if (this.#names.drop(stack.nameBytes)) this.#names.keep(this.#byId.values());
     stack.free();
   }
 
@@ -157,14 +162,12 @@ export class StackTable {
 
   /** All stacks in the order of their names' bytes. Sorts what changed since the last call. */
   sorted(): readonly SlabStack[] {
-    if (this.#unsorted.length > 0 || this.#dropped > 0) {
-      const alive = (stack: SlabStack): boolean => this.#byId.get(stack.id) === stack;
-      const fresh = this.#unsorted.filter(alive).sort((a, b) => Buffer.compare(a.name, b.name));
-      this.#sorted = merge(this.#dropped > 0 ? this.#sorted.filter(alive) : this.#sorted, fresh);
-      this.#unsorted = [];
-      this.#dropped = 0;
-    }
-    return this.#sorted;
+    return this.#order.all();
+  }
+
+  /** A stack's name, not copied. */
+  nameOf(stack: SlabStack): Uint8Array {
+    return this.#names.of(stack.nameAt, stack.nameBytes);
   }
 
   #forgetFetched(): void {
@@ -173,12 +176,12 @@ export class StackTable {
   }
 
   /** Of the name in the command at `at`, if it is written as nearly all are; otherwise any number. */
-  #hashOfShortName(bytes: Uint8Array, at: number): number {
+  #hashOfShortName(source: DataView, at: number): number {
     const start = at + 3;
-    if (start > bytes.length) return 0;
-    const tag = bytes[at + 2]!;
+    if (start > source.byteLength) return 0;
+    const tag = source.getUint8(at + 2);
     const end = start + (tag & 0x1f);
-    return (tag & 0xe0) === 0xa0 && end <= bytes.length ? this.#hash(bytes, start, end) : 0;
+    return (tag & 0xe0) === 0xa0 && end <= source.byteLength ? this.#hash.of(source, start, end) : 0;
   }
 
   /** The first stack whose name has this hash. */
@@ -191,15 +194,16 @@ export class StackTable {
     return slots[slot];
   }
 
-  #add(name: Uint8Array, id: number): SlabStack {
+  #add(source: Uint8Array, start: number, end: number, id: number): SlabStack {
     if (this.#byId.size * 2 >= this.#slots.length) this.#grow();
-    const hash = this.#hash(name, 0, name.length);
-    const stack = new SlabStack(id, name, hash, this.#names.add(name), this.views.lastId, this.#pool);
+    const hash = this.#hash.of(this.#asked.of(source), start, end);
+    const nameAt = this.#names.add(source, start, end);
+    const stack = new SlabStack(id, end - start, nameAt, hash, this.views.lastId, this.#pool);
     if (id >= this.#nextId) this.#nextId = id + 1;
     this.#place(stack);
     this.#byId.set(id, stack);
-    this.bytes += stackBytes(name.length);
-    this.#unsorted.push(stack);
+    this.bytes += stackBytes(stack.nameBytes);
+    this.#order.add(stack);
     this.#last = stack;
     return stack;
   }
@@ -238,42 +242,13 @@ export class StackTable {
     slots[gap] = undefined;
   }
 
-  #isNamed(stack: SlabStack, source: Uint8Array, start: number, end: number): boolean {
+  #isNamed(stack: SlabStack, source: DataView, start: number, end: number): boolean {
     const length = end - start;
     return stack.nameBytes === length && this.#names.is(stack.nameAt, length, source, start);
-  }
-
-  /** Drops the gaps between the names. */
-  #closeUpNames(): void {
-    this.#names.clear();
-    for (const stack of this.#byId.values()) stack.nameAt = this.#names.add(stack.name);
-  }
-
-  #hash(source: Uint8Array, start: number, end: number): number {
-    let hash = this.#seed;
-    for (let i = start; i < end; i++) {
-      hash = Math.imul(hash ^ source[i]!, 0x01000193);
-      hash ^= hash >>> 15;
-    }
-    hash = Math.imul(hash ^ (hash >>> 16), 0x45d9f3b);
-    return hash ^ (hash >>> 13);
   }
 }
 
 /** What a stack with a name of `nameBytes` counts for before anything is pushed. */
 export function stackBytes(nameBytes: number): number {
   return STACK_OVERHEAD_BYTES + nameBytes;
-}
-
-function merge(a: readonly SlabStack[], b: readonly SlabStack[]): SlabStack[] {
-  const merged: SlabStack[] = [];
-  let i = 0;
-  let j = 0;
-  while (i < a.length && j < b.length) {
-    if (Buffer.compare(a[i]!.name, b[j]!.name) < 0) merged.push(a[i++]!);
-    else merged.push(b[j++]!);
-  }
-  while (i < a.length) merged.push(a[i++]!);
-  while (j < b.length) merged.push(b[j++]!);
-  return merged;
 }
