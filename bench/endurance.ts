@@ -1,6 +1,6 @@
 /**
  * `npm run bench:endurance`: millions of pushes and pops, and what the nodes hold meanwhile. Directory, open files and
- * memory must not grow with the number of calls.
+ * memory must not grow with the number of calls, nor with that of the stacks that were there for a moment.
  */
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -19,6 +19,7 @@ npm run bench:endurance -- [options]
   --calls=10000000  pushes and pops in turn
   --conc=1000       calls outstanding
   --stacks=100      they go round so many stacks
+  --passing=10      but each tenth pair has a stack of its own, which is dropped then (0: none)
   --values=64       bytes of a value
   --nodes=3         nodes of the cluster
   --data=DIR        where the nodes' data goes
@@ -32,6 +33,7 @@ const args = new Arguments(USAGE, {
   calls: '10000000',
   conc: '1000',
   stacks: '100',
+  passing: '10',
   values: '64',
   nodes: '3',
   data: '',
@@ -52,6 +54,7 @@ interface Row {
 
 const calls = args.number('calls', ROWS);
 const stacks = args.number('stacks', 1);
+const passing = args.number('passing');
 const progress = new Progress(calls / CALLS_PER_S);
 const cluster = await Cluster.start({
   nodes: args.number('nodes', 1),
@@ -64,7 +67,7 @@ try {
   for (let i = 0; i < ROWS; i++) {
     progress.step(`${grouped((i * calls) / ROWS)} calls`, calls / ROWS / CALLS_PER_S);
     const startedMs = performance.now();
-    await serve(client, calls / ROWS);
+    await serve(client, calls / ROWS, i);
     rows.push(look(((i + 1) * calls) / ROWS, (1000 * calls) / ROWS / (performance.now() - startedMs)));
   }
   for (let i = 0; i < stacks; i++) if ((await client.size(`s${i}`)) !== 0) wrong++;
@@ -75,16 +78,18 @@ progress.end();
 report();
 
 /** So many calls: each loop pushes a value on a stack of its turn and pops one from it. */
-async function serve(client: Client, count: number): Promise<void> {
+async function serve(client: Client, count: number, row: number): Promise<void> {
   const loops = args.number('conc', 1);
   const pairs = Math.ceil(count / 2 / loops);
   const loop = async (worker: number): Promise<void> => {
     const values = new ValueMaker(worker, args.number('values', 12));
     for (let i = 0; i < pairs; i++) {
-      const stack = `s${(worker + i) % stacks}`;
+      const passes = passing > 0 && i % passing === 0;
+      const stack = passes ? `passing ${row} ${worker} ${i}` : `s${(worker + i) % stacks}`;
       values.next();
       await client.push(stack, values.bytes);
       await client.pop(stack);
+      if (passes) await client.drop(stack);
     }
   };
   await Promise.all(Array.from({ length: loops }, (_, worker) => loop(worker)));
