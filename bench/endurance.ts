@@ -16,7 +16,7 @@ import { ValueMaker } from './support/values.ts';
 const USAGE = `
 npm run bench:endurance -- [options]
 
-  --calls=10000000  pushes and pops in turn
+  --calls=20000000  pushes and pops in turn
   --conc=1000       calls outstanding
   --stacks=100      they go round so many stacks
   --passing=10      but each tenth pair has a stack of its own, which is dropped then (0: none)
@@ -30,7 +30,7 @@ more in the last quarter than 1.25 times the most they held in the half before i
 `;
 
 const args = new Arguments(USAGE, {
-  calls: '10000000',
+  calls: '20000000',
   conc: '1000',
   stacks: '100',
   passing: '10',
