@@ -7,7 +7,8 @@ export const MAX_SLAB_BYTES: number = 256 * 1024;
  * than a microsecond and weighs on the garbage collector; a stack takes six of them until it has its first 4 KiB.
  */
 const OWN_PAGE_BYTES = 8192;
-const SLABS_PER_PAGE = 64;
+/** Few: a page lives as long as any of its slabs is used. */
+const SLABS_PER_PAGE = 16;
 const MIN_PAGE_BYTES = 16 * 1024;
 /** Bytes of pages kept of each size though nobody uses any of their slabs. */
 const IDLE_BYTES_PER_SIZE = 1024 * 1024;

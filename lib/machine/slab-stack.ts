@@ -291,8 +291,12 @@ export class SlabStack implements Named, Tracked {
       const emptied = slabs.pop()!;
       this.#giveUp(emptied, slabStart);
       const below = slabs.at(-1);
-      if (below === undefined) this.#room = 0;
-      else this.#setTop(below);
+      if (below !== undefined) this.#setTop(below);
+      else {
+        // Not only its length: the view alone would keep a page.
+        this.#top = NO_MEMORY;
+        this.#room = 0;
+      }
       this.#used = this.#room;
       slabStart -= this.#used;
     }
