@@ -16,20 +16,20 @@ export class NameHash {
   of(source: DataView, start: number, end: number): number {
     const secrets = this.#secrets;
     let sum = Math.imul(end - start, secrets[0]!);
-    let place = 1;
-    let at = start;
-    for (; at + 4 <= end; at += 4, place += 2) {
-      const word = source.getInt32(at, true);
+    for (let at = start, place = 1; at < end; at += 4, place += 2) {
+      const word = at + 4 <= end ? source.getInt32(at, true) : lastBytes(source, at, end);
       sum += Math.imul(word & 0xffff, secrets[place]!) + Math.imul(word >>> 16, secrets[place + 1]!);
       sum |= 0;
-    }
-    if (at < end) {
-      let word = 0;
-      for (; at < end; at++) word = (word << 8) | source.getUint8(at);
-      sum += Math.imul(word & 0xffff, secrets[place]!) + Math.imul(word >>> 16, secrets[place + 1]!);
     }
     // Tables are indexed by the lower bits; the upper ones are those that were promised.
     sum = Math.imul(sum ^ (sum >>> 16), 0x45d9f3b);
     return sum ^ (sum >>> 13);
   }
+}
+
+/** Fewer than four bytes as a word. */
+function lastBytes(source: DataView, start: number, end: number): number {
+  let word = 0;
+  for (let at = start; at < end; at++) word = (word << 8) | source.getUint8(at);
+  return word;
 }

@@ -78,8 +78,11 @@ class Pages {
   }
 
   take(): Slab {
-    const page = this.#open.at(-1) ?? this.#add(new Page(this.#slabBytes));
-    if (page.used === 0) this.#idleBytes -= page.bytes;
+    let page = this.#open.at(-1);
+    if (page === undefined) {
+      page = new Page(this.#slabBytes);
+      this.#add(page);
+    } else if (page.used === 0) this.#idleBytes -= page.bytes;
     const slab = page.take();
     if (page.isFull) this.#open.pop();
     return slab;
@@ -90,25 +93,20 @@ class Pages {
     if (page.isFull) this.#add(page);
     page.give(slab);
     if (page.used > 0) return;
-    this.#idleBytes += page.bytes;
-    if (this.#idleBytes > IDLE_BYTES_PER_SIZE) this.#remove(page);
+    if (this.#idleBytes + page.bytes > IDLE_BYTES_PER_SIZE) this.#remove(page);
+    else this.#idleBytes += page.bytes;
   }
 
-  #add(page: Page): Page {
+  #add(page: Page): void {
     page.place = this.#open.length;
     this.#open.push(page);
-    // Nobody has used a page that is new; `take` is about to.
-    if (page.used === 0) this.#idleBytes += page.bytes;
-    return page;
   }
 
   #remove(page: Page): void {
     const last = this.#open.pop()!;
-    if (last !== page) {
-      this.#open[page.place] = last;
-      last.place = page.place;
-    }
-    this.#idleBytes -= page.bytes;
+    if (last === page) return;
+    this.#open[page.place] = last;
+    last.place = page.place;
   }
 }
 

@@ -100,7 +100,8 @@ export class StackTable {
     if (this.#wanted.length < count) this.#wanted = new Int32Array(count);
     const wanted = this.#wanted;
     const source = this.#asked.of(bytes);
-    for (let i = 0; i < count; i++) wanted[i] = this.#hashOfShortName(source, starts[i]!);
+    const limit = bytes.length;
+    for (let i = 0; i < count; i++) wanted[i] = this.#hashOfShortName(source, starts[i]!, limit);
     const fetched = this.#fetched;
     let end = 0;
     for (let i = 0; i < count; i++) {
@@ -175,13 +176,16 @@ export class StackTable {
     this.#nextFetched = this.#fetchedEnd = 0;
   }
 
-  /** Of the name in the command at `at`, if it is written as nearly all are; otherwise any number. */
-  #hashOfShortName(source: DataView, at: number): number {
+  /**
+   * Of the name in the command at `at`, if it is written as nearly all are; otherwise any number. `limit` is the
+   * source's length: asking a view for it is a call.
+   */
+  #hashOfShortName(source: DataView, at: number, limit: number): number {
     const start = at + 3;
-    if (start > source.byteLength) return 0;
+    if (start > limit) return 0;
     const tag = source.getUint8(at + 2);
     const end = start + (tag & 0x1f);
-    return (tag & 0xe0) === 0xa0 && end <= source.byteLength ? this.#hash.of(source, start, end) : 0;
+    return (tag & 0xe0) === 0xa0 && end <= limit ? this.#hash.of(source, start, end) : 0;
   }
 
   /** The first stack whose name has this hash. */

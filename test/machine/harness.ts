@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { decode, encode } from '@msgpack/msgpack';
 import type { ReplyRun } from '../../lib/machine/replicated-state.ts';
 import type { ReplicatedState } from '../../lib/machine/replicated-state.ts';
@@ -125,4 +127,10 @@ export function randomFrom(seed: number): (below: number) => number {
     x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
     return Math.floor((((x ^ (x >>> 14)) >>> 0) / 4294967296) * below);
   };
+}
+
+/** A full garbage collection, for tests of what is let go of. */
+export function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
 }

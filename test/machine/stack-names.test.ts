@@ -1,11 +1,9 @@
 import t from 'tap';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { NameBytes } from '../../lib/machine/name-bytes.ts';
 import { NameHash } from '../../lib/machine/name-hash.ts';
 import { StackTable } from '../../lib/machine/stack-table.ts';
 import { viewOf } from '../../protocol/byte-writer.ts';
-import { randomFrom } from './harness.ts';
+import { collectGarbage, randomFrom } from './harness.ts';
 
 const encode = (text: string): Buffer => Buffer.from(text, 'utf8');
 
@@ -102,8 +100,6 @@ t.test('stacks are found while others come and go by the thousand', async (t) =>
 });
 
 t.test('stacks that come and go leave nothing behind though nobody asks for a list', async (t) => {
-  setFlagsFromString('--expose-gc');
-  const collectGarbage = runInNewContext('gc') as () => void;
   const table = new StackTable();
   const name = encode('one after the other');
   const gone: WeakRef<object>[] = [];

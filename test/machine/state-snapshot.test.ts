@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import { defineMachine } from '../../lib/machine/define-machine.ts';
 import { ReplicatedState } from '../../lib/machine/replicated-state.ts';
 import { BLOCK_BYTES } from '../../lib/machine/snapshot-stream.ts';
 import { StackMachine } from '../../lib/machine/stack-machine.ts';
 import { Kind, Status, StackOp } from '../../protocol/constants.ts';
-import { applyOne, chunked, collect, keyed, randomFrom } from './harness.ts';
+import { applyOne, chunked, collect, collectGarbage, keyed, randomFrom } from './harness.ts';
 
 function filled(machine: StackMachine = new StackMachine()): ReplicatedState {
   const state = new ReplicatedState(machine);
@@ -136,11 +134,9 @@ t.test('a view is read once, and not after its release', async (t) => {
 
 /** Buffers are freed behind a collection's back: collects until nothing more is freed. */
 function bufferBytes(): number {
-  setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as () => void;
   let bytes = Infinity;
   for (;;) {
-    gc();
+    collectGarbage();
     const { arrayBuffers } = process.memoryUsage();
     if (arrayBuffers >= bytes) return arrayBuffers;
     bytes = arrayBuffers;
