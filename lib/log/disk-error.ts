@@ -24,6 +24,15 @@ export function diskError(error: unknown): CordwoodError {
   });
 }
 
+/** Why something at rest is as good as rotten though nobody has seen its bytes. */
+export const UNREADABLE = 'the disk cannot read it (EIO)';
+
+/** As `diskError`, of reading `what`: `LOG_DAMAGED` if that cannot be read. */
+export function readError(error: unknown, what: string): CordwoodError {
+  if (diskErrorCode(error) !== 'EIO') return diskError(error);
+  return new CordwoodError('LOG_DAMAGED', `${what}: ${UNREADABLE}`, { cause: error });
+}
+
 /** The operating system's code (`ENOSPC`, `EIO`, …), where there is one. */
 export function diskErrorCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;

@@ -1,6 +1,6 @@
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { Index } from '../core/types.ts';
-import { diskError } from './disk-error.ts';
+import { diskError, readError } from './disk-error.ts';
 import type { LogEngine } from './log-engine.ts';
 import type { LogSlice, LogWrite } from './log-store.ts';
 import type { DiskSpace } from './space.ts';
@@ -201,7 +201,8 @@ export class LogLane {
       result = this.#engine.read(operation.from, operation.to, operation.maxBytes);
     } catch (error) {
       // A failed read harms nobody but who asked: the log itself goes on.
-      result = error instanceof RangeError ? error : diskError(error);
+      const { from, to } = operation;
+      result = error instanceof RangeError ? error : readError(error, `entries ${from} to ${to}`);
     }
     this.#events.slice(operation.id, result);
   }

@@ -2,7 +2,7 @@ import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
 import { decodeConfig } from '../../protocol/config-codec.ts';
 import { EntryKind } from '../core/types.ts';
 import type { Config, HardState, Index } from '../core/types.ts';
-import { diskErrorCode } from './disk-error.ts';
+import { diskErrorCode, UNREADABLE } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { LogImage } from './log-image.ts';
 import type { LogDamage } from './log-store.ts';
@@ -337,5 +337,5 @@ class LogReplay {
 /** A place the disk cannot read is damage like one that reads wrong; any other error is not for here. */
 function unreadable(error: unknown): string {
   if (diskErrorCode(error) !== 'EIO') throw error;
-  return 'the disk cannot read it (EIO)';
+  return UNREADABLE;
 }

@@ -1,5 +1,5 @@
 import { CordwoodError } from '../../protocol/errors.ts';
-import { diskErrorCode } from './disk-error.ts';
+import { diskErrorCode, UNREADABLE } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import type { LogEngine } from './log-engine.ts';
 import type { LogDamage } from './log-store.ts';
@@ -179,7 +179,7 @@ export class Scrubber {
         throw new Rot({ file, offset, reason: error.message });
       }
       if (diskErrorCode(error) === 'EIO') {
-        throw new Rot({ file, offset, reason: 'the disk cannot read it (EIO)' });
+        throw new Rot({ file, offset, reason: UNREADABLE });
       }
       throw error;
     }

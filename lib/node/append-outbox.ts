@@ -1,12 +1,15 @@
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { Lane } from '../../protocol/constants.ts';
 import { encodeAppendHeader } from '../../protocol/peer-codec.ts';
-import type { Append, NodeId } from '../core/types.ts';
+import type { Append, Index, NodeId } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { EntryCache } from './entry-cache.ts';
 
 const READ_BYTES = 16 << 20;
+
+/** The log has the entry at `index`, and it cannot be read. */
+export type Unreadable = (index: Index, error: Error) => void;
 
 /**
  * Appends on their way to one follower, in the order the core decided on. Their records usually are in memory; a
@@ -17,16 +20,18 @@ export class AppendOutbox {
   readonly #cache: EntryCache;
   readonly #log: LogStore;
   readonly #transport: Transport;
+  readonly #unreadable: Unreadable;
   #queue: Append[] = [];
   readonly #header = new ByteWriter(64);
   #reading = false;
   #generation = 0;
 
-  constructor(peer: NodeId, cache: EntryCache, log: LogStore, transport: Transport) {
+  constructor(peer: NodeId, cache: EntryCache, log: LogStore, transport: Transport, unreadable: Unreadable) {
     this.#peer = peer;
     this.#cache = cache;
     this.#log = log;
     this.#transport = transport;
+    this.#unreadable = unreadable;
   }
 
   push(message: Append): void {
@@ -80,12 +85,24 @@ export class AppendOutbox {
         }
         this.#pump();
       },
-      () => {
-        // Compacted meanwhile, or damaged. The follower will reject what comes next, and the core starts over.
+      (error: unknown) => {
         this.#reading = false;
-        if (generation === this.#generation) this.#queue.shift();
+        if (generation === this.#generation) this.#failed(message, error as Error);
         this.#pump();
       },
     );
+  }
+
+  /** What is missing of the message the follower will find out by what comes next, and the core starts over. */
+  #failed(message: Append, error: Error): void {
+    const first = message.prevIndex + 1;
+    const isCompacted = error instanceof RangeError;
+    // Which of them it is the error does not say: one that is read alone is the one.
+    if (!isCompacted && message.last > first) {
+      this.#queue[0] = { ...message, last: first };
+      return;
+    }
+    this.#queue.shift();
+    if (!isCompacted) this.#unreadable(first, error);
   }
 }

@@ -100,7 +100,11 @@ export class Driver {
     const lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
     this.#records = new Records(this.core.lastIndex + 1, lastTimeMs, () => this.options.runtime.wallNow());
     this.cache = this.#records.cache;
-    this.outbound = new Outbound(this.cache, this.log, this.transport);
+    this.outbound = new Outbound(this.cache, this.log, this.transport, (index, error) => {
+      // A new snapshot takes the place of what is applied. What is not stands nowhere else on this node: it would lead
+      // on and commit nothing. Its next start finds out what is left of its log, and lets others help.
+      if (index > this.applier.applied) events.failed(error);
+    });
     this.#timer = new TurnTimer(
       this.options.runtime,
       (now) => {

@@ -4,7 +4,7 @@ import { encodeMessage } from '../../protocol/peer-codec.ts';
 import type { Message, NodeId } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
 import type { Transport } from '../transport/transport.ts';
-import { AppendOutbox } from './append-outbox.ts';
+import { AppendOutbox, type Unreadable } from './append-outbox.ts';
 import type { EntryCache } from './entry-cache.ts';
 
 /** The core's messages on their way out: laid out here, each on the lane where it belongs. */
@@ -12,14 +12,16 @@ export class Outbound {
   readonly #cache: EntryCache;
   readonly #log: LogStore;
   readonly #transport: Transport;
+  readonly #unreadable: Unreadable;
   readonly #appends = new Map<NodeId, AppendOutbox>();
   /** Each message is laid out here; the transport copies it. */
   readonly #frame = new ByteWriter(256);
 
-  constructor(cache: EntryCache, log: LogStore, transport: Transport) {
+  constructor(cache: EntryCache, log: LogStore, transport: Transport, unreadable: Unreadable) {
     this.#cache = cache;
     this.#log = log;
     this.#transport = transport;
+    this.#unreadable = unreadable;
   }
 
   /** False: it cannot leave, for there is no connection. */
@@ -49,7 +51,7 @@ export class Outbound {
   #appendsTo(peer: NodeId): AppendOutbox {
     let appends = this.#appends.get(peer);
     if (appends === undefined) {
-      appends = new AppendOutbox(peer, this.#cache, this.#log, this.#transport);
+      appends = new AppendOutbox(peer, this.#cache, this.#log, this.#transport, this.#unreadable);
       this.#appends.set(peer, appends);
     }
     return appends;

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { DirectLogStore } from '../../lib/log/direct-log-store.ts';
 import type { DirectLogOptions } from '../../lib/log/direct-log-store.ts';
-import type { LogSlice } from '../../lib/log/log-store.ts';
+import type { LogDamage, LogSlice } from '../../lib/log/log-store.ts';
 import { MemoryDisk } from '../../lib/log/memory-disk.ts';
 import { chooser, config, entry, tinySizes, writeOf } from './helpers.ts';
 
@@ -10,6 +10,7 @@ interface Rig {
   readonly store: DirectLogStore;
   readonly durable: number[];
   readonly failures: Error[];
+  readonly damages: LogDamage[];
   readonly steps: string[];
   /** Runs what is scheduled, at most `limit` steps. */
   run(limit?: number): void;
@@ -18,6 +19,7 @@ interface Rig {
 function rig(disk = new MemoryDisk(), options: Partial<DirectLogOptions> = {}): Rig {
   const durable: number[] = [];
   const failures: Error[] = [];
+  const damages: LogDamage[] = [];
   const steps: string[] = [];
   const queue: (() => void)[] = [];
   const choose = chooser(3);
@@ -35,13 +37,14 @@ function rig(disk = new MemoryDisk(), options: Partial<DirectLogOptions> = {}): 
     events: {
       onDurable: (ticket) => durable.push(ticket),
       onFailure: (error) => failures.push(error),
+      onDamage: (damage) => damages.push(damage),
     },
     ...options,
   });
   const run = (limit = Infinity): void => {
     for (let i = 0; i < limit && queue.length > 0; i++) queue.shift()!();
   };
-  return { disk, store, durable, failures, steps, run };
+  return { disk, store, durable, failures, damages, steps, run };
 }
 
 t.test('appends that wait together are one write and one fdatasync', async (t) => {
@@ -211,6 +214,25 @@ t.test('a rotten entry is not handed out', async (t) => {
   run();
   await t.rejects(rotten, { code: 'LOG_DAMAGED' });
   t.equal((await fine).first, 2);
+});
+
+t.test('an entry that the disk cannot read is as good as rotten, and the log goes on', async (t) => {
+  const { disk, store, damages, durable, run } = rig();
+  store.append(writeOf(1, [entry(1, 1, 1)], { term: 1, vote: 1 }));
+  run();
+  disk.onCall = (call) => {
+    if (call.operation === 'read') throw Object.assign(new Error('EIO'), { code: 'EIO' });
+    return undefined;
+  };
+  const read = store.read(1, 1, 1000);
+  run();
+  disk.onCall = null;
+  await t.rejects(read, { code: 'LOG_DAMAGED', message: /entries 1 to 1: .*EIO/ });
+  run();
+  t.match(damages, [{ reason: /EIO/ }]);
+  store.append(writeOf(2, [entry(2, 1, 2)]));
+  run();
+  t.equal(durable.at(-1), 2);
 });
 
 t.test('compaction keeps the directory small while the log is busy, and recycles', async (t) => {
