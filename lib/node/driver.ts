@@ -20,6 +20,7 @@ import { Records } from './records.ts';
 import { Pipeline } from './pipeline.ts';
 import { Replies } from './replies.ts';
 import { Quarantine } from './quarantine.ts';
+import { Silence } from './silence.ts';
 import { Snapshots } from './snapshots.ts';
 import { SpaceGuard } from './space-guard.ts';
 import { Standing } from './standing.ts';
@@ -73,6 +74,7 @@ export class Driver {
   readonly admission: Admission;
   readonly health: Health;
   readonly levels: ReadLevels;
+  readonly silence: Silence;
   /** Called at the end of every turn, and when there will be no more. */
   readonly afterTurn: Set<() => void> = new Set();
   /** Peers whose control lane is up. */
@@ -121,6 +123,7 @@ export class Driver {
     this.reads = new PendingReads(this.replies, this.options.runtime);
     this.forwarder = new Forwarder(this.transport, this.replies, this.options.runtime);
     this.admission = new Admission(this);
+    this.silence = new Silence(this.transport, this.options.electionTimeoutMs);
     this.applier = new Applier(
       this.state,
       this.cache,
@@ -273,10 +276,12 @@ export class Driver {
     this.#records.layCreated(effects.created);
     // The followers' disks and ours work at the same time (dissertation 10.2.1), and theirs are further away.
     for (const { to, message } of effects.messages) {
-      if (this.outbound.send(to, message) || message.kind !== 'readRequest') continue;
-      // A leader may be heard before there is a way to it. Who asks then is told now, and not when patience ends.
-      core.readLost(message.token);
-      this.wake();
+      if (this.outbound.send(to, message)) this.silence.sent(to, message, now);
+      else if (message.kind === 'readRequest') {
+        // A leader may be heard before there is a way to it. Who asks then is told now, and not when patience ends.
+        core.readLost(message.token);
+        this.wake();
+      }
     }
     this.transport.flush();
     if (effects.persist !== null) this.#persist(effects.persist);
@@ -342,6 +347,7 @@ export class Driver {
     this.levels.expire(now - patienceMs);
     this.snapshots.sweep(patienceMs);
     this.reports.tell(now);
+    this.silence.check(now);
   }
 
   #releaseMemory(): void {
@@ -362,6 +368,7 @@ export class Driver {
     if (lateMs <= this.options.heartbeatMs / 2) return false;
     this.core.stalled();
     this.health.stalled(lateMs);
+    this.silence.stalled();
     return true;
   }
 }

@@ -21,8 +21,10 @@ export class PeerLanes implements Omit<TransportEvents, 'onRejected'> {
     this.#registry = registry;
   }
 
-  onFrame(peer: NodeId, _lane: Lane, bytes: Uint8Array, start: number, end: number): void {
-    if (!this.#driver.stopped) takePeerFrame(this.#driver, this.#admin, peer, bytes, start, end);
+  onFrame(peer: NodeId, lane: Lane, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#driver.stopped) return;
+    this.#driver.silence.heard(peer, lane);
+    takePeerFrame(this.#driver, this.#admin, peer, bytes, start, end);
   }
 
   onUp(peer: NodeId, lane: Lane): void {

@@ -1,3 +1,4 @@
+import { Lane } from '../../protocol/constants.ts';
 import type { SnapshotAck } from '../../protocol/peer-transfer.ts';
 import type { Index, NodeId, Term } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
@@ -80,8 +81,11 @@ export class SnapshotTransfers {
   /** Now and then: gives up what has made no progress for `patienceMs`, begins what has waited long enough. */
   sweep(patienceMs: number): void {
     const now = this.#runtime.now();
-    for (const sender of [...this.#senders.values()]) {
-      if (now - sender.progressMs > patienceMs) sender.end(false);
+    for (const [peer, sender] of [...this.#senders]) {
+      if (now - sender.progressMs <= patienceMs) continue;
+      sender.end(false);
+      // The connection may be what carries nothing any more.
+      this.#transport.renew(peer, Lane.bulk);
     }
     this.#startDue();
   }

@@ -7,6 +7,11 @@ export type Place = number;
 
 /** How long it takes to send again what was lost. */
 const RESEND_MS = 40;
+/** Pauses of a kernel between two attempts to get anything through. No story has the time for cuts that long. */
+const MIN_PAUSE_MS = 200;
+const MAX_PAUSE_MS = 60_000;
+/** Deliveries that are sent without an acknowledgement. */
+const WINDOW = 10;
 
 /**
  * Delays, loss and partitions between places. What runs over it are connections (`SimPipe`): they keep the order of
@@ -70,8 +75,9 @@ export class SimNetwork {
 }
 
 /**
- * One direction of a connection from `near` to `far`: in order, each delivery after a delay. Over a cut it stands
- * still, and ends after a while; over one the other way it delivers until it ends.
+ * One direction of a connection from `near` to `far`: in order, each delivery after a delay. What a cut holds up is sent
+ * again after a pause, and the pauses of TCP grow up to two minutes: long after a cut is healed the connection may carry
+ * nothing. Over a cut the other way a few deliveries get through, until the missing acknowledgements hold up the rest.
  */
 export class SimPipe {
   readonly near: Place;
@@ -80,10 +86,9 @@ export class SimPipe {
   readonly #onEnd: () => void;
   #lastMs = 0;
   #ended = false;
-  #stuck = false;
-  #doomed = false;
-  /** Deliveries that have not arrived. */
-  pending = 0;
+  /** What is sent again, in order. */
+  #held: (() => void)[] = [];
+  #unacknowledged = 0;
 
   /** `onEnd` is called once, soon after it has ended, unless `end(true)` did it. */
   constructor(network: SimNetwork, near: Place, far: Place, onEnd: () => void) {
@@ -102,18 +107,10 @@ export class SimPipe {
     if (this.#ended) return;
     const { events } = this.#network;
     this.#lastMs = Math.max(this.#lastMs, events.nowMs + this.#network.delayMs());
-    this.pending++;
     events.at(this.#lastMs, () => {
-      this.pending--;
-      if (this.#ended || this.#stuck) return;
-      if (!this.#network.reaches(this.near, this.far)) {
-        this.#stuck = true;
-        this.#giveUpLater();
-        return;
-      }
-      // What arrives is of use, though nobody gets to know that it did.
-      arrive();
-      if (!this.#network.reaches(this.far, this.near)) this.#giveUpLater();
+      if (this.#ended) return;
+      if (this.#held.length === 0 && this.#getsThrough()) arrive();
+      else if (this.#held.push(arrive) === 1) this.#sendAgain();
     });
   }
 
@@ -121,16 +118,33 @@ export class SimPipe {
   end(silent = false): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#held = [];
     this.#network.remove(this);
     if (!silent) this.#network.events.after(this.#network.random.between(0, 3), this.#onEnd);
   }
 
-  /** Nothing tells the ends of a connection that the way between them is cut, until somebody loses patience. */
-  #giveUpLater(): void {
-    if (this.#doomed) return;
-    this.#doomed = true;
-    this.#network.events.after(this.#network.random.between(200, 2000), () => {
-      this.end();
+  #getsThrough(): boolean {
+    const { near, far } = this;
+    if (!this.#network.reaches(near, far)) return false;
+    this.#unacknowledged = this.#network.reaches(far, near) ? 0 : this.#unacknowledged + 1;
+    return this.#unacknowledged <= WINDOW;
+  }
+
+  #sendAgain(): void {
+    const { events, random } = this.#network;
+    events.after(random.between(MIN_PAUSE_MS, MAX_PAUSE_MS), () => {
+      if (this.#ended) return;
+      if (!this.#network.connects(this.near, this.far)) {
+        this.#sendAgain();
+        return;
+      }
+      const held = this.#held;
+      this.#held = [];
+      for (const arrive of held) {
+        // An arrival may end it.
+        if (this.ended) return;
+        arrive();
+      }
     });
   }
 }

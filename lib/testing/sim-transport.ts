@@ -32,7 +32,13 @@ interface LaneState {
   pipe: SimPipe | null;
   queue: Uint8Array[];
   backoffMs: number;
+  upSinceMs: number;
+  /** The last connection was given up, and the other side may not have noticed. */
+  renewed: boolean;
 }
+
+/** A younger connection is not given up because the peer has given up its own: as in tcp-transport.ts. */
+const MIN_RENEWED_AGE_MS = 200;
 
 /** A `Transport` over the simulated network: connections, handshakes with the node's own judgement, refusals. */
 export class SimTransport implements Transport {
@@ -91,10 +97,22 @@ export class SimTransport implements Transport {
       if (id === this.id || this.#peers.has(id)) continue;
       this.#peers.set(
         id,
-        LANES.map(() => ({ pipe: null, queue: [], backoffMs: 10 })),
+        LANES.map(() => ({ pipe: null, queue: [], backoffMs: 10, upSinceMs: 0, renewed: false })),
       );
       for (const lane of LANES) this.#dial(id, lane, 0);
     }
+  }
+
+  renew(peer: NodeId, lane: Lane, minAgeMs = 0): void {
+    const { network, events } = this.#parts;
+    const state = this.#peers.get(peer)?.[lane];
+    if (!state?.pipe || network.events.nowMs - state.upSinceMs < minAgeMs) return;
+    state.pipe.end(true);
+    state.pipe = null;
+    state.queue = [];
+    state.renewed = true;
+    this.#dial(peer, lane, 0);
+    events.onDown(peer, lane);
   }
 
   queuedBytes(peer: NodeId, lane: Lane): number {
@@ -183,6 +201,7 @@ export class SimTransport implements Transport {
     other.#parts.runtime.run(() => {
       if (other.#closed) return;
       const refusal = other.judge({ ...this.#introduce(peer), lane }, this.#parts.versions);
+      if (refusal === null && state.renewed) other.renew(this.id, lane, MIN_RENEWED_AGE_MS);
       const welcome = other.#introduce(this.id);
       network.events.after(network.delayMs(), () => {
         // A connection ends with the process that took it: whoever runs there now has not judged this one.
@@ -226,6 +245,8 @@ export class SimTransport implements Transport {
     state.queue = [];
     const pipe = new SimPipe(this.#parts.network, this.id, peer, () => this.#lost(peer, lane, state, pipe));
     state.pipe = pipe;
+    state.upSinceMs = this.#parts.network.events.nowMs;
+    state.renewed = false;
     events.onUp(peer, lane);
     return true;
   }

@@ -42,6 +42,7 @@ export class OutgoingLane {
   readonly #lane: Lane;
   #address: Address;
   #state: State = 'idle';
+  #upSinceMs = 0;
   #socket: Socket | null = null;
   #cancelTimer: (() => void) | null = null;
 
@@ -107,15 +108,12 @@ export class OutgoingLane {
   setAddress(address: Address): void {
     this.#address = address;
     this.#backoffMs = this.#context.limits.minRedialMs;
-    if (this.#state === 'idle' || this.#state === 'closed') return;
-    const wasUp = this.#state === 'up';
-    // Let go of before it is destroyed: the end of this connection says nothing about the peer.
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.destroy();
-    this.#queue.clear();
-    this.#dial();
-    if (wasUp) this.#host.down(this.#lane);
+    if (this.#state !== 'idle' && this.#state !== 'closed') this.#dialAnew();
+  }
+
+  /** Gives up a connection that has been up for `minAgeMs` for a new one. */
+  renew(minAgeMs: number): void {
+    if (this.#state === 'up' && performance.now() - this.#upSinceMs >= minAgeMs) this.#dialAnew();
   }
 
   /** Ends the lane for good. What the kernel has not taken yet gets `graceMs` to leave. */
@@ -138,6 +136,19 @@ export class OutgoingLane {
         socket.end(() => socket.destroy());
       }
     });
+  }
+
+  #dialAnew(): void {
+    const wasUp = this.#state === 'up';
+    // Let go of before it is destroyed: the end of this connection says nothing about the peer.
+    const socket = this.#socket;
+    this.#socket = null;
+    // Reset, so that the kernel does not go on sending what nobody is to have any more.
+    if (wasUp) socket?.resetAndDestroy();
+    else socket?.destroy();
+    this.#queue.clear();
+    this.#dial();
+    if (wasUp) this.#host.down(this.#lane);
   }
 
   #dial(): void {
@@ -213,6 +224,7 @@ export class OutgoingLane {
     const { limits } = this.#context;
     this.#clearTimer();
     this.#state = 'up';
+    this.#upSinceMs = performance.now();
     this.#lost = false;
     this.#backoffMs = limits.minRedialMs;
     this.#maxFrameBytes = Math.min(maxFrameBytesOf(limits, this.#lane), welcome.maxFrameBytes);

@@ -117,6 +117,10 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
     }
   }
 
+  renew(peer: NodeId, lane: Lane): void {
+    this.#links.get(peer)?.lane(lane).renew(0);
+  }
+
   queuedBytes(peer: NodeId, lane: Lane): number {
     return this.#links.get(peer)?.lane(lane).queuedBytes ?? 0;
   }
@@ -192,12 +196,17 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
 
   established(connection: InboundConnection, hello: Hello): void {
     this.#strangers.delete(connection);
+    const link = this.#links.get(hello.from);
     // A peer has one connection for each lane; a new one means that it gave up the old one.
     for (const other of this.#inbound) {
-      if (other !== connection && other.peer === hello.from && other.lane === hello.lane) other.destroy();
+      if (other === connection || other.peer !== hello.from || other.lane !== hello.lane) continue;
+      other.destroy();
+      // Without a sign of it here: the one the other way may carry as little. What is young stays, or each side would
+      // give up what the other has just made.
+      link?.lane(hello.lane).renew(this.#context.limits.minRenewedAgeMs);
     }
     this.#learn(hello);
-    this.#links.get(hello.from)?.nudge();
+    link?.nudge();
   }
 
   frame(peer: NodeId, lane: Lane, bytes: Uint8Array, start: number, end: number): void {

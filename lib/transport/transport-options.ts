@@ -31,6 +31,8 @@ export interface TransportLimits {
   readonly maxRedialMs: number;
   /** A connection whose peer takes no bytes for so long is given up. */
   readonly stallTimeoutMs: number;
+  /** A connection younger than this is not given up because the peer has given up its own. */
+  readonly minRenewedAgeMs: number;
   /** The bulk lane is closed after so long without use. */
   readonly bulkIdleMs: number;
   /** Largest frame taken, and announced to peers. */
@@ -50,6 +52,7 @@ const defaults: TransportLimits = {
   minRedialMs: 50,
   maxRedialMs: 1_000,
   stallTimeoutMs: 10_000,
+  minRenewedAgeMs: 1_000,
   bulkIdleMs: 30_000,
   maxFrameBytes: (16 << 20) + (64 << 10),
   maxQueuedBytes: [1 << 20, 64 << 20, 8 << 20],

@@ -15,6 +15,11 @@ export interface Transport {
   flush(): void;
   /** Connects to exactly these peers from now on. */
   setPeers(members: readonly Member[]): void;
+  /**
+   * Gives up the connection of a lane for a new one. Nothing tells its ends that the network has lost what was sent on
+   * it, and TCP tries again after pauses of up to two minutes.
+   */
+  renew(peer: NodeId, lane: Lane): void;
   /** Bytes queued for `peer` on `lane` that the kernel has not taken yet. */
   queuedBytes(peer: NodeId, lane: Lane): number;
   /** Client address (`host:port`) a peer announced in its handshake. */

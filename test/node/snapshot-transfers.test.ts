@@ -1,4 +1,5 @@
 import t from 'tap';
+import { Lane } from '../../protocol/constants.ts';
 import { decodeSnapshotChunk, encodeSnapshotChunk } from '../../protocol/peer-transfer.ts';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { META, PAUSE_MS, SnapshotRig, settle } from './support/snapshot-rig.ts';
@@ -81,6 +82,7 @@ t.test('a transfer is given up for lack of progress and not for taking long', as
     rig.transfers.sweep(patienceMs);
   }
   t.same(rig.ended, [2], 'nothing came any more');
+  t.same(rig.renewed, [[2, Lane.bulk]], 'the connection may be to blame');
   t.equal(rig.transfers.active, 0);
 });
 

@@ -6,6 +6,7 @@ import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { CLIENT_MAGIC, Lane, PeerKind } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { beginPeerFrame, sealPeerFrame } from '../../protocol/peer-frame.ts';
+import { encodeHello } from '../../protocol/peer-handshake.ts';
 import { createTcpTransport, type TcpTransport } from '../../lib/transport/tcp-transport.ts';
 import type { TcpTransportOptions } from '../../lib/transport/transport-options.ts';
 import type { Member } from '../../lib/core/types.ts';
@@ -437,6 +438,54 @@ t.test('silent strangers keep no peer out: the oldest of them makes room', async
   one.transport.flush();
   await two.events.until(() => two.events.of('frame').length === 1);
   t.same(two.events.of('down'), [], 'whoever has introduced itself is no stranger');
+});
+
+t.test('a connection can be given up for a new one, and frames go on there', async (t) => {
+  const nodes = await pair(t);
+  const [one, two] = nodes;
+  await bothUp(nodes);
+  one.transport.send(2, Lane.data, [frame('not flushed, and gone with the connection')]);
+  one.transport.renew(2, Lane.data);
+  one.transport.renew(2, Lane.data);
+  one.transport.renew(3, Lane.data);
+  t.match(one.events.of('down'), [{ peer: 2, lane: Lane.data }], 'one that is being made is left alone');
+  await one.events.until(() => one.events.of('up').filter((e) => e.lane === Lane.data).length === 2);
+  one.transport.send(2, Lane.data, [frame('on the new one')]);
+  one.transport.flush();
+  await two.events.until(() => two.events.of('frame').length === 1);
+  t.equal(two.events.of('frame')[0]!.detail, 'on the new one');
+});
+
+t.test('a peer that has given up its connection is dialled anew too, unless that is young', async (t) => {
+  for (const minRenewedAgeMs of [0, 600_000]) {
+    const one = await start(t, 1);
+    const two = await start(t, 2, { limits: { minRenewedAgeMs } });
+    two.transport.setPeers([one.member]);
+    one.transport.setPeers([two.member]);
+    await bothUp([one, two]);
+    // As node 1 does that has lost its patience, where the network takes the end of the old connection with it.
+    const hello = encodeHello({
+      clusterId: 'wood',
+      from: 1,
+      to: 2,
+      incarnation: 'data-1',
+      clientAddress: '127.0.0.1:1',
+      maxFrameBytes: 1 << 20,
+      features: [],
+      lane: Lane.control,
+    });
+    const socket = connect(two.transport.port, '127.0.0.1');
+    t.teardown(() => socket.destroy());
+    socket.on('error', () => {});
+    socket.write(hello);
+    await once(socket, 'data');
+    const lost = two.events.of('down');
+    if (minRenewedAgeMs > 0) t.same(lost, []);
+    else t.match(lost, [{ peer: 1, lane: Lane.control }]);
+    two.transport.send(1, Lane.data, [frame('the other lane is the old one')]);
+    two.transport.flush();
+    await one.events.until(() => one.events.of('frame').length === 1);
+  }
 });
 
 t.test('a listener that refuses a frame ends that connection only', async (t) => {

@@ -104,6 +104,11 @@ export class TestCluster {
     }
   }
 
+  /** No connection between nodes that is open now carries anything any more; new ones do. */
+  strand(): void {
+    for (const link of this.#links.values()) link.strand();
+  }
+
   /** Nothing is broken any more. */
   heal(): void {
     for (const link of this.#links.values()) {

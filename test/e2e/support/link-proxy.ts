@@ -11,6 +11,7 @@ export type LinkState = 'open' | 'hole' | 'cut';
 /** The way from one node to another. */
 export class Link {
   readonly #pairs = new Set<readonly [Socket, Socket]>();
+  readonly #stranded = new Set<readonly [Socket, Socket]>();
   #state: LinkState = 'open';
   delayMs = 0;
 
@@ -20,6 +21,7 @@ export class Link {
 
   set state(state: LinkState) {
     this.#state = state;
+    if (state === 'cut') for (const pair of this.#stranded) for (const socket of pair) socket.destroy();
     for (const [from, to] of this.#pairs) {
       if (state === 'cut') {
         from.destroy();
@@ -32,6 +34,18 @@ export class Link {
         to.resume();
       }
     }
+  }
+
+  /**
+   * The connections there are stay open and carry nothing any more, whatever becomes of the link: so it is, for up to two
+   * minutes after a hole, with those that TCP has lost something on.
+   */
+  strand(): void {
+    for (const pair of this.#pairs) {
+      for (const socket of pair) socket.pause();
+      this.#stranded.add(pair);
+    }
+    this.#pairs.clear();
   }
 
   /** Takes a connection over, with the bytes that were read from it. `from` is paused. */
@@ -51,6 +65,7 @@ export class Link {
       one.on('end', () => other.end());
       one.on('close', () => {
         this.#pairs.delete(pair);
+        this.#stranded.delete(pair);
         other.destroy();
       });
     }

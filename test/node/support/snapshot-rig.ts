@@ -91,6 +91,8 @@ export class SnapshotRig {
   readonly offsets: Map<number, number[]> = new Map();
   readonly begun: number[] = [];
   readonly ended: number[] = [];
+  /** Connections that were given up for new ones. */
+  readonly renewed: [peer: number, lane: Lane][] = [];
   bytesSent = 0;
   /** What a follower waits for before it says that it has installed a snapshot. */
   install: () => Promise<boolean> = () => Promise.resolve(true);
@@ -149,6 +151,7 @@ export class SnapshotRig {
       },
       flush: () => undefined,
       setPeers: () => undefined,
+      renew: (peer, lane) => this.renewed.push([peer, lane]),
       queuedBytes: () => 0,
       clientAddress: () => undefined,
       close: () => Promise.resolve(),

@@ -1,0 +1,75 @@
+import { Lane } from '../../protocol/constants.ts';
+import type { Message, NodeId } from '../core/types.ts';
+import type { Transport } from '../transport/transport.ts';
+
+/** Appends wait behind each other on a slow network: patience with them is so many times as long, and doubles. */
+const APPEND_PATIENCE = 10;
+
+/**
+ * Finds connections that look alive and carry nothing. What the network has lost TCP sends again after pauses that
+ * double, up to two minutes: behind a partition of one minute the nodes would not hear of each other for most of another,
+ * though new connections would carry everything at once. So a peer that owes answers, and of which nothing at all has
+ * been heard for an election timeout, is dialled anew. So is the lane of the appends, if for longer nothing comes back
+ * on the peer's: heartbeats may get through where they do not.
+ *
+ * @example
+ * if (transport.send(to, …)) silence.sent(to, message, now);
+ * silence.check(now);
+ */
+export class Silence {
+  readonly #transport: Pick<Transport, 'renew'>;
+  readonly #patienceMs: number;
+  /** Since when each peer has owed an answer, and has not been heard of. */
+  readonly #questions = new Map<NodeId, number>();
+  /** The same of its data lane. */
+  readonly #appends = new Map<NodeId, number>();
+  /** Patience with a data lane that was given up and has not been heard of since. */
+  readonly #appendPatienceMs = new Map<NodeId, number>();
+
+  constructor(transport: Pick<Transport, 'renew'>, patienceMs: number) {
+    this.#transport = transport;
+    this.#patienceMs = patienceMs;
+  }
+
+  /**
+   * `message` has left. Heartbeats, requests for votes and, while a follower lacks entries, one append for each of its
+   * heartbeats are answered by whoever hears them, whatever its disk does.
+   */
+  sent(to: NodeId, message: Message, now: number): void {
+    const { kind } = message;
+    if (kind === 'append') {
+      if (!this.#appends.has(to)) this.#appends.set(to, now);
+    } else if ((kind === 'heartbeat' || kind === 'voteRequest') && !this.#questions.has(to)) {
+      this.#questions.set(to, now);
+    }
+  }
+
+  /** A frame has come from `from` on `lane`. */
+  heard(from: NodeId, lane: Lane): void {
+    this.#questions.delete(from);
+    if (lane !== Lane.data || !this.#appends.delete(from)) return;
+    if (this.#appendPatienceMs.size > 0) this.#appendPatienceMs.delete(from);
+  }
+
+  /** This process stood still itself: answers may lie in its sockets. */
+  stalled(): void {
+    this.#questions.clear();
+    this.#appends.clear();
+  }
+
+  check(now: number): void {
+    for (const [peer, sinceMs] of this.#questions) {
+      if (now - sinceMs < this.#patienceMs) continue;
+      this.#questions.delete(peer);
+      this.#appends.delete(peer);
+      for (const lane of [Lane.control, Lane.data, Lane.bulk]) this.#transport.renew(peer, lane);
+    }
+    for (const [peer, sinceMs] of this.#appends) {
+      const patienceMs = this.#appendPatienceMs.get(peer) ?? APPEND_PATIENCE * this.#patienceMs;
+      if (now - sinceMs < patienceMs) continue;
+      this.#appends.delete(peer);
+      this.#appendPatienceMs.set(peer, 2 * patienceMs);
+      this.#transport.renew(peer, Lane.data);
+    }
+  }
+}

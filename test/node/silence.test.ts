@@ -1,0 +1,80 @@
+import t from 'tap';
+import type { Message } from '../../lib/core/types.ts';
+import { Silence } from '../../lib/node/silence.ts';
+import { Lane } from '../../protocol/constants.ts';
+
+const PATIENCE_MS = 100;
+const heartbeat: Message = { kind: 'heartbeat', term: 1, commit: 0, readSeq: 0, sentAtMs: 0 };
+const append: Message = {
+  kind: 'append',
+  term: 1,
+  prevIndex: 0,
+  prevTerm: 0,
+  commit: 0,
+  last: 0,
+  entries: [],
+};
+const ack: Message = { kind: 'heartbeatAck', term: 1, readSeq: 0, sentAtMs: 0 };
+
+function rig(): {
+  silence: Silence;
+  renewed: [peer: number, lane: Lane][];
+  at: (now: number) => typeof renewed;
+} {
+  const renewed: [number, Lane][] = [];
+  const silence = new Silence({ renew: (peer, lane) => renewed.push([peer, lane]) }, PATIENCE_MS);
+  return {
+    silence,
+    renewed,
+    at: (now) => {
+      silence.check(now);
+      return renewed.splice(0);
+    },
+  };
+}
+
+t.test('who owes an answer and is not heard of is dialled anew, on every lane, once', async (t) => {
+  const { silence, at } = rig();
+  silence.sent(2, heartbeat, 0);
+  silence.sent(3, heartbeat, 0);
+  silence.sent(4, ack, 0);
+  // What is asked later does not put it off.
+  silence.sent(2, heartbeat, 99);
+  t.same(at(99), []);
+  silence.heard(3, Lane.control);
+  t.same(
+    at(100),
+    [Lane.control, Lane.data, Lane.bulk].map((lane) => [2, lane]),
+    'neither who was heard nor who was only answered',
+  );
+  t.same(at(1000), []);
+  silence.sent(2, heartbeat, 1000);
+  t.same(at(1099), []);
+  t.equal(at(1100).length, 3);
+});
+
+t.test('appends that nothing comes back for: their lane, later, and later still each time', async (t) => {
+  const { silence, at } = rig();
+  const data = [[2, Lane.data]];
+  silence.sent(2, append, 0);
+  // Heartbeats get through.
+  silence.heard(2, Lane.control);
+  t.same(at(10 * PATIENCE_MS - 1), []);
+  t.same(at(10 * PATIENCE_MS), data);
+  silence.sent(2, append, 5000);
+  t.same(at(5000 + 20 * PATIENCE_MS - 1), []);
+  t.same(at(5000 + 20 * PATIENCE_MS), data);
+  silence.sent(2, append, 10_000);
+  silence.heard(2, Lane.data);
+  t.same(at(20_000), [], 'heard in time');
+  silence.sent(2, append, 20_000);
+  t.same(at(20_000 + 10 * PATIENCE_MS), data, 'the patience is the old one again');
+});
+
+t.test('after a pause of its own a process is patient: the answers may lie in its sockets', async (t) => {
+  const { silence, at } = rig();
+  silence.sent(2, heartbeat, 0);
+  silence.sent(2, append, 0);
+  silence.stalled();
+  t.same(at(1e6), []);
+});
