@@ -1,6 +1,5 @@
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { HardState, Index, Term } from '../core/types.ts';
-import { BlockBuilder } from './block-builder.ts';
 import { diskError } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { readEntries } from './log-reader.ts';
@@ -9,12 +8,11 @@ import type { RecoveredLog } from './log-recovery.ts';
 import type { LogSizes } from './log-options.ts';
 import { LogImage } from './log-image.ts';
 import { LogRoom } from './log-room.ts';
+import { LogTail } from './log-tail.ts';
 import { NodeRecord } from './node-record.ts';
 import type { DiskSpace } from './space.ts';
 import type { LogDamage, LogSlice, LogStats, LogWrite } from './log-store.ts';
-import { Segment } from './segment.ts';
-import { BLOCK_HEADER_BYTES, END_MAGIC, SEGMENT_HEADER_BYTES, segmentSequence } from './segment-format.ts';
-import type { SegmentHeader } from './segment-format.ts';
+import { segmentSequence } from './segment-format.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { settleTail } from './settle-tail.ts';
 import type { VoteFile } from './vote-file.ts';
@@ -29,10 +27,6 @@ export interface EngineOptions {
   readonly waitForRoom?: () => boolean;
 }
 
-/** Kept free at the end of a segment: the mark of a clean close, and the mark that the log continues elsewhere. */
-const END_BYTES = 2 * BLOCK_HEADER_BYTES;
-const HARD_STATE_BYTES = 48;
-
 /**
  * The segmented log, synchronous and single-threaded: hosted by the log thread in production and in place by the
  * simulator. `write` puts blocks into the file, `sync` makes them durable; between the two a crash may take them.
@@ -41,16 +35,11 @@ const HARD_STATE_BYTES = 48;
 export class LogEngine {
   readonly #disk: Disk;
   readonly #directory: string;
-  readonly #options: EngineOptions;
   readonly #image: LogImage;
-  readonly #builder = new BlockBuilder();
   readonly #writer: SegmentWriter;
   readonly #room: LogRoom;
   readonly #record: NodeRecord;
-  #nextBlock: number;
-  #nextSegment: number;
-  #rollFirst: boolean;
-  #sealed: boolean;
+  readonly #tail: LogTail;
   #damage: LogDamage | null;
   #failure: Error | null = null;
   /** Segments that are no longer part of the log and still have to go. */
@@ -61,7 +50,7 @@ export class LogEngine {
     disk.mkdir(directory);
     for (const name of disk.readdir(directory)) disk.unlink(`${directory}/${name}`);
     const engine = new LogEngine(disk, directory, options, null);
-    engine.#roll({ index: 0, term: 0 }, true, null);
+    engine.#tail.roll({ index: 0, term: 0 }, true, null);
     engine.close();
   }
 
@@ -89,18 +78,15 @@ export class LogEngine {
   private constructor(disk: Disk, directory: string, options: EngineOptions, recovered: RecoveredLog | null) {
     this.#disk = disk;
     this.#directory = directory;
-    this.#options = options;
     this.#writer = new SegmentWriter(disk, directory, options.sizes.fillBytes, () => this.#room.make());
     this.#room = new LogRoom(disk, directory, options.sizes, options.waitForRoom);
     this.#image = recovered?.image ?? new LogImage();
     this.#record = new NodeRecord(recovered?.hardState ?? { term: 0, vote: 0 });
-    this.#nextBlock = recovered?.nextBlock ?? 1;
-    this.#nextSegment = recovered?.nextSegment ?? 1;
+    const { owner, random } = options;
+    const [image, writer, room, record] = [this.#image, this.#writer, this.#room, this.#record];
+    this.#tail = new LogTail({ directory, owner, random, image, writer, room, record }, recovered);
     this.#damage = recovered?.damage ?? null;
     this.#obsolete = [...(recovered?.obsolete ?? [])];
-    this.#sealed = recovered?.clean ?? false;
-    // Behind the last block may lie a torn one. A new segment with a nonce of its own leaves it behind for good.
-    this.#rollFirst = !this.#sealed;
     this.#removeObsolete();
   }
 
@@ -124,13 +110,12 @@ export class LogEngine {
 
   /** Number of the last block written. */
   get lastBlock(): number {
-    return this.#nextBlock - 1;
+    return this.#tail.lastBlock;
   }
 
   /** From now on term and vote go to `votes` too; what it knows better counts. */
   keepVotes(votes: VoteFile): void {
-    // Blocks that are gone had their numbers: they are not given a second time.
-    if (this.#damage !== null) this.#nextBlock = Math.max(this.#nextBlock, votes.record.lastBlock + 1);
+    if (this.#damage !== null) this.#tail.skipTo(votes.record.lastBlock);
     this.#record.keep(votes);
     this.#run(() => {
       votes.settle();
@@ -171,13 +156,13 @@ export class LogEngine {
       this.#writer.datasync();
       for (const write of writes) {
         if (write.resetTo !== null) {
-          this.#flush();
+          this.#tail.flush();
           this.#reset(write, write.resetTo);
         } else {
           this.#add(write);
         }
       }
-      this.#flush();
+      this.#tail.flush();
     });
   }
 
@@ -214,21 +199,17 @@ export class LogEngine {
   prepare(): boolean {
     return this.#run(() => {
       this.#noteReach();
-      if (this.#damage !== null || this.#rollFirst) return false;
+      if (this.#damage !== null || this.#tail.rollsFirst) return false;
       return this.#room.prepare(this.#image.current, this.#writer);
     });
   }
 
   /** Marks the log as closed cleanly: everything before the mark was durable, so that no part of it is a torn tail. */
   close(): void {
-    if (this.#failure === null && this.#damage === null && !this.#sealed && !this.#rollFirst) {
+    if (this.#failure === null && this.#damage === null) {
       this.#run(() => {
-        this.#writer.datasync();
-        this.#put();
-        this.#writer.datasync();
-        this.#sealed = true;
         // How far the log reached: a block that goes missing while nobody looks is missed.
-        this.#record.store(this.#wholeUpTo);
+        if (this.#tail.seal()) this.#record.store(this.#wholeUpTo);
       });
     }
     this.#record.votes?.close();
@@ -260,40 +241,7 @@ export class LogEngine {
     if (this.#damage !== null) {
       throw new CordwoodError('LOG_DAMAGED', `${this.#damage.file}: ${this.#damage.reason}`);
     }
-    let bytes = write.hardState === null ? 0 : HARD_STATE_BYTES;
-    for (const part of write.records) bytes += part.length;
-    const segment = this.#image.current;
-    const end = segment.writeOffset + this.#builder.blockBytes + bytes + END_BYTES;
-    if (this.#rollFirst || end > segment.header.capacityBytes) {
-      this.#flush();
-      const before = write.first > 0 ? write.first - 1 : this.#image.lastIndex;
-      this.#roll({ index: before, term: this.#image.termAt(before) }, false, write);
-      return;
-    }
-    if (write.hardState !== null) {
-      this.#record.setHardState(write.hardState);
-      this.#builder.addHardState(write.hardState);
-    }
-    this.#addRecords(write, segment);
-  }
-
-  #addRecords(write: LogWrite, segment: Segment): void {
-    if (write.first === 0) {
-      if (write.records.length > 0) throw new RangeError('records without an index');
-      return;
-    }
-    if (write.first <= this.#image.prevIndex)
-      throw new RangeError(`entry ${write.first} is behind a snapshot`);
-    let expected = write.first;
-    this.#builder.addRecords(write, (index, term, offset, size) => {
-      const refusal =
-        index === expected ? this.#image.refusal(index, term) : `entry ${index} is not ${expected}`;
-      if (refusal !== null) throw new RangeError(`the log cannot take this write: ${refusal}`);
-      this.#image.add(index, term, segment.writeOffset + offset, size);
-      expected++;
-    });
-    if (expected !== write.last + 1)
-      throw new RangeError(`the write ends at ${expected - 1}, not at ${write.last}`);
+    this.#tail.add(write);
   }
 
   /** Last block; null: the log is damaged, so that what it ends with says nothing. */
@@ -305,23 +253,6 @@ export class LogEngine {
     if (this.#damage === null && !this.#writer.dirty) this.#record.noteReach(this.lastBlock);
   }
 
-  /** Writes the open block. */
-  #flush(): void {
-    if (!this.#builder.empty) this.#put();
-  }
-
-  #put(): void {
-    const parts = this.#builder.seal(
-      this.#image.current.header.nonce,
-      this.#nextBlock,
-      this.#image.lastIndex,
-    );
-    this.#writer.put(this.#image.current, parts, this.#builder.blockBytes);
-    this.#nextBlock++;
-    this.#builder.clear();
-    this.#sealed = false;
-  }
-
   #reset(write: LogWrite, to: { readonly index: Index; readonly term: Term }): void {
     // Whatever lies there, also what a damaged log never came to read.
     const names = this.#disk.readdir(this.#directory).filter((name) => segmentSequence(name) !== undefined);
@@ -331,48 +262,8 @@ export class LogEngine {
       this.#record.doubt(this.#damage.reason);
     }
     this.#damage = null;
-    this.#roll(to, true, write);
+    this.#tail.roll(to, true, write);
     this.#removeObsolete();
-  }
-
-  /**
-   * Starts the next segment with the current hard state and the records of `write`, all of it durable at once.
-   */
-  #roll(prev: { readonly index: Index; readonly term: Term }, reset: boolean, write: LogWrite | null): void {
-    this.#writer.datasync();
-    const old = this.#image.segments.at(-1);
-    let bytes = SEGMENT_HEADER_BYTES + BLOCK_HEADER_BYTES + HARD_STATE_BYTES + END_BYTES;
-    for (const part of write?.records ?? []) bytes += part.length;
-    const capacityBytes = Math.max(this.#room.capacityBehind(old), bytes);
-    const nonce = new Uint8Array(8);
-    this.#options.random(nonce);
-    const header: SegmentHeader = {
-      nonce,
-      sequence: this.#nextSegment++,
-      firstBlock: this.#nextBlock,
-      prevIndex: prev.index,
-      prevTerm: prev.term,
-      reset,
-      capacityBytes,
-      owner: this.#options.owner,
-    };
-    const segment = new Segment(this.#directory, header);
-    this.#image.start(segment);
-    const hardState = write?.hardState ?? null;
-    if (hardState !== null) this.#record.setHardState(hardState);
-    this.#builder.addHardState(this.hardState);
-    if (write !== null) this.#addRecords(write, segment);
-
-    const parts = this.#builder.seal(nonce, this.#nextBlock, this.#image.lastIndex);
-    this.#writer.start(segment, parts, this.#builder.blockBytes, this.#room.spares);
-    this.#nextBlock++;
-    this.#builder.clear();
-    this.#sealed = false;
-    this.#rollFirst = false;
-    if (old === undefined || reset) return;
-    const mark = this.#builder.seal(old.header.nonce, header.firstBlock, this.#image.lastIndex, END_MAGIC);
-    this.#writer.markEnd(old, mark);
-    this.#builder.clear();
   }
 
   #removeObsolete(): void {
