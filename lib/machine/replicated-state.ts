@@ -1,4 +1,4 @@
-import { ByteWriter, getU64, readU64 } from '../../protocol/byte-writer.ts';
+import { ByteWriter, getU64 } from '../../protocol/byte-writer.ts';
 import { frameRequestId } from '../../protocol/client-codec.ts';
 import { FRAME_HEADER_BYTES, Kind, Limits, Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
@@ -6,9 +6,9 @@ import { KeyedAnswers } from './keyed-answers.ts';
 import { Lookahead } from './lookahead.ts';
 import { writeNil, writeText } from './msgpack.ts';
 import { finishResponse, fold, malformed } from './response-frame.ts';
-import { keepAlive, keyedCommand, openSession, type RunCommand } from './session-frames.ts';
+import { keepAlive, otherFrame } from './session-frames.ts';
 import type { SessionLimits } from './session-limits.ts';
-import { defaultSessionLimits, fairShareBytes, MAX_SCATTERED_REFUSALS } from './session-limits.ts';
+import { defaultSessionLimits, MAX_SCATTERED_REFUSALS } from './session-limits.ts';
 import type { Session } from './session.ts';
 import { ABSENT, REFUSED } from './session.ts';
 import { SessionTable } from './session-table.ts';
@@ -275,7 +275,7 @@ export class ReplicatedState {
       session.writeBody(slot, out);
       return session.statusAt(slot);
     }
-    if (slot === REFUSED || this.#isFull(session, seq)) {
+    if (slot === REFUSED || this.#sessions.isFull(session, seq, this.limits)) {
       const body = out.position;
       writeNil(out);
       if (slot === ABSENT) {
@@ -292,15 +292,6 @@ export class ReplicatedState {
     return status;
   }
 
-  /** Whether the answer to `seq` finds no place in the session. */
-  #isFull(session: Session, seq: number): boolean {
-    if (seq - session.low >= Limits.maxSessionWindow || session.bodyBytes >= this.limits.maxSessionBytes)
-      return true;
-    const growth = seq < session.next ? 0 : 16 * (seq + 1 - session.next);
-    if (this.#sessions.chargedBytes + growth <= this.limits.maxAnswerBytes) return false;
-    return session.chargedBytes + growth > fairShareBytes(this.limits, this.#sessions.count);
-  }
-
   /** Kinds other than commands under (or without) a session. */
   #other(
     kind: number,
@@ -310,40 +301,14 @@ export class ReplicatedState {
     out: ByteWriter,
     meta: ApplyMeta,
   ): number {
-    const sessionId = readU64(bytes, at + 16);
-    if (kind === Kind.closeSession) {
-      const session = this.#sessions.get(sessionId);
-      writeNil(out);
-      if (session === undefined) return Status.sessionExpired;
-      this.#sessions.remove(session);
-      return Status.ok;
-    }
-    if (kind === Kind.keepAlive) return malformed(out, 'keepAlive needs a session');
-    if (sessionId !== 0) return malformed(out, 'this kind of frame has session 0');
-    if (kind === Kind.openSession)
-      return openSession(
-        this.#sessions,
-        this.limits,
-        this.#timeMs,
-        bytes,
-        at + WRITE_HEADER_BYTES,
-        frameEnd,
-        out,
-      );
-    if (kind === Kind.keyedCommand) {
-      const run: RunCommand = (start, end) => this.#run(bytes, start, end, out, meta);
-      return keyedCommand(
-        this.#keyed,
-        this.limits,
-        this.#timeMs,
-        bytes,
-        at + WRITE_HEADER_BYTES,
-        frameEnd,
-        out,
-        run,
-      );
-    }
-    return malformed(out, 'unknown kind of frame');
+    const state = {
+      sessions: this.#sessions,
+      keyed: this.#keyed,
+      limits: this.limits,
+      timeMs: this.#timeMs,
+      run: (start: number, end: number) => this.#run(bytes, start, end, out, meta),
+    };
+    return otherFrame(state, kind, bytes, at, frameEnd, out);
   }
 
   #run(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta: ApplyMeta): number {

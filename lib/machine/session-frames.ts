@@ -1,7 +1,7 @@
 /** Write frames beside the commands of a session: those that open and keep one, and commands with a key. */
 import { createHash } from 'node:crypto';
 import { type ByteWriter, readU16, readU32, readU64 } from '../../protocol/byte-writer.ts';
-import { Limits, Status } from '../../protocol/constants.ts';
+import { Kind, Limits, Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
 import type { KeyedAnswers } from './keyed-answers.ts';
 import { writeNil, writeUint } from './msgpack.ts';
 import { readOpenRequest } from './open-request.ts';
@@ -10,11 +10,47 @@ import type { SessionLimits } from './session-limits.ts';
 import type { SessionTable } from './session-table.ts';
 import { roundTtl, type Session } from './session.ts';
 
+/** What these frames work on. */
+export interface SessionState {
+  readonly sessions: SessionTable;
+  readonly keyed: KeyedAnswers;
+  readonly limits: SessionLimits;
+  /** The cluster's clock. */
+  readonly timeMs: number;
+  /** Has the machine run the command in `[start, end)` and returns its status. */
+  readonly run: (start: number, end: number) => number;
+}
+
+/** A frame that is neither a session's command nor keeps one. Returns the status. */
+export function otherFrame(
+  state: SessionState,
+  kind: number,
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  out: ByteWriter,
+): number {
+  const id = readU64(bytes, at + 16);
+  const start = at + WRITE_HEADER_BYTES;
+  if (kind === Kind.closeSession) return closeSession(state, id, out);
+  if (kind === Kind.keepAlive) return malformed(out, 'keepAlive needs a session');
+  if (id !== 0) return malformed(out, 'this kind of frame has session 0');
+  if (kind === Kind.openSession) return openSession(state, bytes, start, end, out);
+  if (kind === Kind.keyedCommand) return keyedCommand(state, bytes, start, end, out);
+  return malformed(out, 'unknown kind of frame');
+}
+
+function closeSession({ sessions }: SessionState, id: number, out: ByteWriter): number {
+  const session = sessions.get(id);
+  writeNil(out);
+  if (session === undefined) return Status.sessionExpired;
+  sessions.remove(session);
+  return Status.ok;
+}
+
 /** Opens a session, or finds the one that was opened with the same nonce. Answers with its number. */
-export function openSession(
-  sessions: SessionTable,
-  limits: SessionLimits,
-  timeMs: number,
+function openSession(
+  { sessions, limits, timeMs }: SessionState,
   bytes: Uint8Array,
   start: number,
   end: number,
@@ -42,19 +78,13 @@ export function keepAlive(session: Session, bytes: Uint8Array, at: number, out: 
   return Status.ok;
 }
 
-/** Has the machine run the command in `[start, end)` and returns its status. */
-export type RunCommand = (start: number, end: number) => number;
-
 /** Runs a command once for all frames that carry its key. */
-export function keyedCommand(
-  answers: KeyedAnswers,
-  limits: SessionLimits,
-  timeMs: number,
+function keyedCommand(
+  { keyed, limits, timeMs, run }: SessionState,
   bytes: Uint8Array,
   start: number,
   end: number,
   out: ByteWriter,
-  run: RunCommand,
 ): number {
   const keyBytes = end - start < 2 ? 0 : readU16(bytes, start);
   const body = start + 2 + keyBytes;
@@ -63,7 +93,7 @@ export function keyedCommand(
   }
   const key = Buffer.from(bytes.slice(start + 2, body)).toString('latin1');
   const digest = createHash('sha256').update(bytes.subarray(body, end)).digest('binary');
-  const known = answers.get(key);
+  const known = keyed.get(key);
   if (known !== undefined) {
     if (known.digest !== digest) {
       writeNil(out);
@@ -75,7 +105,7 @@ export function keyedCommand(
   const bodyStart = out.position;
   const status = run(body, end);
   const answer = Buffer.from(out.buffer.subarray(bodyStart, out.position));
-  answers.makeRoom(key.length + answer.length, limits.maxKeys, limits.maxKeyBytes);
-  answers.add(key, digest, status, answer, timeMs);
+  keyed.makeRoom(key.length + answer.length, limits.maxKeys, limits.maxKeyBytes);
+  keyed.add(key, digest, status, answer, timeMs);
   return status;
 }

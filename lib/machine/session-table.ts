@@ -1,7 +1,9 @@
 import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { Limits } from '../../protocol/constants.ts';
 import type { LiveView } from './live-views.ts';
 import { LiveViews } from './live-views.ts';
 import { writeSession } from './session-codec.ts';
+import { fairShareBytes, type SessionLimits } from './session-limits.ts';
 import { Session, SESSION_TTLS_MS } from './session.ts';
 
 /** Sessions of one lifetime, least recently used first. */
@@ -50,6 +52,15 @@ export class SessionTable {
     const list = this.#listOf(session);
     unlink(list, session);
     append(list, session);
+  }
+
+  /** Whether the answer to `seq` finds no place in the session. */
+  isFull(session: Session, seq: number, limits: SessionLimits): boolean {
+    if (seq - session.low >= Limits.maxSessionWindow || session.bodyBytes >= limits.maxSessionBytes)
+      return true;
+    const growth = seq < session.next ? 0 : 16 * (seq + 1 - session.next);
+    if (this.chargedBytes + growth <= limits.maxAnswerBytes) return false;
+    return session.chargedBytes + growth > fairShareBytes(limits, this.count);
   }
 
   /** Opens a session of one of `SESSION_TTLS_MS`. */
