@@ -1,5 +1,4 @@
 import { Lane, Status } from '../../protocol/constants.ts';
-import type { Persist } from '../core/effects.ts';
 import type { RaftCore } from '../core/raft-core.ts';
 import type { AppendAck, Index, Message, NodeId } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
@@ -284,7 +283,10 @@ export class Driver {
       }
     }
     this.transport.flush();
-    if (effects.persist !== null) this.#persist(effects.persist);
+    if (effects.persist !== null) {
+      this.health.persisting(effects.persist.ticket);
+      this.#records.write(effects.persist, this.log);
+    }
 
     for (const read of effects.reads) {
       this.reads.confirmed(read.token, read.index);
@@ -319,21 +321,6 @@ export class Driver {
     // Heartbeats, or the end of the patience with them, bring turns that sweep: none is due for that alone.
     this.log.announce(core.awaitsDisk);
     this.#timer.arm(Math.min(effects.nextDeadlineMs, this.health.wakeMs, readsDueMs));
-  }
-
-  #persist(persist: Persist): void {
-    const { ticket, hardState, resetTo, first, last } = persist;
-    this.health.persisting(ticket);
-    const records = first === 0 ? [] : this.cache.views(first, last);
-    this.#records.writing(ticket);
-    this.log.append({
-      ticket,
-      hardState,
-      resetTo: resetTo === null ? null : { index: resetTo.index, term: resetTo.term },
-      first,
-      last,
-      records,
-    });
   }
 
   // --- consequences -------------------------------------------------------------------------------------------------

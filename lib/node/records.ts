@@ -1,8 +1,9 @@
 import { encodeConfig } from '../../protocol/config-codec.ts';
 import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
 import { crcOf, readRecordHeader, recordBytes, writeRecordHeader } from '../../protocol/record.ts';
-import type { CreatedEntry } from '../core/effects.ts';
+import type { CreatedEntry, Persist } from '../core/effects.ts';
 import { EntryKind, type Append, type Index, type Term } from '../core/types.ts';
+import type { LogStore } from '../log/log-store.ts';
 import type { Batch } from './batcher.ts';
 import { EntryCache } from './entry-cache.ts';
 import { SlabArena } from './slab-arena.ts';
@@ -94,10 +95,19 @@ export class Records {
     }
   }
 
-  /** A write with this ticket has been handed to the log: its records are being read until it is durable. */
-  writing(ticket: number): void {
+  /** Hands to the log what is to be persisted. Its records are being read from here until it is durable. */
+  write({ ticket, hardState, resetTo, first, last }: Persist, log: LogStore): void {
+    const records = first === 0 ? [] : this.cache.views(first, last);
     this.batchArena.writing(ticket);
     this.#recordArena.writing(ticket);
+    log.append({
+      ticket,
+      hardState,
+      resetTo: resetTo === null ? null : { index: resetTo.index, term: resetTo.term },
+      first,
+      last,
+      records,
+    });
   }
 
   /** Drops records that nobody needs in memory: at or below `safe` they are applied and durable. */

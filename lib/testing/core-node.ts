@@ -10,6 +10,7 @@ import {
   type SnapshotMeta,
   type Term,
 } from '../core/types.ts';
+import { CoreClock } from './core-clock.ts';
 import { CoreDisk } from './core-disk.ts';
 import { fail } from './core-checker.ts';
 import type { CoreCluster } from './core-cluster.ts';
@@ -34,10 +35,7 @@ export class CoreNode {
   /** Starts so far: what belongs to an earlier one is not delivered. */
   incarnation = 0;
   applied: Index = 0;
-  /** Speed of this node's clock. */
-  clockRate = 1;
-  #clockBaseMs = 0;
-  #baseMs = 0;
+  #clock!: CoreClock;
   inbox: { readonly from: NodeId; readonly packet: Packet }[] = [];
   #actions: (() => void)[] = [];
   #durableTicket = 0;
@@ -49,8 +47,6 @@ export class CoreNode {
   #lastCommit: Index = 0;
   #reads = new Set<number>();
   #leavesQuarantine = false;
-  /** When its machine was suspended; NaN: it is not. */
-  #suspendedMs = NaN;
 
   constructor(cluster: CoreCluster, id: NodeId, bootstrap: Config) {
     this.#cluster = cluster;
@@ -71,13 +67,12 @@ export class CoreNode {
   }
 
   localMs(): number {
-    return this.#clockBaseMs + (this.#cluster.nowMs - this.#baseMs) * this.clockRate;
+    return this.#clock.at(this.#cluster.nowMs);
   }
 
   start(options: Omit<CoreOptions, 'id' | 'seed'>): void {
-    this.#baseMs = this.#cluster.nowMs;
-    this.#clockBaseMs = this.#cluster.random.between(0, 1e6);
-    this.clockRate = this.#cluster.random.between(1 - this.#cluster.clockDrift, 1 + this.#cluster.clockDrift);
+    const { random, clockDrift, nowMs } = this.#cluster;
+    this.#clock = new CoreClock(random, clockDrift, nowMs);
     const { disk } = this;
     const init = disk.recover(this.#bootstrap, this.localMs());
     this.log = new ModelLog();
@@ -93,7 +88,6 @@ export class CoreNode {
     this.incarnation++;
     this.up = true;
     this.paused = false;
-    this.#suspendedMs = NaN;
     this.inbox = [];
     this.#actions = [];
     this.#durableTicket = 0;
@@ -118,14 +112,13 @@ export class CoreNode {
   /** With `suspend` its clock stands still too. */
   pause(suspend = false): void {
     this.paused = true;
-    if (suspend) this.#suspendedMs = this.#cluster.nowMs;
+    if (suspend) this.#clock.suspend(this.#cluster.nowMs);
   }
 
   /** Comes back from standing still: what waits in its sockets is read in the first turn, before any timer. */
   resume(): void {
     this.paused = false;
-    if (!Number.isNaN(this.#suspendedMs)) this.#baseMs += this.#cluster.nowMs - this.#suspendedMs;
-    this.#suspendedMs = NaN;
+    this.#clock.resume(this.#cluster.nowMs);
     this.act(() => this.core.stalled());
   }
 
@@ -340,9 +333,7 @@ export class CoreNode {
   }
 
   #planTick(localDeadlineMs: number): void {
-    const waitMs = localDeadlineMs - this.localMs();
-    // Rounding must not let a timer ring before its time for ever.
-    const atMs = this.#cluster.nowMs + (waitMs > 0 ? Math.max(waitMs / this.clockRate, 0.001) : 0);
+    const atMs = this.#clock.when(localDeadlineMs, this.#cluster.nowMs);
     if (atMs === this.#tickAtMs || atMs === Infinity) return;
     this.#tickAtMs = atMs;
     const { incarnation } = this;

@@ -1,5 +1,5 @@
 import type { RaftCore } from '../core/raft-core.ts';
-import type { Index, NodeId, Term } from '../core/types.ts';
+import type { Config, Index, NodeId, Term } from '../core/types.ts';
 import { fail, type CheckedNode, type CoreChecker } from './core-checker.ts';
 
 /**
@@ -14,6 +14,7 @@ export class NodeWatch {
   #lastTerm: Term;
   #lastVote: NodeId;
   #lastCommit: Index;
+  #lastConfig: Config;
   #lastApplied: Index = 0;
   #ledTerm: Term = 0;
   #installing = false;
@@ -28,6 +29,7 @@ export class NodeWatch {
     this.#lastTerm = node.core.term;
     this.#lastVote = node.core.vote;
     this.#lastCommit = node.core.commitIndex;
+    this.#lastConfig = node.core.config;
   }
 
   /** Cheap: it is called after every event. */
@@ -67,8 +69,11 @@ export class NodeWatch {
     const { commitIndex, state } = this.#core;
     const isKnown =
       state.resetTo === null && (state.unwrittenFirst === 0 || commitIndex < state.unwrittenFirst);
-    if (!isKnown || commitIndex === this.#lastCommit) return;
-    this.#checker.commitMoved(this.#node, this.#lastCommit, commitIndex);
+    if (!isKnown) return;
+    const before = this.#lastConfig;
+    this.#lastConfig = this.#core.config;
+    if (commitIndex === this.#lastCommit) return;
+    this.#checker.commitMoved(this.#node, this.#lastCommit, commitIndex, before);
     this.#lastCommit = commitIndex;
     this.#checker.checkLeader(this.#node);
   }
