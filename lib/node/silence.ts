@@ -5,12 +5,18 @@ import type { Transport } from '../transport/transport.ts';
 /** Appends wait behind each other on a slow network: patience with them is so many times as long, and doubles. */
 const APPEND_PATIENCE = 10;
 
+/** Since when a peer has owed an answer on its control lane, and whether it is heard on another. */
+interface Debt {
+  readonly sinceMs: number;
+  elsewhere: boolean;
+}
+
 /**
  * Finds connections that look alive and carry nothing. What the network has lost TCP sends again after pauses that
  * double, up to two minutes: behind a partition of one minute the nodes would not hear of each other for most of another,
- * though new connections would carry everything at once. So a peer that owes answers, and of which nothing at all has
- * been heard for an election timeout, is dialled anew. So is the lane of the appends, if for longer nothing comes back
- * on the peer's: heartbeats may get through where they do not.
+ * though new connections would carry everything at once. So a peer that owes answers on a lane, and has not been heard
+ * there for an election timeout (for longer where appends are owed), is dialled anew: on all lanes if it has not been
+ * heard at all.
  *
  * @example
  * if (transport.send(to, …)) silence.sent(to, message, now);
@@ -19,9 +25,8 @@ const APPEND_PATIENCE = 10;
 export class Silence {
   readonly #transport: Pick<Transport, 'renew'>;
   readonly #patienceMs: number;
-  /** Since when each peer has owed an answer, and has not been heard of. */
-  readonly #questions = new Map<NodeId, number>();
-  /** The same of its data lane. */
+  readonly #questions = new Map<NodeId, Debt>();
+  /** Since when each peer has owed the ack of an append. */
   readonly #appends = new Map<NodeId, number>();
   /** Patience with a data lane that was given up and has not been heard of since. */
   readonly #appendPatienceMs = new Map<NodeId, number>();
@@ -40,15 +45,19 @@ export class Silence {
     if (kind === 'append') {
       if (!this.#appends.has(to)) this.#appends.set(to, now);
     } else if ((kind === 'heartbeat' || kind === 'voteRequest') && !this.#questions.has(to)) {
-      this.#questions.set(to, now);
+      this.#questions.set(to, { sinceMs: now, elsewhere: false });
     }
   }
 
   /** A frame has come from `from` on `lane`. */
   heard(from: NodeId, lane: Lane): void {
-    this.#questions.delete(from);
-    if (lane !== Lane.data || !this.#appends.delete(from)) return;
-    if (this.#appendPatienceMs.size > 0) this.#appendPatienceMs.delete(from);
+    if (lane === Lane.control) {
+      this.#questions.delete(from);
+      return;
+    }
+    const debt = this.#questions.get(from);
+    if (debt !== undefined) debt.elsewhere = true;
+    if (lane === Lane.data && this.#appends.delete(from)) this.#appendPatienceMs.delete(from);
   }
 
   /** This process stood still itself: answers may lie in its sockets. */
@@ -58,11 +67,14 @@ export class Silence {
   }
 
   check(now: number): void {
-    for (const [peer, sinceMs] of this.#questions) {
+    for (const [peer, { sinceMs, elsewhere }] of this.#questions) {
       if (now - sinceMs < this.#patienceMs) continue;
       this.#questions.delete(peer);
+      this.#transport.renew(peer, Lane.control);
+      if (elsewhere) continue;
       this.#appends.delete(peer);
-      for (const lane of [Lane.control, Lane.data, Lane.bulk]) this.#transport.renew(peer, lane);
+      this.#transport.renew(peer, Lane.data);
+      this.#transport.renew(peer, Lane.bulk);
     }
     for (const [peer, sinceMs] of this.#appends) {
       const patienceMs = this.#appendPatienceMs.get(peer) ?? APPEND_PATIENCE * this.#patienceMs;

@@ -33,11 +33,9 @@ interface LaneState {
   queue: Uint8Array[];
   backoffMs: number;
   upSinceMs: number;
-  /** The last connection was given up, and the other side may not have noticed. */
-  renewed: boolean;
 }
 
-/** A younger connection is not given up because the peer has given up its own: as in tcp-transport.ts. */
+/** A younger connection is not given up because the peer has dialled anew: as in tcp-transport.ts. */
 const MIN_RENEWED_AGE_MS = 200;
 
 /** A `Transport` over the simulated network: connections, handshakes with the node's own judgement, refusals. */
@@ -97,7 +95,7 @@ export class SimTransport implements Transport {
       if (id === this.id || this.#peers.has(id)) continue;
       this.#peers.set(
         id,
-        LANES.map(() => ({ pipe: null, queue: [], backoffMs: 10, upSinceMs: 0, renewed: false })),
+        LANES.map(() => ({ pipe: null, queue: [], backoffMs: 10, upSinceMs: 0 })),
       );
       for (const lane of LANES) this.#dial(id, lane, 0);
     }
@@ -110,7 +108,6 @@ export class SimTransport implements Transport {
     state.pipe.end(true);
     state.pipe = null;
     state.queue = [];
-    state.renewed = true;
     this.#dial(peer, lane, 0);
     events.onDown(peer, lane);
   }
@@ -201,7 +198,7 @@ export class SimTransport implements Transport {
     other.#parts.runtime.run(() => {
       if (other.#closed) return;
       const refusal = other.judge({ ...this.#introduce(peer), lane }, this.#parts.versions);
-      if (refusal === null && state.renewed) other.renew(this.id, lane, MIN_RENEWED_AGE_MS);
+      if (refusal === null && lane !== Lane.bulk) other.renew(this.id, lane, MIN_RENEWED_AGE_MS);
       const welcome = other.#introduce(this.id);
       network.events.after(network.delayMs(), () => {
         // A connection ends with the process that took it: whoever runs there now has not judged this one.
@@ -246,7 +243,6 @@ export class SimTransport implements Transport {
     const pipe = new SimPipe(this.#parts.network, this.id, peer, () => this.#lost(peer, lane, state, pipe));
     state.pipe = pipe;
     state.upSinceMs = this.#parts.network.events.nowMs;
-    state.renewed = false;
     events.onUp(peer, lane);
     return true;
   }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 
-import type { Lane } from '../../protocol/constants.ts';
+import { Lane } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { Hello, PeerIntroduction, PeerWelcome, Refusal } from '../../protocol/peer-handshake.ts';
 import type { Member, NodeId } from '../core/types.ts';
@@ -199,12 +199,11 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
     const link = this.#links.get(hello.from);
     // A peer has one connection for each lane; a new one means that it gave up the old one.
     for (const other of this.#inbound) {
-      if (other === connection || other.peer !== hello.from || other.lane !== hello.lane) continue;
-      other.destroy();
-      // Without a sign of it here: the one the other way may carry as little. What is young stays, or each side would
-      // give up what the other has just made.
-      link?.lane(hello.lane).renew(this.#context.limits.minRenewedAgeMs);
+      if (other !== connection && other.peer === hello.from && other.lane === hello.lane) other.destroy();
     }
+    // Perhaps because nothing came back on ours. Both ends dial anew then, so what is young stays, or each would give up
+    // what the other has just made. Snapshots are acknowledged on another lane, and theirs is dialled whenever there are any.
+    if (hello.lane !== Lane.bulk) link?.lane(hello.lane).renew(this.#context.limits.minRenewedAgeMs);
     this.#learn(hello);
     link?.nudge();
   }

@@ -31,7 +31,7 @@ export interface TransportLimits {
   readonly maxRedialMs: number;
   /** A connection whose peer takes no bytes for so long is given up. */
   readonly stallTimeoutMs: number;
-  /** A connection younger than this is not given up because the peer has given up its own. */
+  /** A connection younger than this is not given up because the peer has dialled anew. */
   readonly minRenewedAgeMs: number;
   /** The bulk lane is closed after so long without use. */
   readonly bulkIdleMs: number;

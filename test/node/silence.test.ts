@@ -53,6 +53,13 @@ t.test('who owes an answer and is not heard of is dialled anew, on every lane, o
   t.equal(at(1100).length, 3);
 });
 
+t.test('who is heard on another lane is dialled anew on the one where it owes an answer', async (t) => {
+  const { silence, at } = rig();
+  silence.sent(2, heartbeat, 0);
+  silence.heard(2, Lane.data);
+  t.same(at(100), [[2, Lane.control]]);
+});
+
 t.test('appends that nothing comes back for: their lane, later, and later still each time', async (t) => {
   const { silence, at } = rig();
   const data = [[2, Lane.data]];
