@@ -201,8 +201,8 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
     for (const other of this.#inbound) {
       if (other !== connection && other.peer === hello.from && other.lane === hello.lane) other.destroy();
     }
-    // Perhaps because nothing came back on ours. Both ends dial anew then, so what is young stays, or each would give up
-    // what the other has just made. Snapshots are acknowledged on another lane, and theirs is dialled whenever there are any.
+    // Perhaps because nothing came back on ours: that is given up as well, unless it is young, or each of the two would
+    // give up what the other has just made. The bulk lane is dialled for every snapshot, and answered on another.
     if (hello.lane !== Lane.bulk) link?.lane(hello.lane).renew(this.#context.limits.minRenewedAgeMs);
     this.#learn(hello);
     link?.nudge();
