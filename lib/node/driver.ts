@@ -355,7 +355,7 @@ export class Driver {
     if (lateMs <= this.options.heartbeatMs / 2) return false;
     this.core.stalled();
     this.health.stalled(lateMs);
-    this.silence.stalled();
+    this.silence.stalled(lateMs);
     return true;
   }
 }

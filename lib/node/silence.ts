@@ -7,7 +7,7 @@ const APPEND_PATIENCE = 10;
 
 /** Since when a peer has owed an answer on its control lane, and whether it is heard on another. */
 interface Debt {
-  readonly sinceMs: number;
+  sinceMs: number;
   elsewhere: boolean;
 }
 
@@ -60,10 +60,10 @@ export class Silence {
     if (lane === Lane.data && this.#appends.delete(from)) this.#appendPatienceMs.delete(from);
   }
 
-  /** This process stood still itself: answers may lie in its sockets. */
-  stalled(): void {
-    this.#questions.clear();
-    this.#appends.clear();
+  /** This process stood still itself for so long: that does not count, and answers may lie in its sockets. */
+  stalled(durationMs: number): void {
+    for (const debt of this.#questions.values()) debt.sinceMs += durationMs;
+    for (const [peer, sinceMs] of this.#appends) this.#appends.set(peer, sinceMs + durationMs);
   }
 
   check(now: number): void {
