@@ -3,6 +3,7 @@ import type { Index } from '../core/types.ts';
 import { diskError, readError } from './disk-error.ts';
 import type { LogEngine } from './log-engine.ts';
 import type { LogSlice, LogWrite } from './log-store.ts';
+import { bytesOfWrite } from './log-tail.ts';
 import type { DiskSpace } from './space.ts';
 
 /** What a lane does next. */
@@ -71,9 +72,7 @@ export class LogLane {
   }
 
   append(write: LogWrite): void {
-    let bytes = write.hardState === null ? 0 : 48;
-    for (const part of write.records) bytes += part.length;
-    this.#queue.push({ kind: 'write', write, bytes });
+    this.#queue.push({ kind: 'write', write, bytes: bytesOfWrite(write) });
   }
 
   read(id: number, from: Index, to: Index, maxBytes: number): void {

@@ -14,6 +14,13 @@ import type { SegmentWriter } from './segment-writer.ts';
 const END_BYTES = 2 * BLOCK_HEADER_BYTES;
 const HARD_STATE_BYTES = 48;
 
+/** Bytes a write takes in a block. */
+export function bytesOfWrite({ hardState, records }: Pick<LogWrite, 'hardState' | 'records'>): number {
+  let bytes = hardState === null ? 0 : HARD_STATE_BYTES;
+  for (const part of records) bytes += part.length;
+  return bytes;
+}
+
 export interface TailParts {
   readonly directory: string;
   /** Stands in every segment. */
@@ -61,10 +68,8 @@ export class LogTail {
   /** Lays a write into the open block; `flush` puts that into the file. */
   add(write: LogWrite): void {
     const { image, record } = this.#parts;
-    let bytes = write.hardState === null ? 0 : HARD_STATE_BYTES;
-    for (const part of write.records) bytes += part.length;
     const segment = image.current;
-    const end = segment.writeOffset + this.#builder.blockBytes + bytes + END_BYTES;
+    const end = segment.writeOffset + this.#builder.blockBytes + bytesOfWrite(write) + END_BYTES;
     if (this.#rollFirst || end > segment.header.capacityBytes) {
       this.flush();
       const before = write.first > 0 ? write.first - 1 : image.lastIndex;
@@ -88,8 +93,9 @@ export class LogTail {
     const { directory, owner, random, image, writer, room, record } = this.#parts;
     writer.datasync();
     const old = image.segments.at(-1);
-    let bytes = SEGMENT_HEADER_BYTES + BLOCK_HEADER_BYTES + HARD_STATE_BYTES + END_BYTES;
-    for (const part of write?.records ?? []) bytes += part.length;
+    if (write !== null && write.hardState !== null) record.setHardState(write.hardState);
+    const { hardState } = record;
+    const blockBytes = BLOCK_HEADER_BYTES + bytesOfWrite({ hardState, records: write?.records ?? [] });
     const nonce = new Uint8Array(8);
     random(nonce);
     const header: SegmentHeader = {
@@ -99,14 +105,12 @@ export class LogTail {
       prevIndex: prev.index,
       prevTerm: prev.term,
       reset,
-      capacityBytes: Math.max(room.capacityBehind(old), bytes),
+      capacityBytes: Math.max(room.capacityBehind(old), SEGMENT_HEADER_BYTES + blockBytes + END_BYTES),
       owner,
     };
     const segment = new Segment(directory, header);
     image.start(segment);
-    const hardState = write?.hardState ?? null;
-    if (hardState !== null) record.setHardState(hardState);
-    this.#builder.addHardState(record.hardState);
+    this.#builder.addHardState(hardState);
     if (write !== null) this.#addRecords(write, segment);
 
     const parts = this.#builder.seal(nonce, this.#nextBlock, image.lastIndex);

@@ -102,14 +102,10 @@ export class SimTransport implements Transport {
   }
 
   renew(peer: NodeId, lane: Lane, minAgeMs = 0): void {
-    const { network, events } = this.#parts;
     const state = this.#peers.get(peer)?.[lane];
-    if (!state?.pipe || network.events.nowMs - state.upSinceMs < minAgeMs) return;
+    if (!state?.pipe || this.#parts.network.events.nowMs - state.upSinceMs < minAgeMs) return;
     state.pipe.end(true);
-    state.pipe = null;
-    state.queue = [];
-    this.#dial(peer, lane, 0);
-    events.onDown(peer, lane);
+    this.#lost(peer, lane, state, state.pipe);
   }
 
   queuedBytes(peer: NodeId, lane: Lane): number {

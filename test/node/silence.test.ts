@@ -16,16 +16,11 @@ const append: Message = {
 };
 const ack: Message = { kind: 'heartbeatAck', term: 1, readSeq: 0, sentAtMs: 0 };
 
-function rig(): {
-  silence: Silence;
-  renewed: [peer: number, lane: Lane][];
-  at: (now: number) => typeof renewed;
-} {
+function rig(): { silence: Silence; at: (now: number) => [peer: number, lane: Lane][] } {
   const renewed: [number, Lane][] = [];
   const silence = new Silence({ renew: (peer, lane) => renewed.push([peer, lane]) }, PATIENCE_MS);
   return {
     silence,
-    renewed,
     at: (now) => {
       silence.check(now);
       return renewed.splice(0);
