@@ -1,3 +1,5 @@
+import { bytesOf } from './short-copy.ts';
+
 /** Smallest and largest slab. Sizes are powers of two. */
 export const MIN_SLAB_BYTES = 64;
 export const MAX_SLAB_BYTES: number = 256 * 1024;
@@ -14,98 +16,70 @@ const MIN_PAGE_BYTES = 16 * 1024;
 const IDLE_BYTES_PER_SIZE = 1024 * 1024;
 const SMALLEST_SHIFT = 31 - Math.clz32(MIN_SLAB_BYTES);
 
-/** The bytes `[at, at + bytes)` of a page. */
-export interface Slab {
-  readonly view: DataView;
-  readonly at: number;
-  readonly bytes: number;
-  readonly page: Page;
-}
+/**
+ * Memory somebody has: a number, so that whoever has many of them has one array of numbers. Its lower bits say which
+ * slab of its page it is, the others which page.
+ */
+export type Slab = number;
+const PLACE_BITS = 8;
+const PLACE_MASK = (1 << PLACE_BITS) - 1;
+const NO_MEMORY = new DataView(new ArrayBuffer(0));
 
 /** Memory for slabs of one size. */
 class Page {
-  readonly view: DataView;
+  readonly number: number;
   readonly bytes: number;
-  readonly #slabBytes: number;
+  readonly slabBytes: number;
   /** Slabs that were given back. */
   readonly #free: Slab[] = [];
-  /** What lies behind has not been cut yet. */
+  /** Slabs behind these have not been cut yet. */
   #cut = 0;
   /** Slabs somebody has. */
   used = 0;
   /** Where it stands among the pages that are not full. */
   place = 0;
 
-  constructor(slabBytes: number) {
-    this.#slabBytes = slabBytes;
-    const bytes =
+  constructor(number: number, slabBytes: number) {
+    this.number = number;
+    this.slabBytes = slabBytes;
+    this.bytes =
       slabBytes < OWN_PAGE_BYTES ? Math.max(slabBytes * SLABS_PER_PAGE, MIN_PAGE_BYTES) : slabBytes;
-    // Arbitrary content: an `ArrayBuffer` made by itself would be filled with zeros.
-    this.view = new DataView(Buffer.allocUnsafeSlow(bytes).buffer);
-    this.bytes = bytes;
   }
 
   get isFull(): boolean {
-    return this.#free.length === 0 && this.#cut === this.bytes;
+    return this.#free.length === 0 && this.#cut * this.slabBytes === this.bytes;
   }
 
   take(): Slab {
     this.used++;
-    return this.#free.pop() ?? this.#cutOne();
+    return this.#free.pop() ?? (this.number << PLACE_BITS) | this.#cut++;
   }
 
   give(slab: Slab): void {
     this.used--;
     this.#free.push(slab);
   }
-
-  #cutOne(): Slab {
-    const at = this.#cut;
-    this.#cut += this.#slabBytes;
-    return { view: this.view, at, bytes: this.#slabBytes, page: this };
-  }
 }
 
 /** The pages of one size that are not full. */
-class Pages {
-  readonly #slabBytes: number;
+class OpenPages {
   /** Slabs are taken from the last. */
-  readonly #open: Page[] = [];
-  #idleBytes = 0;
+  readonly #pages: Page[] = [];
+  idleBytes = 0;
 
-  constructor(slabBytes: number) {
-    this.#slabBytes = slabBytes;
+  last(): Page | undefined {
+    return this.#pages.at(-1);
   }
 
-  take(): Slab {
-    let page = this.#open.at(-1);
-    if (page === undefined) {
-      page = new Page(this.#slabBytes);
-      this.#add(page);
-    } else if (page.used === 0) this.#idleBytes -= page.bytes;
-    const slab = page.take();
-    if (page.isFull) this.#open.pop();
-    return slab;
+  add(page: Page): void {
+    page.place = this.#pages.length;
+    this.#pages.push(page);
   }
 
-  give(slab: Slab): void {
-    const { page } = slab;
-    if (page.isFull) this.#add(page);
-    page.give(slab);
-    if (page.used > 0) return;
-    if (this.#idleBytes + page.bytes > IDLE_BYTES_PER_SIZE) this.#remove(page);
-    else this.#idleBytes += page.bytes;
-  }
-
-  #add(page: Page): void {
-    page.place = this.#open.length;
-    this.#open.push(page);
-  }
-
-  #remove(page: Page): void {
-    const last = this.#open.pop()!;
+  remove(page: Page): void {
+    const last = this.#pages.pop()!;
     if (last === page) return;
-    this.#open[page.place] = last;
+    this.#pages[page.place] = last;
     last.place = page.place;
   }
 }
@@ -116,24 +90,68 @@ class Pages {
  * but for a few megabytes.
  */
 export class SlabPool {
-  readonly #sizes: Pages[] = [];
+  /** By number. Those of pages that were let go of are empty, and their numbers are used again. */
+  readonly #pages: Page[] = [];
+  readonly #views: DataView[] = [];
+  readonly #freeNumbers: number[] = [];
+  /** By size. */
+  readonly #open: OpenPages[] = [];
   readonly #isViewed: () => boolean;
   #lent: Slab[] = [];
 
   /** `isViewed` says whether any capture is in use. */
   constructor(isViewed: () => boolean) {
     this.#isViewed = isViewed;
-    for (let bytes = MIN_SLAB_BYTES; bytes <= MAX_SLAB_BYTES; bytes *= 2) this.#sizes.push(new Pages(bytes));
+    for (let bytes = MIN_SLAB_BYTES; bytes <= MAX_SLAB_BYTES; bytes *= 2) this.#open.push(new OpenPages());
+  }
+
+  /** The memory a slab is part of. */
+  view(slab: Slab): DataView {
+    return this.#views[slab >>> PLACE_BITS]!;
+  }
+
+  /** Where it begins there. */
+  start(slab: Slab): number {
+    return (slab & PLACE_MASK) * this.bytes(slab);
+  }
+
+  /** Its length. */
+  bytes(slab: Slab): number {
+    return this.#pages[slab >>> PLACE_BITS]!.slabBytes;
+  }
+
+  /** Its bytes from `start` on, `count` or as many as there are, not copied. */
+  bytesOf(slab: Slab, start: number, count: number): Uint8Array {
+    const from = this.start(slab) + start;
+    return bytesOf(this.view(slab), from, from + Math.min(count, this.bytes(slab) - start));
   }
 
   /** A slab of the smallest size that holds `bytes` (at most the largest size). Its content is arbitrary. */
   take(bytes: number): Slab {
-    return this.#pagesFor(Math.min(Math.max(bytes, MIN_SLAB_BYTES), MAX_SLAB_BYTES)).take();
+    const shift = 32 - Math.clz32(Math.min(Math.max(bytes, MIN_SLAB_BYTES), MAX_SLAB_BYTES) - 1);
+    const open = this.#open[shift - SMALLEST_SHIFT]!;
+    let page = open.last();
+    if (page === undefined) {
+      page = this.#newPage(1 << shift);
+      open.add(page);
+    } else if (page.used === 0) open.idleBytes -= page.bytes;
+    const slab = page.take();
+    if (page.isFull) open.remove(page);
+    return slab;
   }
 
   /** Takes back a slab nobody refers to any more. */
   give(slab: Slab): void {
-    this.#pagesFor(slab.bytes).give(slab);
+    const page = this.#pages[slab >>> PLACE_BITS]!;
+    const open = this.#open[31 - Math.clz32(page.slabBytes) - SMALLEST_SHIFT]!;
+    if (page.isFull) open.add(page);
+    page.give(slab);
+    if (page.used > 0) return;
+    if (open.idleBytes + page.bytes > IDLE_BYTES_PER_SIZE) {
+      open.remove(page);
+      this.#views[page.number] = NO_MEMORY;
+      this.#freeNumbers.push(page.number);
+    } else open.idleBytes += page.bytes;
   }
 
   /** Takes back a slab that captures may show. It is not used again before `endLoans`. */
@@ -149,7 +167,12 @@ export class SlabPool {
     for (const slab of lent) this.give(slab);
   }
 
-  #pagesFor(bytes: number): Pages {
-    return this.#sizes[32 - Math.clz32(bytes - 1) - SMALLEST_SHIFT]!;
+  #newPage(slabBytes: number): Page {
+    const number = this.#freeNumbers.pop() ?? this.#pages.length;
+    const page = new Page(number, slabBytes);
+    this.#pages[number] = page;
+    // Arbitrary content: an `ArrayBuffer` made by itself would be filled with zeros.
+    this.#views[number] = new DataView(Buffer.allocUnsafeSlow(page.bytes).buffer);
+    return page;
   }
 }

@@ -1,7 +1,8 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import { itemBytes, writeTrailer } from './item-trailer.ts';
 import type { Tracked } from './live-views.ts';
 import type { Named } from './name-bytes.ts';
-import { bytesOf, copyWords, LastView } from './short-copy.ts';
+import { copyWords, LastView } from './short-copy.ts';
 import type { Slab, SlabPool } from './slab-pool.ts';
 import { MAX_SLAB_BYTES } from './slab-pool.ts';
 
@@ -14,29 +15,8 @@ const trailer = new Uint8Array(8);
 const trailerView = new DataView(trailer.buffer);
 const pushing = new LastView();
 const popping = new LastView();
-
-/** Bytes an item of `length` bytes takes in a stack. */
-export function itemBytes(length: number): number {
-  return length + trailerBytes(length);
-}
-
-/** Bytes of the length trailer behind a value of `length` bytes. */
-export function trailerBytes(length: number): number {
-  return length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x200000 ? 3 : length < 0x10000000 ? 4 : 5;
-}
-
-/** Writes the trailer of `length` to `target` and returns its size. */
-export function writeTrailer(target: Uint8Array, length: number): number {
-  const size = trailerBytes(length);
-  let rest = length;
-  // The byte read first stands last; every byte but the outermost says that another stands before it.
-  for (let i = size - 1; i > 0; i--) {
-    target[i] = (rest & 0x7f) | 0x80;
-    rest = Math.floor(rest / 128);
-  }
-  target[0] = rest;
-  return size;
-}
+/** Set by `#locate`: lengths of a top value and of its trailer. Not kept in each stack: there may be a million. */
+const located = { length: 0, trailer: 0 };
 
 /** A stack's content as it was, sharing the slabs. */
 export interface StackCapture {
@@ -75,18 +55,17 @@ export class SlabStack implements Named, Tracked {
    * is written to there.
    */
   #sharedTo = 0;
-  /** The last of `#slabs`: its memory, where it begins there, and its length. */
+  /** The top slab: its memory, where it begins there, and its length; 0 while there is none. */
   #top: DataView = NO_MEMORY;
   #base = 0;
   #room = 0;
-  /** Bytes of the stream in `#top`; never 0 while a slab lies beneath it. */
+  /** Bytes of the stream in the top slab; never 0 while a slab lies beneath it. */
   #used = 0;
 
   readonly #pool: SlabPool;
-  #slabs: Slab[] = [];
-  /** Set by `#locate`: length of the top value and of its trailer. */
-  #topLength = 0;
-  #topTrailer = 0;
+  #topSlab: Slab = 0;
+  /** The slabs beneath it, the lowest first; null: there never were any. */
+  #beneath: Slab[] | null = null;
   readonly id: number;
   /** Of the name, for the table that finds this stack. */
   readonly hash: number;
@@ -136,7 +115,7 @@ export class SlabStack implements Named, Tracked {
   /** Bytes of the top value. The stack must not be empty. */
   topLength(): number {
     this.#locate();
-    return this.#topLength;
+    return located.length;
   }
 
   /** Copies the top value to `out`. The stack must not be empty. */
@@ -149,7 +128,7 @@ export class SlabStack implements Named, Tracked {
   pop(out: ByteWriter): void {
     this.#locate();
     this.#copyTop(out);
-    const item = this.#topLength + this.#topTrailer;
+    const item = located.length + located.trailer;
     this.size--;
     this.bytes -= item;
     if (item < this.#used) this.#used -= item;
@@ -167,7 +146,7 @@ export class SlabStack implements Named, Tracked {
   /** The content as it is now, under its name. Nothing written later shows in it. */
   capture(name: Uint8Array): StackCapture {
     if (this.bytes > this.#sharedTo) this.#sharedTo = this.bytes;
-    return { id: this.id, name, size: this.size, bytes: this.bytes, slabs: this.#slabs.slice() };
+    return { id: this.id, name, size: this.size, bytes: this.bytes, slabs: this.#slabs() };
   }
 
   /** Gives the memory back. The stack must not be used afterwards. */
@@ -181,33 +160,37 @@ export class SlabStack implements Named, Tracked {
   #locate(): void {
     const last = this.#top.getUint8(this.#base + this.#used - 1);
     if (last < 0x80) {
-      this.#topLength = last;
-      this.#topTrailer = 1;
+      located.length = last;
+      located.trailer = 1;
     } else this.#locateLong();
   }
 
   #locateLong(): void {
-    let slab = this.#slabs.length - 1;
+    const pool = this.#pool;
+    let slab = this.#topSlab;
+    let beneath = this.#beneath?.length ?? 0;
     let at = this.#used - 1;
     let length = 0;
     let unit = 1;
     let size = 0;
     for (;;) {
-      const { view, at: base } = this.#slabs[slab]!;
-      const byte = view.getUint8(base + at);
+      const byte = pool.view(slab).getUint8(pool.start(slab) + at);
       length += (byte & 0x7f) * unit;
       unit *= 128;
       size++;
       if (byte < 0x80) break;
-      if (--at < 0) at = this.#slabs[--slab]!.bytes - 1;
+      if (--at < 0) {
+        slab = this.#beneath![--beneath]!;
+        at = pool.bytes(slab) - 1;
+      }
     }
-    this.#topLength = length;
-    this.#topTrailer = size;
+    located.length = length;
+    located.trailer = size;
   }
 
   #copyTop(out: ByteWriter): void {
-    const length = this.#topLength;
-    const end = this.#used - this.#topTrailer;
+    const length = located.length;
+    const end = this.#used - located.trailer;
     if (end >= length) {
       out.ensure(length);
       copyWords(this.#top, this.#base + end - length, this.#base + end, popping.of(out.buffer), out.position);
@@ -216,40 +199,30 @@ export class SlabStack implements Named, Tracked {
   }
 
   #copyStraddling(out: ByteWriter, length: number): void {
+    const pool = this.#pool;
+    const slabs = this.#slabs();
     // Walk down to the slab the value starts in, then copy upwards.
-    let slab = this.#slabs.length - 1;
-    let start = this.#used - this.#topTrailer - length;
-    while (start < 0) start += this.#slabs[--slab]!.bytes;
-    let rest = length;
-    while (rest > 0) {
-      const piece = this.#slabs[slab++]!;
-      const end = Math.min(piece.bytes, start + rest);
-      out.bytes(bytesOf(piece.view, piece.at + start, piece.at + end));
-      rest -= end - start;
-      start = 0;
+    let at = slabs.length - 1;
+    let start = this.#used - located.trailer - length;
+    while (start < 0) start += pool.bytes(slabs[--at]!);
+    for (let rest = length; rest > 0; start = 0) {
+      const piece = pool.bytesOf(slabs[at++]!, start, rest);
+      out.bytes(piece);
+      rest -= piece.length;
     }
   }
 
   /** Makes the top slab one that may be written to, with room for `need` more bytes while it is the small first. */
   #makeWritable(need: number): void {
-    const slabs = this.#slabs;
-    const last = slabs.length - 1;
     const shared = this.bytes < this.#sharedTo;
     const wanted = this.#used + need;
-    if (last <= 0 && this.#room < MAX_FIRST_SLAB_BYTES && wanted > this.#room) {
-      // Only this slab can be shared: the copy is free of views.
-      const grown = this.#pool.take(Math.min(wanted, MAX_FIRST_SLAB_BYTES));
-      copyWords(this.#top, this.#base, this.#base + this.#used, grown.view, grown.at);
-      if (last === 0) this.#giveUp(slabs[0]!, 0);
-      slabs[0] = grown;
-      this.#setTop(grown);
+    const isFirst = this.#beneath === null || this.#beneath.length === 0;
+    if (isFirst && this.#room < MAX_FIRST_SLAB_BYTES && wanted > this.#room) {
+      this.#replaceTop(Math.min(wanted, MAX_FIRST_SLAB_BYTES));
+      // Only this slab can have been shared: the copy is free of views.
       this.#sharedTo = 0;
     } else if (shared && this.#used < this.#room) {
-      const own = this.#pool.take(this.#room);
-      copyWords(this.#top, this.#base, this.#base + this.#used, own.view, own.at);
-      this.#pool.lend(slabs[last]!);
-      slabs[last] = own;
-      this.#setTop(own);
+      this.#replaceTop(this.#room);
       // The slabs beneath may still be shared.
       this.#sharedTo = this.bytes - this.#used;
     } else if (shared) {
@@ -258,21 +231,29 @@ export class SlabStack implements Named, Tracked {
     }
   }
 
+  /** Puts a copy in the place of the top slab, if there is one, at least `bytes` long. */
+  #replaceTop(bytes: number): void {
+    const from = this.#top;
+    const start = this.#base;
+    const isCopy = this.#room > 0;
+    const old = this.#topSlab;
+    this.#setTop(this.#pool.take(bytes));
+    if (!isCopy) return;
+    copyWords(from, start, start + this.#used, this.#top, this.#base);
+    this.#giveUp(old, this.bytes - this.#used);
+  }
+
   /** Writes to the stream's end, chaining slabs as they fill. `#makeWritable` went before. */
   #append(source: DataView, start: number, end: number): void {
     while (start < end) {
-      let room = this.#room - this.#used;
-      if (room === 0) {
-        // A quarter of what is there already: little waste in a small stack, few objects in a large one.
-        const top = this.#pool.take(
-          Math.max(MAX_FIRST_SLAB_BYTES, Math.min(this.bytes / 4, MAX_SLAB_BYTES) | 0),
-        );
-        this.#slabs.push(top);
-        this.#setTop(top);
+      if (this.#used === this.#room) {
+        (this.#beneath ??= []).push(this.#topSlab);
+        // A quarter of what is there already: little waste in a small stack, few slabs in a large one.
+        const wanted = Math.min(this.bytes / 4, MAX_SLAB_BYTES) | 0;
+        this.#setTop(this.#pool.take(Math.max(MAX_FIRST_SLAB_BYTES, wanted)));
         this.#used = 0;
-        room = this.#room;
       }
-      const piece = Math.min(room, end - start);
+      const piece = Math.min(this.#room - this.#used, end - start);
       copyWords(source, start, start + piece, this.#top, this.#base + this.#used);
       this.#used += piece;
       this.bytes += piece;
@@ -282,15 +263,13 @@ export class SlabStack implements Named, Tracked {
 
   /** Cuts `count` bytes, at least all of the top slab's, off the end; `bytes` tells what is left already. */
   #dropSlabs(count: number): void {
-    const slabs = this.#slabs;
     // Position in the stream at which the top slab begins.
     let slabStart = this.bytes + count - this.#used;
     let rest = count;
-    while (slabs.length > 0 && rest >= this.#used) {
+    while (this.#room > 0 && rest >= this.#used) {
       rest -= this.#used;
-      const emptied = slabs.pop()!;
-      this.#giveUp(emptied, slabStart);
-      const below = slabs.at(-1);
+      this.#giveUp(this.#topSlab, slabStart);
+      const below = this.#beneath?.pop();
       if (below !== undefined) this.#setTop(below);
       else {
         // Not only its length: the view alone would keep a page.
@@ -303,6 +282,11 @@ export class SlabStack implements Named, Tracked {
     this.#used -= rest;
   }
 
+  /** All slabs, the lowest first. */
+  #slabs(): Slab[] {
+    return this.#room > 0 ? [...(this.#beneath ?? []), this.#topSlab] : [];
+  }
+
   /** Gives a slab back that begins at `start` in the stream. */
   #giveUp(slab: Slab, start: number): void {
     if (start < this.#sharedTo) this.#pool.lend(slab);
@@ -310,8 +294,9 @@ export class SlabStack implements Named, Tracked {
   }
 
   #setTop(slab: Slab): void {
-    this.#top = slab.view;
-    this.#base = slab.at;
-    this.#room = slab.bytes;
+    this.#topSlab = slab;
+    this.#top = this.#pool.view(slab);
+    this.#base = this.#pool.start(slab);
+    this.#room = this.#pool.bytes(slab);
   }
 }

@@ -1,5 +1,6 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { Status, StackOp } from '../../protocol/constants.ts';
+import { itemBytes } from './item-trailer.ts';
 import {
   msgpackEnd,
   patchWideArrayHeader,
@@ -12,7 +13,6 @@ import {
   writeWideArrayHeader,
 } from './msgpack.ts';
 import type { SlabStack } from './slab-stack.ts';
-import { itemBytes } from './slab-stack.ts';
 import { StackCommand } from './stack-command.ts';
 import { readStacks, StackSnapshot } from './stack-snapshot.ts';
 import { stackBytes, StackTable } from './stack-table.ts';

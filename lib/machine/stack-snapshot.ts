@@ -2,11 +2,10 @@ import { isUtf8 } from 'node:buffer';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { Limits } from '../../protocol/constants.ts';
 import { ChunkReader, damaged } from './chunk-reader.ts';
+import { trailerBytes, writeTrailer } from './item-trailer.ts';
 import type { LiveView } from './live-views.ts';
 import { msgpackEnd, TRUNCATED } from './msgpack.ts';
-import { bytesOf } from './short-copy.ts';
 import type { SlabStack, StackCapture } from './slab-stack.ts';
-import { trailerBytes, writeTrailer } from './slab-stack.ts';
 import { StackTable } from './stack-table.ts';
 import type { SnapshotView } from './state-machine.ts';
 
@@ -25,9 +24,11 @@ const STACK_HEADER_BYTES = 28;
 
 export class StackSnapshot implements SnapshotView {
   readonly #view: LiveView<SlabStack, StackCapture>;
+  readonly #table: StackTable;
   readonly #nextId: number;
 
   constructor(table: StackTable) {
+    this.#table = table;
     this.#nextId = table.nextId;
     this.#view = table.view();
   }
@@ -39,13 +40,10 @@ export class StackSnapshot implements SnapshotView {
       const { name } = stack;
       if (out.position + STACK_HEADER_BYTES + name.length > CHUNK_BYTES) yield* this.#flush(out);
       out.u64(stack.id).u64(stack.size).u64(stack.bytes).u32(name.length).bytes(name);
-      let rest = stack.bytes;
-      for (const slab of stack.slabs) {
-        const used = Math.min(rest, slab.bytes);
-        rest -= used;
-        if (out.position + used > CHUNK_BYTES) yield* this.#flush(out);
-        if (used === CHUNK_BYTES) yield bytesOf(slab.view, slab.at, slab.at + used);
-        else out.bytes(bytesOf(slab.view, slab.at, slab.at + used));
+      for (const piece of this.#table.streamOf(stack)) {
+        if (out.position + piece.length > CHUNK_BYTES) yield* this.#flush(out);
+        if (piece.length === CHUNK_BYTES) yield piece;
+        else out.bytes(piece);
       }
     }
     yield* this.#flush(out);

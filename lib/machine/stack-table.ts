@@ -161,6 +161,16 @@ export class StackTable {
     return this.views.open(this.#byId, this.#nextId);
   }
 
+  /** A capture's stream, piece by piece. It shows the slabs themselves: only while the capture is in use. */
+  *streamOf({ slabs, bytes }: StackCapture): Generator<Uint8Array, void, undefined> {
+    let rest = bytes;
+    for (const slab of slabs) {
+      const piece = this.#pool.bytesOf(slab, 0, rest);
+      rest -= piece.length;
+      yield piece;
+    }
+  }
+
   /** All stacks in the order of their names' bytes. Sorts what changed since the last call. */
   sorted(): readonly SlabStack[] {
     return this.#order.all();

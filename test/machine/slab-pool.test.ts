@@ -4,10 +4,10 @@ import { MAX_SLAB_BYTES, MIN_SLAB_BYTES, SlabPool } from '../../lib/machine/slab
 import { randomFrom } from './harness.ts';
 
 /** Where a slab's bytes are, to see whether two slabs share any. */
-const placeOf = ({ view, at, bytes }: Slab): [ArrayBufferLike, number, number] => [
-  view.buffer,
-  at,
-  at + bytes,
+const placeOf = (pool: SlabPool, slab: Slab): [ArrayBufferLike, number, number] => [
+  pool.view(slab).buffer,
+  pool.start(slab),
+  pool.start(slab) + pool.bytes(slab),
 ];
 
 t.test('no two slabs that are in use share a byte', async (t) => {
@@ -21,7 +21,8 @@ t.test('no two slabs that are in use share a byte', async (t) => {
     if (held.length === 0 || random(10) < (growing ? 7 : 3)) {
       const bytes = 1 + random(2 ** random(14));
       const slab = pool.take(bytes);
-      if (slab.bytes < bytes || slab.bytes >= Math.max(2 * bytes, MIN_SLAB_BYTES + 1)) wrongSizes++;
+      const got = pool.bytes(slab);
+      if (got < bytes || got >= Math.max(2 * bytes, MIN_SLAB_BYTES + 1)) wrongSizes++;
       held.push(slab);
     } else {
       const [slab] = held.splice(random(held.length), 1);
@@ -29,7 +30,7 @@ t.test('no two slabs that are in use share a byte', async (t) => {
     }
     if (step % 500 !== 0) continue;
     const ends = new Map<ArrayBufferLike, [number, number][]>();
-    for (const [memory, start, end] of held.map(placeOf)) {
+    for (const [memory, start, end] of held.map((slab) => placeOf(pool, slab))) {
       const others = ends.get(memory) ?? [];
       if (others.some(([from, to]) => start < to && end > from)) overlaps++;
       others.push([start, end]);
@@ -45,7 +46,7 @@ t.test('what many stacks leave behind is used again, though one of them stays in
   const pages = new Set<ArrayBufferLike>();
   for (let round = 0; round < 20; round++) {
     const slabs = Array.from({ length: 20_000 }, () => pool.take(128));
-    for (const { view } of slabs) pages.add(view.buffer);
+    for (const slab of slabs) pages.add(pool.view(slab).buffer);
     for (const [i, slab] of slabs.entries()) if (i % 100 !== 50) pool.give(slab);
   }
   // 20,000 in use at once and 20 times 200 that stay: 24,000 slabs of 128 bytes.
@@ -56,10 +57,10 @@ t.test('what many stacks leave behind is used again, though one of them stays in
 t.test('pages that nobody uses are let go of, but for a few', async (t) => {
   const pool = new SlabPool(() => false);
   const first = Array.from({ length: 400 }, () => pool.take(MAX_SLAB_BYTES));
-  const before = new Set(first.map(({ view }) => view.buffer));
+  const before = new Set(first.map((slab) => pool.view(slab).buffer));
   for (const slab of first) pool.give(slab);
   const again = Array.from({ length: 400 }, () => pool.take(MAX_SLAB_BYTES));
-  const kept = again.filter(({ view }) => before.has(view.buffer)).length;
+  const kept = again.filter((slab) => before.has(pool.view(slab).buffer)).length;
   t.equal(kept, (1 << 20) / MAX_SLAB_BYTES);
 });
 

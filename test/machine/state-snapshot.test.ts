@@ -158,6 +158,21 @@ t.test('memory stays near the payload', async (t) => {
   t.equal(machine.bytes, 0);
 });
 
+t.test('a small stack is one small object', async (t) => {
+  const machine = new StackMachine();
+  const state = new ReplicatedState(machine);
+  const heapBytes = (): number => {
+    bufferBytes();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = heapBytes();
+  for (let i = 0; i < 100_000; i++) applyOne(state, { body: [StackOp.push, `stack ${i}`, i] });
+  const each = (heapBytes() - before) / 100_000;
+  t.equal(machine.stackCount, 100_000);
+  // 221 with Node 20: the object and its places in the tables. Twice that with a list of slabs for each, as objects.
+  t.ok(each < 320, `${each} bytes`);
+});
+
 t.test('stacks that were emptied hold no memory', async (t) => {
   const state = new ReplicatedState(new StackMachine());
   const before = bufferBytes();
