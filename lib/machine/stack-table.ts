@@ -214,7 +214,7 @@ export class StackTable {
     const nameAt = this.#names.add(source, start, end);
     const stack = new SlabStack(id, end - start, nameAt, hash, this.views.lastId, this.#pool);
     if (id >= this.#nextId) this.#nextId = id + 1;
-    this.#place(stack);
+    this.#place(hash, stack);
     this.#byId.set(id, stack);
     this.bytes += stackBytes(stack.nameBytes);
     this.#order.add(stack);
@@ -222,19 +222,24 @@ export class StackTable {
     return stack;
   }
 
-  #place(stack: SlabStack): void {
+  #place(hash: number, stack: SlabStack): void {
     const mask = this.#slots.length - 1;
-    let slot = stack.hash & mask;
+    let slot = hash & mask;
     while (this.#slots[slot] !== undefined) slot = (slot + 1) & mask;
     this.#slots[slot] = stack;
-    this.#hashes[slot] = stack.hash;
+    this.#hashes[slot] = hash;
   }
 
+  /** Walks the old slots, not the stacks, so that it reads and writes one place after the other: no command waits as long. */
   #grow(): void {
-    const size = this.#slots.length * 2;
-    this.#slots = new Array<SlabStack | undefined>(size).fill(undefined);
-    this.#hashes = new Int32Array(size);
-    for (const stack of this.#byId.values()) this.#place(stack);
+    const slots = this.#slots;
+    const hashes = this.#hashes;
+    this.#slots = new Array<SlabStack | undefined>(slots.length * 2).fill(undefined);
+    this.#hashes = new Int32Array(hashes.length * 2);
+    for (let i = 0; i < slots.length; i++) {
+      const stack = slots[i];
+      if (stack !== undefined) this.#place(hashes[i]!, stack);
+    }
   }
 
   /** Linear probing without tombstones: later members of the run move up into the gap. */
