@@ -120,9 +120,9 @@ export class Driver {
     this.levels = new ReadLevels(this, parts.registry);
     this.pipeline = new Pipeline(this.core, this.#records, this.replies, this.options.maxBatchBytes);
     this.reads = new PendingReads(this.replies, this.options.runtime);
-    this.forwarder = new Forwarder(this.transport, this.replies, this.options.runtime);
-    this.admission = new Admission(this);
     this.silence = new Silence(this.transport, this.options.electionTimeoutMs);
+    this.forwarder = new Forwarder(this.transport, this.replies, this.options.runtime, this.silence);
+    this.admission = new Admission(this);
     this.applier = new Applier(
       this.state,
       this.cache,

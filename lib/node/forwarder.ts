@@ -6,6 +6,7 @@ import type { Transport } from '../transport/transport.ts';
 import type { Replies } from './replies.ts';
 import type { Runtime } from './runtime.ts';
 import type { Sink } from './sink.ts';
+import type { Silence } from './silence.ts';
 import { Tokens } from './tokens.ts';
 
 /** Answers in one frame at most, unless a single one is larger: the other lane users wait for each. */
@@ -27,13 +28,15 @@ interface ForwardedRun {
 export class Forwarder {
   readonly #transport: Transport;
   readonly #replies: Replies;
+  readonly #silence: Pick<Silence, 'forwarded'>;
   readonly #runs = new Map<number, ForwardedRun>();
   readonly #tokens: Tokens;
   #bytes = 0;
 
-  constructor(transport: Transport, replies: Replies, runtime: Runtime) {
+  constructor(transport: Transport, replies: Replies, runtime: Runtime, silence: Pick<Silence, 'forwarded'>) {
     this.#transport = transport;
     this.#replies = replies;
+    this.#silence = silence;
     this.#tokens = new Tokens(runtime);
   }
 
@@ -52,6 +55,7 @@ export class Forwarder {
       this.#replies.refuseRun(bytes, start, end, sink, Status.noLeader, 'the leader cannot be reached');
       return;
     }
+    this.#silence.forwarded(leader, nowMs);
     this.#runs.set(token, { leader, frame, at: FORWARD_HEADER_BYTES, sinceMs: nowMs, sink });
     this.#bytes += frame.length;
   }

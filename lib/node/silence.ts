@@ -2,8 +2,8 @@ import { Lane } from '../../protocol/constants.ts';
 import type { Message, NodeId } from '../core/types.ts';
 import type { Transport } from '../transport/transport.ts';
 
-/** Appends wait behind each other on a slow network: patience with them is so many times as long, and doubles. */
-const APPEND_PATIENCE = 10;
+/** What is large waits behind each other on a slow network: patience with it is so many times as long, and doubles. */
+const DATA_PATIENCE = 10;
 
 /** Since when a peer has owed an answer on its control lane, and whether it is heard on another. */
 interface Debt {
@@ -15,7 +15,7 @@ interface Debt {
  * Finds connections that look alive and carry nothing. What the network has lost TCP sends again after pauses that
  * double, up to two minutes: behind a partition of one minute the nodes would not hear of each other for most of another,
  * though new connections would carry everything at once. So a peer that owes answers on a lane, and has not been heard
- * there for an election timeout (for longer where appends are owed), is dialled anew: on all lanes if it has not been
+ * there for an election timeout (for longer on the data lane), is dialled anew: on all lanes if it has not been
  * heard at all.
  *
  * @example
@@ -26,10 +26,10 @@ export class Silence {
   readonly #transport: Pick<Transport, 'renew'>;
   readonly #patienceMs: number;
   readonly #questions = new Map<NodeId, Debt>();
-  /** Since when each peer has owed the ack of an append. */
-  readonly #appends = new Map<NodeId, number>();
+  /** Since when each peer has owed the ack of an append, or something in return for a request that was forwarded. */
+  readonly #data = new Map<NodeId, number>();
   /** Patience with a data lane that was given up and has not been heard of since. */
-  readonly #appendPatienceMs = new Map<NodeId, number>();
+  readonly #dataPatienceMs = new Map<NodeId, number>();
 
   constructor(transport: Pick<Transport, 'renew'>, patienceMs: number) {
     this.#transport = transport;
@@ -42,11 +42,18 @@ export class Silence {
    */
   sent(to: NodeId, message: Message, now: number): void {
     const { kind } = message;
-    if (kind === 'append') {
-      if (!this.#appends.has(to)) this.#appends.set(to, now);
-    } else if ((kind === 'heartbeat' || kind === 'voteRequest') && !this.#questions.has(to)) {
+    if (kind === 'append') this.#owesData(to, now);
+    else if ((kind === 'heartbeat' || kind === 'voteRequest') && !this.#questions.has(to)) {
       this.#questions.set(to, { sinceMs: now, elsewhere: false });
     }
+  }
+
+  /**
+   * Clients' requests have left for the leader. It sends them on as an append before anything else, so even one whose
+   * disks are slow is heard on the data lane soon.
+   */
+  forwarded(to: NodeId, now: number): void {
+    this.#owesData(to, now);
   }
 
   /** A frame has come from `from` on `lane`. */
@@ -57,13 +64,13 @@ export class Silence {
     }
     const debt = this.#questions.get(from);
     if (debt !== undefined) debt.elsewhere = true;
-    if (lane === Lane.data && this.#appends.delete(from)) this.#appendPatienceMs.delete(from);
+    if (lane === Lane.data && this.#data.delete(from)) this.#dataPatienceMs.delete(from);
   }
 
   /** This process stood still itself for so long: that does not count, and answers may lie in its sockets. */
   stalled(durationMs: number): void {
     for (const debt of this.#questions.values()) debt.sinceMs += durationMs;
-    for (const [peer, sinceMs] of this.#appends) this.#appends.set(peer, sinceMs + durationMs);
+    for (const [peer, sinceMs] of this.#data) this.#data.set(peer, sinceMs + durationMs);
   }
 
   check(now: number): void {
@@ -72,16 +79,20 @@ export class Silence {
       this.#questions.delete(peer);
       this.#transport.renew(peer, Lane.control);
       if (elsewhere) continue;
-      this.#appends.delete(peer);
+      this.#data.delete(peer);
       this.#transport.renew(peer, Lane.data);
       this.#transport.renew(peer, Lane.bulk);
     }
-    for (const [peer, sinceMs] of this.#appends) {
-      const patienceMs = this.#appendPatienceMs.get(peer) ?? APPEND_PATIENCE * this.#patienceMs;
+    for (const [peer, sinceMs] of this.#data) {
+      const patienceMs = this.#dataPatienceMs.get(peer) ?? DATA_PATIENCE * this.#patienceMs;
       if (now - sinceMs < patienceMs) continue;
-      this.#appends.delete(peer);
-      this.#appendPatienceMs.set(peer, 2 * patienceMs);
+      this.#data.delete(peer);
+      this.#dataPatienceMs.set(peer, 2 * patienceMs);
       this.#transport.renew(peer, Lane.data);
     }
+  }
+
+  #owesData(peer: NodeId, now: number): void {
+    if (!this.#data.has(peer)) this.#data.set(peer, now);
   }
 }

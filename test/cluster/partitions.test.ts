@@ -1,5 +1,6 @@
 // Links between nodes that break without a sign, in one direction or both, or are slow.
 import t from 'tap';
+import { Lane } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { TestCluster } from '../e2e/support/cluster.ts';
 import type { TestNode } from '../e2e/support/test-node.ts';
@@ -105,6 +106,24 @@ t.test('three nodes', async (t) => {
       await client.push('s', 'without it');
       await healed();
       t.equal((await cluster.converged()).length, 3);
+    },
+  );
+
+  // The leader has nothing to send and misses nothing.
+  await t.test(
+    'a lane that carries no forwarded requests any more, and is used for nothing else',
+    async (t) => {
+      const leader = await cluster.settled();
+      const follower = others(leader)[0]!;
+      const direct = await cluster.client({
+        addresses: [follower.address],
+        preferLeader: false,
+        timeoutMs: 60_000,
+      });
+      const before = await direct.push('s', 'before');
+      cluster.link(follower, leader).strand(Lane.data);
+      t.equal(await direct.push('s', 'behind'), before + 1);
+      await healed();
     },
   );
 

@@ -1,4 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { Lane } from '../../../protocol/constants.ts';
 
 /**
  * What becomes of the bytes on a link:
@@ -10,7 +11,8 @@ export type LinkState = 'open' | 'hole' | 'cut';
 
 /** The way from one node to another. */
 export class Link {
-  readonly #pairs = new Set<readonly [Socket, Socket]>();
+  /** With the lane of each. */
+  readonly #pairs = new Map<readonly [Socket, Socket], number>();
   readonly #stranded = new Set<readonly [Socket, Socket]>();
   #state: LinkState = 'open';
   delayMs = 0;
@@ -22,7 +24,7 @@ export class Link {
   set state(state: LinkState) {
     this.#state = state;
     if (state === 'cut') for (const pair of this.#stranded) for (const socket of pair) socket.destroy();
-    for (const [from, to] of this.#pairs) {
+    for (const [from, to] of this.#pairs.keys()) {
       if (state === 'cut') {
         from.destroy();
         to.destroy();
@@ -37,19 +39,20 @@ export class Link {
   }
 
   /**
-   * The connections there are stay open and carry nothing any more, whatever becomes of the link: so it is, for up to two
-   * minutes after a hole, with those that TCP has lost something on.
+   * The connections there are (of one lane only, if it is given) stay open and carry nothing any more, whatever becomes of
+   * the link: so it is, for up to two minutes after a hole, with those that TCP has lost something on.
    */
-  strand(): void {
-    for (const pair of this.#pairs) {
+  strand(only?: Lane): void {
+    for (const [pair, lane] of this.#pairs) {
+      if (only !== undefined && lane !== only) continue;
       for (const socket of pair) socket.pause();
       this.#stranded.add(pair);
+      this.#pairs.delete(pair);
     }
-    this.#pairs.clear();
   }
 
-  /** Takes a connection over, with the bytes that were read from it. `from` is paused. */
-  carry(from: Socket, first: Buffer, targetPort: number): void {
+  /** Takes the connection of a lane over, with the bytes that were read from it. `from` is paused. */
+  carry(from: Socket, lane: number, first: Buffer, targetPort: number): void {
     if (this.#state === 'cut') {
       from.resetAndDestroy();
       return;
@@ -57,7 +60,7 @@ export class Link {
     const to = connect({ host: '127.0.0.1', port: targetPort, noDelay: true });
     to.on('error', () => {});
     const pair = [from, to] as const;
-    this.#pairs.add(pair);
+    this.#pairs.set(pair, lane);
     for (const [one, other] of [pair, [to, from] as const]) {
       one.on('data', (chunk: Buffer) => {
         this.#pass(chunk, other);
@@ -94,11 +97,12 @@ export class PeerGate {
       let head = Buffer.alloc(0);
       const onData = (chunk: Buffer): void => {
         head = Buffer.concat([head, chunk]);
-        const from = dialler(head);
-        if (from === 0) return;
+        const from = numberIn(head, FROM);
+        const lane = numberIn(head, LANE);
+        if (from === undefined || lane === undefined) return;
         socket.off('data', onData);
         socket.pause();
-        linkFrom(from).carry(socket, head, targetPort);
+        linkFrom(from).carry(socket, lane, head, targetPort);
       };
       socket.on('data', onData);
     });
@@ -119,9 +123,10 @@ export class PeerGate {
 }
 
 const FROM = Buffer.from('\xa4from', 'latin1');
+const LANE = Buffer.from('\xa4lane', 'latin1');
 
-/** The key `from` of a hello (PROTOCOL.md, 17.3), a small number; 0: it has not come yet. */
-function dialler(head: Buffer): number {
-  const at = head.indexOf(FROM);
-  return at === -1 ? 0 : (head[at + FROM.length] ?? 0);
+/** What stands under a key of a hello (PROTOCOL.md, 17.3), a small number; undefined: it has not come yet. */
+function numberIn(head: Buffer, key: Buffer): number | undefined {
+  const at = head.indexOf(key);
+  return at === -1 ? undefined : head[at + key.length];
 }
