@@ -12,6 +12,12 @@ import { OutputBudget } from './output-budget.ts';
 import { refusal, sniff, SNIFF_BYTES } from './sniff.ts';
 import type { Speech } from './sniff.ts';
 
+/**
+ * After so long without a byte the kernel asks whether a client is still there. By default it does after two hours: that
+ * long a client whose machine or network went away would count among the connections.
+ */
+const KEEP_ALIVE_MS = 60_000;
+
 export interface ServerOptions {
   /**
    * Whose door this is. The server does not own it: close the server first, then the node. When the node stops by
@@ -80,8 +86,9 @@ class FrontDoor implements Server, ConnectionHost {
     this.node = options.node;
     this.limits = resolveLimits(options.limits);
     this.output = new OutputBudget(this.limits.maxTotalOutputBytes);
-    this.#listener = createNetServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
-      this.#accept(socket),
+    this.#listener = createNetServer(
+      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+      (socket) => this.#accept(socket),
     );
     if (this.limits.maxConnections < Infinity) this.#listener.maxConnections = this.limits.maxConnections;
     this.#listener.on('drop', () => this.#log('drop', {}, 'too many connections: one was closed'));

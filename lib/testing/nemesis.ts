@@ -20,6 +20,7 @@ export const faultNames = [
   'partition',
   'healed network',
   'broken connections',
+  'mute connection',
   'bad weather',
   'slow disk',
   'disk error',
@@ -57,6 +58,7 @@ const catalogue: readonly Fault[] = [
   { name: 'partition', weight: 14, run: (n, dice) => n.partition(dice) },
   { name: 'healed network', weight: 12, run: (n) => n.simulation.network.heal() },
   { name: 'broken connections', weight: 5, run: (n, dice) => n.breakConnections(dice) },
+  { name: 'mute connection', weight: 5, run: (n, dice) => n.muteConnection(dice) },
   { name: 'bad weather', weight: 5, run: (n, dice) => n.badWeather(dice) },
   { name: 'slow disk', weight: 5, run: (n, dice) => n.slowDisk(dice) },
   { name: 'disk error', weight: 3, run: (n, dice) => n.failDisk(dice, 'EIO') },
@@ -190,6 +192,12 @@ export class Nemesis {
 
   breakConnections(dice: Random): void {
     this.simulation.network.breakPipes(this.#any(dice).id, this.#any(dice).id);
+  }
+
+  /** One of all connections, in one direction: no cut is needed for a few packets to get lost. */
+  muteConnection(dice: Random): void {
+    const { pipes } = this.simulation.network;
+    if (pipes.length > 0) pick(dice, pipes).mute();
   }
 
   badWeather(dice: Random): void {

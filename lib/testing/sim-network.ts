@@ -64,6 +64,11 @@ export class SimNetwork {
     this.#pipes.delete(pipe);
   }
 
+  /** All connections there are, each direction by itself. */
+  get pipes(): readonly SimPipe[] {
+    return [...this.#pipes];
+  }
+
   /** Connections between two places, or of one place, end: a reset, or the death of a process. */
   breakPipes(a: Place, b?: Place): void {
     for (const pipe of [...this.#pipes]) {
@@ -112,6 +117,13 @@ export class SimPipe {
       if (this.#held.length === 0 && this.#getsThrough()) arrive();
       else if (this.#held.push(arrive) === 1) this.#sendAgain();
     });
+  }
+
+  /** Something is lost, and again when it is sent again: nothing behind it arrives before it does. */
+  mute(): void {
+    if (this.#held.length > 0) return;
+    this.#held.push(() => undefined);
+    this.#sendAgain();
   }
 
   /** What is under way does not arrive. `silent`: the near side knows. */
