@@ -1,8 +1,8 @@
 /**
- * What applying a push costs: `node dist/bench/machine-apply.js [--json]`.
+ * What applying a push costs: `node --expose-gc dist/bench/machine-apply.js [--json]`.
  *
  * Batches of 500 pushes of 64-byte values under one session, 1,000 outstanding, as a leader (responses are written)
- * and as a follower (nobody reads). Then memory for each item, and what a snapshot of a million items takes.
+ * and as a follower (nobody reads). Then memory for each item and each stack, and what a snapshot of a million items takes.
  */
 import { ByteWriter } from '../protocol/byte-writer.ts';
 import { Kind, StackOp } from '../protocol/constants.ts';
@@ -99,15 +99,33 @@ const pushes = [body(StackOp.push, 'jobs', VALUE_BYTES)];
 const pops = [body(StackOp.pop, 'jobs', 0)];
 const many = Array.from({ length: 10_000 }, (_, i) => body(StackOp.push, `stack-${i}`, VALUE_BYTES));
 
-const gc = globalThis.gc;
-gc?.();
-const before = process.memoryUsage();
-const full = fresh();
-run(full, 0, pushes, 1_000_000, false);
-gc?.();
-const after = process.memoryUsage();
-const grown = after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers;
-report('memory for an item of 64 bytes', grown / 1_000_000, 'bytes');
+/** Bytes that what `make` returns takes, when `node --expose-gc` is used; otherwise a little more. */
+function memoryOf<T>(make: () => T): { made: T; bytes: number } {
+  const { gc } = globalThis;
+  gc?.();
+  const before = process.memoryUsage();
+  const made = make();
+  gc?.();
+  const after = process.memoryUsage();
+  return { made, bytes: after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers };
+}
+
+const { made: full, bytes: itemBytes } = memoryOf(() => {
+  const state = fresh();
+  run(state, 0, pushes, 1_000_000, false);
+  return state;
+});
+report('memory for an item of 64 bytes', itemBytes / 1_000_000, 'bytes');
+const { made: wide, bytes: stackBytes } = memoryOf(() => {
+  const machine = new StackMachine();
+  const state = new ReplicatedState(machine);
+  for (let from = 0; from < 500_000; from += 10_000) {
+    const stacks = Array.from({ length: 10_000 }, (_, i) => body(StackOp.push, `stack-${from + i}`, 32));
+    run(state, 0, stacks, 10_000, false);
+  }
+  return machine;
+});
+report('memory for a stack with one item of 32 bytes', stackBytes / wide.stackCount, 'bytes');
 
 for (let pass = 0; pass < 3; pass++) {
   run(fresh(), 1, pushes, 200_000, true);
