@@ -23,11 +23,11 @@ const SMALLEST_SHIFT = 31 - Math.clz32(MIN_SLAB_BYTES);
 export type Slab = number;
 const PLACE_BITS = 8;
 const PLACE_MASK = (1 << PLACE_BITS) - 1;
-const NO_MEMORY = new DataView(new ArrayBuffer(0));
 
 /** Memory for slabs of one size. */
 class Page {
   readonly number: number;
+  readonly view: DataView;
   readonly bytes: number;
   readonly slabBytes: number;
   /** Slabs that were given back. */
@@ -42,8 +42,11 @@ class Page {
   constructor(number: number, slabBytes: number) {
     this.number = number;
     this.slabBytes = slabBytes;
-    this.bytes =
+    const bytes =
       slabBytes < OWN_PAGE_BYTES ? Math.max(slabBytes * SLABS_PER_PAGE, MIN_PAGE_BYTES) : slabBytes;
+    // Arbitrary content: an `ArrayBuffer` made by itself would be filled with zeros.
+    this.view = new DataView(Buffer.allocUnsafeSlow(bytes).buffer);
+    this.bytes = bytes;
   }
 
   get isFull(): boolean {
@@ -52,7 +55,9 @@ class Page {
 
   take(): Slab {
     this.used++;
-    return this.#free.pop() ?? (this.number << PLACE_BITS) | this.#cut++;
+    const slab = this.#free.pop();
+    if (slab !== undefined) return slab;
+    return (this.number << PLACE_BITS) | this.#cut++;
   }
 
   give(slab: Slab): void {
@@ -63,9 +68,14 @@ class Page {
 
 /** The pages of one size that are not full. */
 class OpenPages {
+  readonly slabBytes: number;
   /** Slabs are taken from the last. */
   readonly #pages: Page[] = [];
   idleBytes = 0;
+
+  constructor(slabBytes: number) {
+    this.slabBytes = slabBytes;
+  }
 
   last(): Page | undefined {
     return this.#pages.at(-1);
@@ -90,9 +100,8 @@ class OpenPages {
  * but for a few megabytes.
  */
 export class SlabPool {
-  /** By number. Those of pages that were let go of are empty, and their numbers are used again. */
-  readonly #pages: Page[] = [];
-  readonly #views: DataView[] = [];
+  /** By number. The numbers of pages that were let go of are used again. */
+  readonly #pages: (Page | undefined)[] = [];
   readonly #freeNumbers: number[] = [];
   /** By size. */
   readonly #open: OpenPages[] = [];
@@ -102,12 +111,14 @@ export class SlabPool {
   /** `isViewed` says whether any capture is in use. */
   constructor(isViewed: () => boolean) {
     this.#isViewed = isViewed;
-    for (let bytes = MIN_SLAB_BYTES; bytes <= MAX_SLAB_BYTES; bytes *= 2) this.#open.push(new OpenPages());
+    for (let bytes = MIN_SLAB_BYTES; bytes <= MAX_SLAB_BYTES; bytes *= 2) {
+      this.#open.push(new OpenPages(bytes));
+    }
   }
 
   /** The memory a slab is part of. */
   view(slab: Slab): DataView {
-    return this.#views[slab >>> PLACE_BITS]!;
+    return this.#pageOf(slab).view;
   }
 
   /** Where it begins there. */
@@ -117,7 +128,7 @@ export class SlabPool {
 
   /** Its length. */
   bytes(slab: Slab): number {
-    return this.#pages[slab >>> PLACE_BITS]!.slabBytes;
+    return this.#pageOf(slab).slabBytes;
   }
 
   /** Its bytes from `start` on, `count` or as many as there are, not copied. */
@@ -128,11 +139,10 @@ export class SlabPool {
 
   /** A slab of the smallest size that holds `bytes` (at most the largest size). Its content is arbitrary. */
   take(bytes: number): Slab {
-    const shift = 32 - Math.clz32(Math.min(Math.max(bytes, MIN_SLAB_BYTES), MAX_SLAB_BYTES) - 1);
-    const open = this.#open[shift - SMALLEST_SHIFT]!;
+    const open = this.#openFor(Math.min(Math.max(bytes, MIN_SLAB_BYTES), MAX_SLAB_BYTES));
     let page = open.last();
     if (page === undefined) {
-      page = this.#newPage(1 << shift);
+      page = this.#newPage(open.slabBytes);
       open.add(page);
     } else if (page.used === 0) open.idleBytes -= page.bytes;
     const slab = page.take();
@@ -142,14 +152,14 @@ export class SlabPool {
 
   /** Takes back a slab nobody refers to any more. */
   give(slab: Slab): void {
-    const page = this.#pages[slab >>> PLACE_BITS]!;
-    const open = this.#open[31 - Math.clz32(page.slabBytes) - SMALLEST_SHIFT]!;
+    const page = this.#pageOf(slab);
+    const open = this.#openFor(page.slabBytes);
     if (page.isFull) open.add(page);
     page.give(slab);
     if (page.used > 0) return;
     if (open.idleBytes + page.bytes > IDLE_BYTES_PER_SIZE) {
       open.remove(page);
-      this.#views[page.number] = NO_MEMORY;
+      this.#pages[page.number] = undefined;
       this.#freeNumbers.push(page.number);
     } else open.idleBytes += page.bytes;
   }
@@ -167,12 +177,18 @@ export class SlabPool {
     for (const slab of lent) this.give(slab);
   }
 
+  #pageOf(slab: Slab): Page {
+    return this.#pages[slab >>> PLACE_BITS]!;
+  }
+
+  /** The open pages of the smallest slabs that hold `bytes`. */
+  #openFor(bytes: number): OpenPages {
+    return this.#open[32 - Math.clz32(bytes - 1) - SMALLEST_SHIFT]!;
+  }
+
   #newPage(slabBytes: number): Page {
-    const number = this.#freeNumbers.pop() ?? this.#pages.length;
-    const page = new Page(number, slabBytes);
-    this.#pages[number] = page;
-    // Arbitrary content: an `ArrayBuffer` made by itself would be filled with zeros.
-    this.#views[number] = new DataView(Buffer.allocUnsafeSlow(page.bytes).buffer);
+    const page = new Page(this.#freeNumbers.pop() ?? this.#pages.length, slabBytes);
+    this.#pages[page.number] = page;
     return page;
   }
 }

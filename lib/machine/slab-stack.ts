@@ -167,22 +167,19 @@ export class SlabStack implements Named, Tracked {
 
   #locateLong(): void {
     const pool = this.#pool;
-    let slab = this.#topSlab;
-    let beneath = this.#beneath?.length ?? 0;
+    let place = this.#slabsBeneath;
     let at = this.#used - 1;
     let length = 0;
     let unit = 1;
     let size = 0;
     for (;;) {
+      const slab = this.#slabAt(place);
       const byte = pool.view(slab).getUint8(pool.start(slab) + at);
       length += (byte & 0x7f) * unit;
       unit *= 128;
       size++;
       if (byte < 0x80) break;
-      if (--at < 0) {
-        slab = this.#beneath![--beneath]!;
-        at = pool.bytes(slab) - 1;
-      }
+      if (--at < 0) at = pool.bytes(this.#slabAt(--place)) - 1;
     }
     located.length = length;
     located.trailer = size;
@@ -200,13 +197,12 @@ export class SlabStack implements Named, Tracked {
 
   #copyStraddling(out: ByteWriter, length: number): void {
     const pool = this.#pool;
-    const slabs = this.#slabs();
     // Walk down to the slab the value starts in, then copy upwards.
-    let at = slabs.length - 1;
+    let place = this.#slabsBeneath;
     let start = this.#used - located.trailer - length;
-    while (start < 0) start += pool.bytes(slabs[--at]!);
+    while (start < 0) start += pool.bytes(this.#slabAt(--place));
     for (let rest = length; rest > 0; start = 0) {
-      const piece = pool.bytesOf(slabs[at++]!, start, rest);
+      const piece = pool.bytesOf(this.#slabAt(place++), start, rest);
       out.bytes(piece);
       rest -= piece.length;
     }
@@ -216,8 +212,7 @@ export class SlabStack implements Named, Tracked {
   #makeWritable(need: number): void {
     const shared = this.bytes < this.#sharedTo;
     const wanted = this.#used + need;
-    const isFirst = this.#beneath === null || this.#beneath.length === 0;
-    if (isFirst && this.#room < MAX_FIRST_SLAB_BYTES && wanted > this.#room) {
+    if (this.#slabsBeneath === 0 && this.#room < MAX_FIRST_SLAB_BYTES && wanted > this.#room) {
       this.#replaceTop(Math.min(wanted, MAX_FIRST_SLAB_BYTES));
       // Only this slab can have been shared: the copy is free of views.
       this.#sharedTo = 0;
@@ -280,6 +275,15 @@ export class SlabStack implements Named, Tracked {
       slabStart -= this.#used;
     }
     this.#used -= rest;
+  }
+
+  get #slabsBeneath(): number {
+    return this.#beneath?.length ?? 0;
+  }
+
+  /** The slab with so many beneath it. */
+  #slabAt(place: number): Slab {
+    return this.#beneath?.[place] ?? this.#topSlab;
   }
 
   /** All slabs, the lowest first. */

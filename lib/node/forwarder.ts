@@ -28,12 +28,12 @@ interface ForwardedRun {
 export class Forwarder {
   readonly #transport: Transport;
   readonly #replies: Replies;
-  readonly #silence: Pick<Silence, 'forwarded'>;
+  readonly #silence: Pick<Silence, 'sentData'>;
   readonly #runs = new Map<number, ForwardedRun>();
   readonly #tokens: Tokens;
   #bytes = 0;
 
-  constructor(transport: Transport, replies: Replies, runtime: Runtime, silence: Pick<Silence, 'forwarded'>) {
+  constructor(transport: Transport, replies: Replies, runtime: Runtime, silence: Pick<Silence, 'sentData'>) {
     this.#transport = transport;
     this.#replies = replies;
     this.#silence = silence;
@@ -55,7 +55,7 @@ export class Forwarder {
       this.#replies.refuseRun(bytes, start, end, sink, Status.noLeader, 'the leader cannot be reached');
       return;
     }
-    this.#silence.forwarded(leader, nowMs);
+    this.#silence.sentData(leader, nowMs);
     this.#runs.set(token, { leader, frame, at: FORWARD_HEADER_BYTES, sinceMs: nowMs, sink });
     this.#bytes += frame.length;
   }

@@ -42,18 +42,18 @@ export class Silence {
    */
   sent(to: NodeId, message: Message, now: number): void {
     const { kind } = message;
-    if (kind === 'append') this.#owesData(to, now);
+    if (kind === 'append') this.sentData(to, now);
     else if ((kind === 'heartbeat' || kind === 'voteRequest') && !this.#questions.has(to)) {
       this.#questions.set(to, { sinceMs: now, elsewhere: false });
     }
   }
 
   /**
-   * Clients' requests have left for the leader. It sends them on as an append before anything else, so even one whose
-   * disks are slow is heard on the data lane soon.
+   * An append, or clients' requests for the leader, have left. It sends those on as an append before anything else, so
+   * even one whose disks are slow is heard on the data lane soon.
    */
-  forwarded(to: NodeId, now: number): void {
-    this.#owesData(to, now);
+  sentData(to: NodeId, now: number): void {
+    if (!this.#data.has(to)) this.#data.set(to, now);
   }
 
   /** A frame has come from `from` on `lane`. */
@@ -90,9 +90,5 @@ export class Silence {
       this.#dataPatienceMs.set(peer, 2 * patienceMs);
       this.#transport.renew(peer, Lane.data);
     }
-  }
-
-  #owesData(peer: NodeId, now: number): void {
-    if (!this.#data.has(peer)) this.#data.set(peer, now);
   }
 }

@@ -71,7 +71,7 @@ export class SimNetwork {
 
   /** Connections between two places, or of one place, end: a reset, or the death of a process. */
   breakPipes(a: Place, b?: Place): void {
-    for (const pipe of [...this.#pipes]) {
+    for (const pipe of this.pipes) {
       const { near, far } = pipe;
       if (b === undefined ? near === a || far === a : (near === a && far === b) || (near === b && far === a))
         pipe.end();

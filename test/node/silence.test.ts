@@ -75,12 +75,12 @@ t.test('appends that nothing comes back for: their lane, later, and later still 
 
 t.test('what was forwarded, and nothing comes back', async (t) => {
   const { silence, at } = rig();
-  silence.forwarded(2, 0);
-  silence.forwarded(2, 5 * PATIENCE_MS);
+  silence.sentData(2, 0);
+  silence.sentData(2, 5 * PATIENCE_MS);
   silence.heard(2, Lane.control);
   t.same(at(10 * PATIENCE_MS - 1), []);
   t.same(at(10 * PATIENCE_MS), [[2, Lane.data]]);
-  silence.forwarded(2, 5000);
+  silence.sentData(2, 5000);
   silence.heard(2, Lane.data);
   t.same(at(50_000), [], 'an append of those requests will do');
 });

@@ -21,7 +21,7 @@ function forwarding(runtime: Runtime): { token: number; sink: Sink; forwarder: F
     send: (_peer: number, _lane: number, parts: readonly Uint8Array[]) => frames.push(...parts) > 0,
   } as unknown as Transport;
   const replies = { touch: () => undefined } as unknown as Replies;
-  const forwarder = new Forwarder(transport, replies, runtime, { forwarded: () => undefined });
+  const forwarder = new Forwarder(transport, replies, runtime, { sentData: () => undefined });
   const sink: Sink = { out: new ByteWriter(64), flush: () => undefined };
   forwarder.forward(LEADER, new Uint8Array(30), 0, 30, sink, 0);
   return { token: decodeForward(frames[0]!, 0, frames[0]!.length), sink, forwarder };
