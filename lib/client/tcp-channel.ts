@@ -1,9 +1,8 @@
 import { connect, type Socket } from 'node:net';
 import { parseAddress } from '../../protocol/address.ts';
 import { encodePreamble } from '../../protocol/client-codec.ts';
+import { readBuffer } from '../transport/read-buffer.ts';
 import type { Channel, ChannelEvents } from './channel.ts';
-
-const READ_BUFFER_BYTES = 128 << 10;
 
 /** A TCP connection to the client port of a node. */
 export class TcpChannel implements Channel {
@@ -25,11 +24,11 @@ export class TcpChannel implements Channel {
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 10_000,
-      // One buffer for all reads: answers are decoded before the next read, so nothing is allocated for them.
+      // Answers are decoded before the next read, so nothing is allocated for them.
       onread: {
-        buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
-        callback: (bytes, buffer) => {
-          if (!this.#closed) events.onData(buffer.subarray(0, bytes));
+        buffer: readBuffer,
+        callback: (bytes) => {
+          if (!this.#closed) events.onData(readBuffer.subarray(0, bytes));
           return true;
         },
       },

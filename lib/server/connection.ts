@@ -6,6 +6,7 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import { Intake } from '../node/intake.ts';
 import type { Sink } from '../node/sink.ts';
 import type { LeaderInfo, Requests } from '../node/types.ts';
+import { readShared } from '../transport/read-buffer.ts';
 import { CountedRequests } from './counted-requests.ts';
 import type { FrameTotals } from './counted-requests.ts';
 import type { ServerLimits } from './limits.ts';
@@ -64,7 +65,7 @@ export class Connection implements Sink {
     this.#timer = setTimeout(() => {
       this.#fail('PROTOCOL_ERROR', 'the preamble did not arrive in time');
     }, handshakeMs);
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    readShared(socket, (chunk) => this.#onData(chunk));
     socket.on('drain', () => this.#onDrain());
     socket.on('end', () => this.end());
     socket.on('timeout', () => this.#onStall());

@@ -14,6 +14,7 @@ import {
   type Refusal,
 } from '../../protocol/peer-handshake.ts';
 import { answerForStranger, HandshakeBuffer, looksLikePeer } from './handshake.ts';
+import { readShared } from './read-buffer.ts';
 import { introductionTo, maxFrameBytesOf, type TransportContext } from './transport-options.ts';
 
 /** What an accepted connection tells the transport. */
@@ -56,7 +57,7 @@ export class InboundConnection {
       this.#clearTimer();
       host.closed(this);
     });
-    socket.on('data', (chunk) => {
+    readShared(socket, (chunk) => {
       if (this.#splitter !== null) this.#receive(this.#splitter, chunk);
       else if (this.#handshake !== null) this.#introduce(this.#handshake, chunk, from);
     });
