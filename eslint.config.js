@@ -1,6 +1,7 @@
 import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
-import cordwood from './.ci/eslint-layers.js';
+import { byteSlice } from './.ci/eslint-byte-slice.js';
+import { layers } from './.ci/eslint-layers.js';
 
 const notInCore = [
   'Date',
@@ -54,8 +55,8 @@ export default defineConfig(
   },
   {
     files: ['bin/**/*.ts', 'lib/**/*.ts', 'protocol/**/*.ts'],
-    plugins: { cordwood },
-    rules: { 'cordwood/layers': 'error' },
+    plugins: { cordwood: { rules: { layers, 'byte-slice': byteSlice } } },
+    rules: { 'cordwood/layers': 'error', 'cordwood/byte-slice': 'error' },
   },
   {
     files: ['lib/**/*.ts', 'protocol/**/*.ts'],

@@ -114,5 +114,3 @@ export const layers = {
     };
   },
 };
-
-export default { meta: { name: 'cordwood-layers' }, rules: { layers } };

@@ -134,6 +134,20 @@ export function copyBytes(
   }
 }
 
+/** Arrays of bytes up to this size cost the runtime no memory of their own, and a loop beats a call into it. */
+const SMALL_BYTES = 64;
+
+/**
+ * `bytes[start, end)` in memory of its own: a plain `Uint8Array`, whatever `bytes` is. A `slice` of what is declared a
+ * `Uint8Array` and turns out to be a Buffer is a view, and what it shows changes with the next read of a socket.
+ */
+export function copyOf(bytes: Uint8Array, start = 0, end: number = bytes.length): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(end - start);
+  if (end - start > SMALL_BYTES) copy.set(bytes.subarray(start, end));
+  else for (let i = start; i < end; i++) copy[i - start] = bytes[i]!;
+  return copy;
+}
+
 export function readU16(b: Uint8Array, at: number): number {
   return b[at]! | (b[at + 1]! << 8);
 }

@@ -1,5 +1,6 @@
 import { Decoder, ExtData, ExtensionCodec } from '@msgpack/msgpack';
 
+import { copyOf } from './byte-writer.ts';
 import { CordwoodError } from './errors.ts';
 import { lastScan, Scan, skipValue } from './msgpack-scan.ts';
 
@@ -60,17 +61,6 @@ function binaryStart(bytes: Uint8Array, start: number, end: number): number {
   let length = 0;
   for (let i = start + 1; i < content && i < end; i++) length = length * 256 + bytes[i]!;
   return content + length === end ? content : 0;
-}
-
-/** Arrays of bytes up to this size cost the runtime no memory of their own, and a loop beats a call into it. */
-const SMALL_BYTES = 64;
-
-/** `bytes[start, end)` in memory of its own: a plain `Uint8Array`, whatever `bytes` is. */
-export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  const copy = new Uint8Array(end - start);
-  if (end - start > SMALL_BYTES) copy.set(bytes.subarray(start, end));
-  else for (let i = start; i < end; i++) copy[i - start] = bytes[i]!;
-  return copy;
 }
 
 /** Reads arrays and maps itself and leaves the rest to the library. The bytes have passed `skipValue`. */

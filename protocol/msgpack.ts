@@ -1,11 +1,11 @@
 import { Encoder, ExtData, ExtensionCodec } from '@msgpack/msgpack';
 
-import type { ByteWriter } from './byte-writer.ts';
+import { type ByteWriter, copyOf } from './byte-writer.ts';
 import { Limits } from './constants.ts';
 import { CordwoodError } from './errors.ts';
-import { copyOf, decodeValue } from './msgpack-decode.ts';
+import { decodeValue } from './msgpack-decode.ts';
 
-export { copyOf, decodeValue };
+export { decodeValue };
 
 /*
  * Two uses of msgpack: values of users, which must come back exactly as they went in, and small maps of fields in
@@ -48,7 +48,7 @@ export function writeValue(out: ByteWriter, value: unknown): void {
 
 /** As `writeValue`; the caller owns the bytes. */
 export function encodeValue(value: unknown): Uint8Array {
-  return encodeShared(value).slice();
+  return copyOf(encodeShared(value));
 }
 
 /** The map in exactly `bytes[start, end)`, at most `MAX_FIELDS_BYTES` of it; `what` opens the error's message. */

@@ -1,8 +1,8 @@
-import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import { type ByteWriter, copyOf } from '../../protocol/byte-writer.ts';
 import { type LeaderHint, writeStaleness } from '../../protocol/client-codec.ts';
 import { FRAME_HEADER_BYTES, Kind, Limits, ReadLevel } from '../../protocol/constants.ts';
 import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
-import { copyOf, writeValue } from '../../protocol/msgpack.ts';
+import { writeValue } from '../../protocol/msgpack.ts';
 import { type Runtime, systemRuntime } from '../node/runtime.ts';
 import type { NodeStatus } from '../node/types.ts';
 import { type Decode, Retry } from './call.ts';

@@ -1,7 +1,7 @@
-import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import { type ByteWriter, copyOf } from '../../protocol/byte-writer.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { CordwoodError, errorCodeOfStatus } from '../../protocol/errors.ts';
-import { copyOf, decodeValue, writeValue } from '../../protocol/msgpack.ts';
+import { decodeValue, writeValue } from '../../protocol/msgpack.ts';
 
 /*
  * Commands and queries of the stack machine as they lie in frames, and its results as callers get them.

@@ -1,3 +1,4 @@
+import { copyOf } from '../../protocol/byte-writer.ts';
 import type { Disk, OpenMode } from './disk.ts';
 import {
   copyFile,
@@ -204,7 +205,7 @@ export class MemoryDisk implements Disk {
     for (const file of files) {
       for (const write of file.pending) tear(file, write, choose);
       file.pending = [];
-      file.live = file.durable.slice();
+      file.live = copyOf(file.durable);
       file.liveBytes = file.durableBytes;
     }
     this.#names = new Map(this.#durableNames);
@@ -224,7 +225,7 @@ export class MemoryDisk implements Disk {
   content(path: string): Uint8Array {
     const file = this.#names.get(path);
     if (file === undefined) throw failure('ENOENT', path);
-    return file.live.slice(0, file.liveBytes);
+    return copyOf(file.live, 0, file.liveBytes);
   }
 
   /** Rot: changes bits of a byte behind everyone's back. */
@@ -242,8 +243,8 @@ export class MemoryDisk implements Disk {
     for (const [path, file] of this.#names) {
       const cloned: MemoryFile = {
         ...file,
-        live: file.live.slice(),
-        durable: file.live.slice(),
+        live: copyOf(file.live),
+        durable: copyOf(file.live),
         pending: [],
       };
       cloned.durableBytes = file.liveBytes;
@@ -261,7 +262,7 @@ export class MemoryDisk implements Disk {
     const copy = new MemoryDisk();
     copy.capacityBytes = this.capacityBytes;
     const copies = new Map<MemoryFile, MemoryFile>();
-    const copyOf = (file: MemoryFile): MemoryFile => {
+    const fileCopy = (file: MemoryFile): MemoryFile => {
       let copied = copies.get(file);
       if (copied === undefined) {
         copied = copyFile(file);
@@ -270,10 +271,10 @@ export class MemoryDisk implements Disk {
       return copied;
     };
     for (const path of this.#directories) copy.#directories.add(path);
-    for (const [path, file] of this.#names) copy.#names.set(path, copyOf(file));
-    for (const [path, file] of this.#durableNames) copy.#durableNames.set(path, copyOf(file));
+    for (const [path, file] of this.#names) copy.#names.set(path, fileCopy(file));
+    for (const [path, file] of this.#durableNames) copy.#durableNames.set(path, fileCopy(file));
     copy.#nameChanges = this.#nameChanges.map((change) =>
-      change.kind === 'add' ? { ...change, file: copyOf(change.file) } : change,
+      change.kind === 'add' ? { ...change, file: fileCopy(change.file) } : change,
     );
     return copy;
   }

@@ -1,3 +1,5 @@
+import { copyOf } from '../../protocol/byte-writer.ts';
+
 /** The unit in which a crash tears writes. */
 export const SECTOR_BYTES = 512;
 
@@ -26,7 +28,7 @@ export function emptyFile(): MemoryFile {
 
 /** A file of its own in the same state. */
 export function copyFile(file: MemoryFile): MemoryFile {
-  return { ...file, live: file.live.slice(), durable: file.durable.slice(), pending: [...file.pending] };
+  return { ...file, live: copyOf(file.live), durable: copyOf(file.durable), pending: [...file.pending] };
 }
 
 /** Carries `write` out on the first `length` bytes of `target`, which is replaced where it is too short. */

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { crcOf } from '../../protocol/crc.ts';
 import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
-import { copyBytes, readU32, readU64, writeU32, writeU64 } from '../../protocol/byte-writer.ts';
+import { copyBytes, copyOf, readU32, readU64, writeU32, writeU64 } from '../../protocol/byte-writer.ts';
 import type { Index, Term } from '../core/types.ts';
 
 /**
@@ -58,7 +58,7 @@ export function decodeSegmentHeader(b: Uint8Array): SegmentHeader | string {
     return `segment format ${b[4]! | (b[5]! << 8)} is not known here`;
   if ((b[6]! & ~FLAG_RESET) !== 0 || b[7] !== 0) return 'unknown flags in the segment header';
   const header: SegmentHeader = {
-    nonce: b.slice(8, 16),
+    nonce: copyOf(b, 8, 16),
     sequence: readU64(b, 16),
     firstBlock: readU64(b, 24),
     prevIndex: readU64(b, 32),

@@ -1,6 +1,6 @@
 import { decode, encode } from '@msgpack/msgpack';
 import { crc32 } from 'node:zlib';
-import { readU32, readU64, writeU32, writeU64 } from '../../protocol/byte-writer.ts';
+import { copyOf, readU32, readU64, writeU32, writeU64 } from '../../protocol/byte-writer.ts';
 import { decodeConfig, encodeConfig } from '../../protocol/config-codec.ts';
 import type { SnapshotMeta } from '../core/types.ts';
 
@@ -145,7 +145,7 @@ export function decodeSnapshotFooter(b: Uint8Array): SnapshotFooter | null {
   const footer: SnapshotFooter = {
     totalBytes: readU64(b, 8),
     chunkCount: readU64(b, 16),
-    sha256: b.slice(24, 56),
+    sha256: copyOf(b, 24, 56),
   };
   if (footer.totalBytes > Number.MAX_SAFE_INTEGER || footer.chunkCount > Number.MAX_SAFE_INTEGER) return null;
   return footer;

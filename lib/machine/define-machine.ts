@@ -1,7 +1,6 @@
 import { Decoder, Encoder } from '@msgpack/msgpack';
-import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import { type ByteWriter, copyOf } from '../../protocol/byte-writer.ts';
 import { Limits, Status } from '../../protocol/constants.ts';
-import { copyOf } from '../../protocol/msgpack-decode.ts';
 import { ChunkReader, damaged } from './chunk-reader.ts';
 import { msgpackEnd, writeText } from './msgpack.ts';
 import type { ApplyMeta, SnapshotView, StateMachine } from './state-machine.ts';

@@ -31,7 +31,7 @@ export function readOpenRequest(bytes: Uint8Array, start: number, end: number): 
       if (ttlMs < 0) return undefined;
     } else if (isText(bytes, at, valueAt, 'nonce') && !nil) {
       if (after - valueAt > MAX_NONCE_BYTES) return undefined;
-      nonce = Buffer.from(bytes.slice(valueAt, after)).toString('latin1');
+      nonce = Buffer.from(bytes.subarray(valueAt, after)).toString('latin1');
     }
     at = after;
   }

@@ -35,7 +35,7 @@ export class FieldReader {
   /** A copy of the next `length` bytes. */
   bytes(length: number): Buffer {
     const at = this.#take(length);
-    return Buffer.from(this.#bytes.slice(at, at + length));
+    return Buffer.from(this.#bytes.subarray(at, at + length));
   }
 
   /** Throws unless everything was read. */

@@ -91,7 +91,7 @@ function keyedCommand(
   if (keyBytes === 0 || keyBytes > Limits.maxIdempotencyKeyBytes || body > end) {
     return malformed(out, 'an idempotency key has 1 to 255 bytes');
   }
-  const key = Buffer.from(bytes.slice(start + 2, body)).toString('latin1');
+  const key = Buffer.from(bytes.subarray(start + 2, body)).toString('latin1');
   const digest = createHash('sha256').update(bytes.subarray(body, end)).digest('binary');
   const known = keyed.get(key);
   if (known !== undefined) {

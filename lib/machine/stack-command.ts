@@ -100,7 +100,7 @@ export class StackCommand {
   /** Whether the name is UTF-8. Only names that are not found need the question: those found are. */
   nameIsText(bytes: Uint8Array): boolean {
     for (let i = this.nameStart; i < this.nameEnd; i++) {
-      if (bytes[i]! >= 0x80) return isUtf8(bytes.slice(this.nameStart, this.nameEnd));
+      if (bytes[i]! >= 0x80) return isUtf8(bytes.subarray(this.nameStart, this.nameEnd));
     }
     return true;
   }

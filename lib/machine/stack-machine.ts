@@ -231,8 +231,8 @@ export class StackMachine implements StateMachine {
 
   #list(bytes: Uint8Array, out: ByteWriter): number {
     const command = this.#command;
-    const prefix = bytes.slice(command.nameStart, command.nameEnd);
-    const after = bytes.slice(command.afterStart, command.afterEnd);
+    const prefix = bytes.subarray(command.nameStart, command.nameEnd);
+    const after = bytes.subarray(command.afterStart, command.afterEnd);
     const limit = command.count < 0 ? DEFAULT_LIST_LENGTH : command.count;
     const sorted = this.#table.sorted();
     // First name behind `after` and not before the prefix.

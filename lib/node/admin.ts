@@ -1,4 +1,4 @@
-import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { ByteWriter, copyOf } from '../../protocol/byte-writer.ts';
 import { encodeErrorResponse, encodeResponse, frameRequestId } from '../../protocol/client-codec.ts';
 import { FRAME_HEADER_BYTES, Status } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
@@ -44,7 +44,7 @@ export class Admin {
   /** Takes one admin frame of a client; copied before the call returns; answered through `sink`, now or later. */
   take(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
     const { driver } = this.#target;
-    const frame = bytes.slice(start, end);
+    const frame = copyOf(bytes, start, end);
     const respond = (response: Uint8Array): void => {
       sink.out.bytes(response);
       driver.replies.touch(sink);
@@ -60,7 +60,7 @@ export class Admin {
 
   /** Takes one that the node `peer` has passed on. It is not passed on again. */
   takePassed(peer: NodeId, token: number, bytes: Uint8Array, start: number, end: number): void {
-    void this.#answer(bytes.slice(start, end)).then((response) => {
+    void this.#answer(copyOf(bytes, start, end)).then((response) => {
       this.relay.answer(peer, token, response);
     });
   }

@@ -1,3 +1,4 @@
+import { copyOf } from '../../protocol/byte-writer.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { SnapshotMeta } from '../core/types.ts';
 import { SnapshotEncoder } from '../log/snapshot-encoder.ts';
@@ -111,14 +112,14 @@ export class Backups {
       const encoder = new SnapshotEncoder(meta, NO_OWNER, origin);
       yield encoder.header;
       for (const content of view.chunks()) {
-        for (const chunk of encoder.add(content)) yield chunk.slice();
+        for (const chunk of encoder.add(content)) yield copyOf(chunk);
         // The view is immutable: the node goes on meanwhile.
         await new Promise<void>((resolve) => {
           runtime.defer(resolve);
         });
         if (this.#driver.stopped) throw new CordwoodError('SHUTTING_DOWN', 'the node is stopping');
       }
-      for (const rest of encoder.finish().bytes) yield rest.slice();
+      for (const rest of encoder.finish().bytes) yield copyOf(rest);
     } finally {
       close();
     }

@@ -1,4 +1,4 @@
-import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { ByteWriter, copyOf } from '../../protocol/byte-writer.ts';
 import { Lane, SnapshotStatus } from '../../protocol/constants.ts';
 import {
   CHUNK_HEADER_BYTES,
@@ -53,7 +53,7 @@ export class SnapshotReceiver {
   chunk(from: NodeId, chunk: SnapshotChunk, bytes: Uint8Array, start: number, end: number): void {
     // A sender keeps to its window; one that does not is not worth memory.
     if (this.#queuedBytes > 16 << 20) return;
-    const content = bytes.slice(start + CHUNK_HEADER_BYTES, end);
+    const content = copyOf(bytes, start + CHUNK_HEADER_BYTES, end);
     this.#queuedBytes += content.length;
     this.#enqueue(async () => {
       this.#queuedBytes -= content.length;

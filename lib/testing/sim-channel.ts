@@ -1,6 +1,6 @@
 import type { Channel, ChannelEvents } from '../client/channel.ts';
 import { LocalChannel } from '../client/local-channel.ts';
-import { SimPipe, type Place, type SimNetwork } from './sim-network.ts';
+import { OVERWRITTEN, SimPipe, type Place, type SimNetwork } from './sim-network.ts';
 import { peerOf } from './sim-addresses.ts';
 import type { SimNode } from './sim-node.ts';
 
@@ -88,6 +88,7 @@ export class SimChannel implements Channel {
         const bytes = Uint8Array.from(chunk);
         this.#back?.deliver(() => {
           this.#events?.onData(bytes);
+          bytes.fill(OVERWRITTEN);
         });
       },
       onDrain: () => undefined,

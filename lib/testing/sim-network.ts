@@ -5,6 +5,8 @@ import type { Weather } from './weather.ts';
 /** A place in the network: a node or a client. Nodes are called by their ids. */
 export type Place = number;
 
+/** What stands in the memory of received bytes once they have been dealt with. */
+export const OVERWRITTEN = 0xdb;
 /** How long it takes to send again what was lost. */
 const RESEND_MS = 40;
 /** Pauses of a kernel between two attempts to get anything through. No story has the time for cuts that long. */

@@ -5,7 +5,7 @@ import type { Introduction } from '../../protocol/introduction.ts';
 import type { Hello, PeerIntroduction, Refusal } from '../../protocol/peer-handshake.ts';
 import type { Member, NodeId } from '../core/types.ts';
 import type { PeerPolicy, PeerIdentity, Transport, TransportEvents } from '../transport/transport.ts';
-import { SimPipe, type SimNetwork } from './sim-network.ts';
+import { OVERWRITTEN, SimPipe, type SimNetwork } from './sim-network.ts';
 import type { SimRuntime } from './sim-runtime.ts';
 
 const LANES = [Lane.control, Lane.data, Lane.bulk] as const;
@@ -130,7 +130,13 @@ export class SimTransport implements Transport {
     runtime.run(() => {
       if (this.#closed) return;
       if (!this.#peers.has(from)) this.#parts.listener(from)?.hungUp(this.id);
-      else for (const frame of frames) events.onFrame(from, lane, frame, 0, frame.length);
+      else {
+        for (const frame of frames) {
+          events.onFrame(from, lane, frame, 0, frame.length);
+          // As in a socket's memory, the next bytes take the place of those that were dealt with.
+          frame.fill(OVERWRITTEN);
+        }
+      }
     });
   }
 

@@ -1,3 +1,4 @@
+import { OVERWRITTEN } from '../../../lib/testing/sim-network.ts';
 import { DirectLogStore } from '../../../lib/log/direct-log-store.ts';
 import type { SnapshotMeta } from '../../../lib/core/types.ts';
 import type { LogStore } from '../../../lib/log/log-store.ts';
@@ -175,5 +176,7 @@ export class SnapshotRig {
     this.offsets.get(id)!.push(chunk.offset);
     this.bytesSent += frame.length;
     follower.receiver.chunk(LEADER, chunk, frame, 0, frame.length);
+    // A socket reads into the same memory again.
+    frame.fill(OVERWRITTEN);
   }
 }
