@@ -25,6 +25,7 @@ export class BlockBuilder {
 
   clear(): void {
     this.parts.length = 1;
+    this.#checksum.clear();
     this.bytes = 0;
     this.count = 0;
   }
@@ -32,6 +33,7 @@ export class BlockBuilder {
   addHardState(state: HardState): void {
     const record = encodeHardState(state);
     this.parts.push(record);
+    this.#checksum.record(record, 0);
     this.bytes += record.length;
     this.count++;
   }
@@ -46,6 +48,7 @@ export class BlockBuilder {
         const size = measureRecord(part, at, part.length);
         if (size === 0) throw new RangeError('the log cannot take this write: a record is cut short');
         onRecord(recordIndex(part, at), recordTerm(part, at), this.blockBytes + at, size);
+        this.#checksum.record(part, at);
         this.count++;
         at += size;
       }
@@ -63,13 +66,7 @@ export class BlockBuilder {
   ): readonly Uint8Array[] {
     const header = this.parts[0]!;
     writeBlockHeader(header, { magic, bytes: this.bytes, count: this.count, sequence, lastIndex });
-    this.#checksum.begin(nonce, header, 0);
-    for (let i = 1; i < this.parts.length; i++) {
-      const part = this.parts[i]!;
-      for (let at = 0; at < part.length; at += measureRecord(part, at, part.length))
-        this.#checksum.record(part, at);
-    }
-    writeU32(header, 4, this.#checksum.digest());
+    writeU32(header, 4, this.#checksum.digest(nonce, header, 0));
     return this.parts;
   }
 }

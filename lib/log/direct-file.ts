@@ -5,6 +5,29 @@ import { copyBytes } from '../../protocol/byte-writer.ts';
 const PAGE_BYTES = 4096;
 const STAGE_BYTES = 1 << 20;
 
+/** Memory that all direct files of a thread are written from and read into; it begins on a page of its own. */
+export class DirectStage {
+  // A buffer that could grow is given whole pages.
+  readonly bytes: Uint8Array = new Uint8Array(
+    new ArrayBuffer(STAGE_BYTES, { maxByteLength: STAGE_BYTES }),
+    0,
+    STAGE_BYTES,
+  );
+  #holder: DirectFile | null = null;
+
+  /** The file whose last page stands at the beginning. */
+  get holder(): DirectFile | null {
+    return this.#holder;
+  }
+
+  /** `file` is going to use it, null: anyone for once. Who has something here first takes it away. */
+  take(file: DirectFile | null): void {
+    if (this.#holder === file) return;
+    this.#holder?.leaveStage();
+    this.#holder = file;
+  }
+}
+
 /**
  * A file written and read past the kernel's page cache (`O_DIRECT`), for files that grow at their end.
  *
@@ -14,20 +37,22 @@ const STAGE_BYTES = 1 << 20;
  * of the disk, where the cache would only repeat what it was told.
  *
  * The disk takes whole pages. So the page a write ends in is written as a whole, zeros behind the end, and once more
- * as the beginning of the next write: what it held is in `#tail`. Whoever has a file here must not mind up to a page
- * of zeros where its own bytes end. The bytes written a second time are the same; a cached page is treated alike.
+ * as the beginning of the next write: until then it stays at the beginning of the stage, or in `#tail` where the stage
+ * is needed for something else. Whoever has a file here must not mind up to a page of zeros where its own bytes end. The
+ * bytes written a second time are the same; a cached page is treated alike.
  */
 export class DirectFile {
   readonly path: string;
   readonly #fd: number;
-  readonly #stage: Buffer;
-  readonly #tail = Buffer.allocUnsafeSlow(PAGE_BYTES);
-  /** Where the page in `#tail` begins in the file; -1: none is known. */
+  readonly #stage: DirectStage;
+  /** The page at `#tailAt`, while another uses the stage. */
+  #tail: Uint8Array | null = null;
+  /** Where the page begins in the file whose content is known; -1: none is. */
   #tailAt = -1;
   #untried = true;
 
-  /** `path` is where it was opened. `stage` is memory of `directStage`, which all files of a thread may share. */
-  constructor(fd: number, path: string, stage: Buffer) {
+  /** `path` is where it was opened. */
+  constructor(fd: number, path: string, stage: DirectStage) {
     this.#fd = fd;
     this.path = path;
     this.#stage = stage;
@@ -40,10 +65,11 @@ export class DirectFile {
 
   /** As `Disk.write`: how many bytes were taken may be less than given. */
   write(parts: readonly Uint8Array[], position: number): number {
-    const stage = this.#stage;
     const before = position % PAGE_BYTES;
     const from = position - before;
     if (before > 0) this.#loadPage(from, before);
+    this.#stage.take(this);
+    const stage = this.#stage.bytes;
     const end = fill(stage, before, parts);
     const padded = wholePages(end);
     stage.fill(0, end, padded);
@@ -53,20 +79,22 @@ export class DirectFile {
     const taken = Math.min(written, end);
     if (taken <= before) return 0;
     const tail = taken - (taken % PAGE_BYTES);
-    stage.copy(this.#tail, 0, tail, taken);
+    if (tail > 0) stage.copyWithin(0, tail, taken);
     this.#tailAt = from + tail;
     return taken - before;
   }
 
   /** As `Disk.read`. */
   read(into: Uint8Array, offset: number, length: number, position: number): number {
+    this.#stage.take(null);
+    const stage = this.#stage.bytes;
     const before = position % PAGE_BYTES;
-    const wanted = Math.min(before + length, this.#stage.length);
+    const wanted = Math.min(before + length, stage.length);
     const padded = wholePages(wanted);
-    const read = fs.readSync(this.#fd, this.#stage, 0, padded, position - before);
+    const read = fs.readSync(this.#fd, stage, 0, padded, position - before);
     this.#untried = false;
     const bytes = Math.max(0, Math.min(read, wanted) - before);
-    copyBytes(this.#stage, before, before + bytes, into, offset);
+    copyBytes(stage, before, before + bytes, into, offset);
     return bytes;
   }
 
@@ -75,20 +103,25 @@ export class DirectFile {
     this.#tailAt = -1;
   }
 
+  /** Another is going to use the stage. */
+  leaveStage(): void {
+    if (this.#tailAt < 0) return;
+    this.#tail ??= new Uint8Array(PAGE_BYTES);
+    this.#tail.set(this.#stage.bytes.subarray(0, PAGE_BYTES));
+  }
+
   /** Brings the first `bytes` of the page at `from` to the beginning of the stage. */
   #loadPage(from: number, bytes: number): void {
-    if (this.#tailAt === from) {
-      this.#tail.copy(this.#stage, 0, 0, bytes);
-      return;
+    const isKnown = this.#tailAt === from;
+    if (isKnown && this.#stage.holder === this) return;
+    this.#stage.take(null);
+    const stage = this.#stage.bytes;
+    if (isKnown) stage.set(this.#tail!);
+    else {
+      const read = fs.readSync(this.#fd, stage, 0, PAGE_BYTES, from);
+      if (read < bytes) stage.fill(0, read, bytes);
     }
-    const read = fs.readSync(this.#fd, this.#stage, 0, PAGE_BYTES, from);
-    if (read < bytes) this.#stage.fill(0, read, bytes);
   }
-}
-
-/** Memory that direct writes may start from: a buffer that could grow begins on a page of its own. */
-export function directStage(): Buffer {
-  return Buffer.from(new ArrayBuffer(STAGE_BYTES, { maxByteLength: STAGE_BYTES }));
 }
 
 function wholePages(bytes: number): number {
@@ -96,10 +129,10 @@ function wholePages(bytes: number): number {
 }
 
 /** Lays as much of `parts` into `stage` as fits, from `at` on; returns where it ends. */
-function fill(stage: Buffer, at: number, parts: readonly Uint8Array[]): number {
+function fill(stage: Uint8Array, at: number, parts: readonly Uint8Array[]): number {
   for (const part of parts) {
     const bytes = Math.min(part.length, stage.length - at);
-    copyBytes(part, 0, bytes, stage, at);
+    stage.set(bytes < part.length ? part.subarray(0, bytes) : part, at);
     at += bytes;
     if (bytes < part.length) break;
   }

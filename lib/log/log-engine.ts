@@ -138,6 +138,11 @@ export class LogEngine {
     };
   }
 
+  /** As in `stats`, which costs more than a write has time for. */
+  get segments(): number {
+    return this.#image.segments.length;
+  }
+
   /** Looks at the vote file at rest and writes it again if a copy has rotted; `found` is told. */
   checkVotes(found: (reason: string, file: string) => void): void {
     const { votes } = this.#record;

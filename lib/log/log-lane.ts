@@ -59,7 +59,7 @@ export class LogLane {
     this.#engine = engine;
     this.#events = events;
     this.#maxGroupBytes = maxGroupBytes;
-    this.#segments = engine.stats.segments;
+    this.#segments = engine.segments;
   }
 
   /** Blocks written so far, and their bytes: by these the host judges how busy the log is. */
@@ -242,7 +242,7 @@ export class LogLane {
   }
 
   #reportChange(): void {
-    const { segments } = this.#engine.stats;
+    const { segments } = this.#engine;
     if (segments === this.#segments) return;
     this.#segments = segments;
     this.#events.changed();

@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
 import { receiveMessageOnPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { diskError } from './disk-error.ts';
@@ -184,12 +185,13 @@ class LogThread {
   /** Works until there has been nothing to do for a while, then lets the event loop have its turn. */
   readonly #run = (): void => {
     for (let asleep = false; !asleep;) {
-      this.#work();
+      const worked = this.#work();
       if (this.#closing) {
         this.#finish();
         return;
       }
       const now = performance.now();
+      if (worked) this.#workedMs = now;
       const isPreparing = this.#lane.next === 'prepare';
       if (isPreparing && this.#mayPrepare(now)) {
         this.#lane.step();
@@ -198,8 +200,7 @@ class LogThread {
       let choreMs = now + MAX_SLEEP_MS;
       for (const chore of this.#chores) choreMs = Math.min(choreMs, chore.dueMs);
       const wakeMs = isPreparing ? Math.min(choreMs, this.#workedMs + QUIET_MS) : choreMs;
-      if (wakeMs > now) this.#ring.sleep(wakeMs - now);
-      asleep = performance.now() >= choreMs;
+      asleep = wakeMs <= now || (this.#ring.sleep(wakeMs - now) && performance.now() >= choreMs);
     }
     const now = performance.now();
     for (const chore of this.#chores) {
@@ -262,13 +263,14 @@ class LogThread {
     if (this.#ring.starved) this.#port.postMessage({ kind: 'room' } satisfies FromLogThread);
   }
 
-  #work(): void {
+  /** Does what there is to do; whether something became durable. */
+  #work(): boolean {
     this.#drain();
-    for (;;) {
+    for (let worked = false; ;) {
       const next = this.#lane.next;
-      if (next === null || next === 'prepare') return;
+      if (next === null || next === 'prepare') return worked;
       this.#lane.step();
-      if (next === 'sync') this.#workedMs = performance.now();
+      if (next === 'sync') worked = true;
       // Between a write and its sync there is nothing to decide: what comes meanwhile waits for the next block.
       if (next !== 'write') this.#drain();
     }

@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { DirectFile, directStage } from './direct-file.ts';
+import { DirectFile, DirectStage } from './direct-file.ts';
 import { makeDirectory } from './make-directory.ts';
 import type { Disk, OpenMode } from './disk.ts';
 import type { DiskSpace } from './space.ts';
@@ -9,7 +9,7 @@ export class NodeDisk implements Disk {
   readonly #direct = new Map<number, DirectFile>();
   /** Files that turned out not to take direct writes: what they are written through instead. */
   readonly #cached = new Map<number, number>();
-  #stage: Buffer | null = null;
+  #stage: DirectStage | null = null;
   /** The file system has refused a direct write, or has no such thing. */
   #refused = (fs.constants.O_DIRECT as number | undefined) === undefined;
 
@@ -25,7 +25,7 @@ export class NodeDisk implements Disk {
           path,
           (mode === 'read' ? fs.constants.O_RDONLY : fs.constants.O_RDWR) | fs.constants.O_DIRECT,
         );
-        this.#stage ??= directStage();
+        this.#stage ??= new DirectStage();
         this.#direct.set(fd, new DirectFile(fd, path, this.#stage));
         return fd;
       } catch (error) {

@@ -116,39 +116,39 @@ export function writeBlockHeader(b: Uint8Array, header: BlockHeader): void {
   writeU64(b, 24, header.lastIndex);
 }
 
+/** Of what a block's checksum covers, what comes before the records: the nonce, and the header without the checksum. */
+const BLOCK_PREFIX_BYTES: number = 8 + BLOCK_HEADER_BYTES - 4;
+
 /**
  * Gathers what a block's checksum covers and sums it in one call: each call into zlib costs more than the 40 bytes
  * of a record header.
  */
 export class BlockChecksum {
   #scratch: Uint8Array = new Uint8Array(4096);
-  #length = 0;
+  #length = BLOCK_PREFIX_BYTES;
 
-  /** Starts with the nonce and the block header at `b[at]`. */
-  begin(nonce: Uint8Array, b: Uint8Array, at: number): void {
-    this.#length = 0;
-    this.#add(nonce, 0, 8);
-    this.#add(b, at, at + 4);
-    this.#add(b, at + 8, at + BLOCK_HEADER_BYTES);
+  /** Begins with another block. */
+  clear(): void {
+    this.#length = BLOCK_PREFIX_BYTES;
   }
 
-  /** Adds the header of the record at `b[at]`. */
+  /** Adds the header of the block's next record, at `b[at]`. */
   record(b: Uint8Array, at: number): void {
-    this.#add(b, at, at + RECORD_HEADER_BYTES);
-  }
-
-  digest(): number {
-    return crcOf(this.#scratch, 0, this.#length);
-  }
-
-  #add(b: Uint8Array, start: number, end: number): void {
-    if (this.#length + end - start > this.#scratch.length) {
+    if (this.#length + RECORD_HEADER_BYTES > this.#scratch.length) {
       const grown = new Uint8Array(this.#scratch.length * 2);
       grown.set(this.#scratch);
       this.#scratch = grown;
     }
-    copyBytes(b, start, end, this.#scratch, this.#length);
-    this.#length += end - start;
+    copyBytes(b, at, at + RECORD_HEADER_BYTES, this.#scratch, this.#length);
+    this.#length += RECORD_HEADER_BYTES;
+  }
+
+  /** The checksum of a block with these records and the header at `b[at]`, in a segment with this nonce. */
+  digest(nonce: Uint8Array, b: Uint8Array, at: number): number {
+    copyBytes(nonce, 0, 8, this.#scratch, 0);
+    copyBytes(b, at, at + 4, this.#scratch, 8);
+    copyBytes(b, at + 8, at + BLOCK_HEADER_BYTES, this.#scratch, 12);
+    return crcOf(this.#scratch, 0, this.#length);
   }
 }
 

@@ -142,7 +142,7 @@ export class SegmentReader {
     const bytes = this.#window;
     const start = at + BLOCK_HEADER_BYTES;
     const end = start + header.bytes;
-    this.#checksum.begin(this.#header.nonce, bytes, at);
+    this.#checksum.clear();
     let record = start;
     for (let i = 0; i < header.count; i++) {
       const size = measureRecord(bytes, record, end);
@@ -150,7 +150,8 @@ export class SegmentReader {
       this.#checksum.record(bytes, record);
       record += size;
     }
-    if (record !== end || this.#checksum.digest() !== blockCrc(bytes, at)) return null;
+    if (record !== end || this.#checksum.digest(this.#header.nonce, bytes, at) !== blockCrc(bytes, at))
+      return null;
     if (bodies) {
       for (record = start; record < end;) {
         const size = measureRecord(bytes, record, end);

@@ -148,9 +148,9 @@ export class RingReader {
     return Atomics.load(this.#words, STARVED) === 1 && Atomics.exchange(this.#words, STARVED, 0) === 1;
   }
 
-  /** Sleeps until there is a message or the time is over. */
-  sleep(timeoutMs: number): void {
-    Atomics.wait(this.#words, TAIL, this.#head | 0, timeoutMs);
+  /** Sleeps until there is a message or the time is over; whether it was the time. */
+  sleep(timeoutMs: number): boolean {
+    return Atomics.wait(this.#words, TAIL, this.#head | 0, timeoutMs) === 'timed-out';
   }
 
   durable(ticket: number): void {

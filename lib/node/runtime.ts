@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+
 /** Time and turns, so that the same node runs on the machine's clock and on a simulated one. */
 export interface Runtime {
   /** Monotonic milliseconds, with fractions. */

@@ -58,6 +58,50 @@ t.test('two files of one disk, written in turn, do not get into each other', asy
   }
 });
 
+t.test('files that are written and read in any order do not get into each other', async (t) => {
+  const directory = t.testdir();
+  const step = fc.record({
+    which: fc.nat(2),
+    what: fc.constantFrom('write', 'write', 'write', 'read', 'cut'),
+    length: fc.oneof(fc.integer({ min: 1, max: 300 }), bytes),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const disk = new NodeDisk();
+      const files = [0, 1, 2].map((which) => {
+        const file = path.join(directory, String(which));
+        fs.rmSync(file, { force: true });
+        return { fd: disk.openDirect(file, 'create'), content: Buffer.alloc(0) };
+      });
+      for (const { which, what, length } of steps) {
+        const file = files[which]!;
+        const end = file.content.length;
+        if (what === 'write') {
+          const part = made(length);
+          writeFully(disk, file.fd, [part], end);
+          file.content = Buffer.concat([file.content, part]);
+        } else if (what === 'cut') {
+          file.content = file.content.subarray(0, length);
+          disk.truncate(file.fd, file.content.length);
+        } else {
+          const into = Buffer.alloc(length);
+          const from = Math.max(0, end - length);
+          const wanted = file.content.subarray(from);
+          readFully(disk, file.fd, into, 0, wanted.length, from);
+          t.ok(into.subarray(0, wanted.length).equals(wanted));
+        }
+      }
+      for (const { fd, content } of files) {
+        const found = Buffer.alloc(content.length);
+        t.equal(readFully(disk, fd, found, 0, content.length, 0), content.length);
+        t.ok(found.equals(content));
+        disk.close(fd);
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
 t.test('a write longer than the memory it goes through is taken piece by piece', async (t) => {
   const file = path.join(t.testdir(), 'log');
   const disk = new NodeDisk();
