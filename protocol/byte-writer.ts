@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer';
+
 /**
  * A growing byte buffer with a write position. Whole batches of frames are laid out in one of these and leave with
  * one write.

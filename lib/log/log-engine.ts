@@ -125,7 +125,7 @@ export class LogEngine {
   /** Why the node is in quarantine; null: it is not, or not any more. Durable when this returns. */
   setQuarantine(reason: string | null): void {
     this.#run(() => {
-      this.#record.setQuarantine(reason, this.#wholeUpTo);
+      this.#record.setQuarantine(reason, this.#wholeUpTo());
     });
   }
 
@@ -175,7 +175,7 @@ export class LogEngine {
   sync(): void {
     this.#run(() => {
       this.#writer.datasync();
-      this.#record.synced(this.#wholeUpTo);
+      this.#record.synced(this.#wholeUpTo());
     });
   }
 
@@ -214,7 +214,7 @@ export class LogEngine {
     if (this.#failure === null && this.#damage === null) {
       this.#run(() => {
         // How far the log reached: a block that goes missing while nobody looks is missed.
-        if (this.#tail.seal()) this.#record.store(this.#wholeUpTo);
+        if (this.#tail.seal()) this.#record.store(this.#wholeUpTo());
       });
     }
     this.#record.votes?.close();
@@ -250,7 +250,7 @@ export class LogEngine {
   }
 
   /** Last block; null: the log is damaged, so that what it ends with says nothing. */
-  get #wholeUpTo(): number | null {
+  #wholeUpTo(): number | null {
     return this.#damage === null ? this.lastBlock : null;
   }
 

@@ -145,8 +145,9 @@ export class LogTail {
     if (write.first <= image.prevIndex) throw new RangeError(`entry ${write.first} is behind a snapshot`);
     let expected = write.first;
     this.#builder.addRecords(write, (index, term, offset, size) => {
-      const refusal = index === expected ? image.refusal(index, term) : `entry ${index} is not ${expected}`;
-      if (refusal !== null) throw new RangeError(`the log cannot take this write: ${refusal}`);
+      if (index !== expected) throw refused(`entry ${index} is not ${expected}`);
+      const refusal = image.refusal(index, term);
+      if (refusal !== null) throw refused(refusal);
       image.add(index, term, segment.writeOffset + offset, size);
       expected++;
     });
@@ -162,4 +163,8 @@ export class LogTail {
     this.#builder.clear();
     this.#sealed = false;
   }
+}
+
+function refused(why: string): RangeError {
+  return new RangeError(`the log cannot take this write: ${why}`);
 }

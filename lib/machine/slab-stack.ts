@@ -167,7 +167,7 @@ export class SlabStack implements Named, Tracked {
 
   #locateLong(): void {
     const pool = this.#pool;
-    let place = this.#slabsBeneath;
+    let place = this.#slabsBeneath();
     let at = this.#used - 1;
     let length = 0;
     let unit = 1;
@@ -198,7 +198,7 @@ export class SlabStack implements Named, Tracked {
   #copyStraddling(out: ByteWriter, length: number): void {
     const pool = this.#pool;
     // Walk down to the slab the value starts in, then copy upwards.
-    let place = this.#slabsBeneath;
+    let place = this.#slabsBeneath();
     let start = this.#used - located.trailer - length;
     while (start < 0) start += pool.bytes(this.#slabAt(--place));
     for (let rest = length; rest > 0; start = 0) {
@@ -212,7 +212,7 @@ export class SlabStack implements Named, Tracked {
   #makeWritable(need: number): void {
     const shared = this.bytes < this.#sharedTo;
     const wanted = this.#used + need;
-    if (this.#slabsBeneath === 0 && this.#room < MAX_FIRST_SLAB_BYTES && wanted > this.#room) {
+    if (this.#slabsBeneath() === 0 && this.#room < MAX_FIRST_SLAB_BYTES && wanted > this.#room) {
       this.#replaceTop(Math.min(wanted, MAX_FIRST_SLAB_BYTES));
       // Only this slab can have been shared: the copy is free of views.
       this.#sharedTo = 0;
@@ -277,7 +277,7 @@ export class SlabStack implements Named, Tracked {
     this.#used -= rest;
   }
 
-  get #slabsBeneath(): number {
+  #slabsBeneath(): number {
     return this.#beneath?.length ?? 0;
   }
 

@@ -97,7 +97,11 @@ export class OutgoingLane {
 
   /** Hands everything queued to the kernel in one write. */
   flush(): void {
-    if (this.#state === 'up') this.#queue.writeTo(this.#socket!);
+    if (this.#state !== 'up') return;
+    const socket = this.#socket!;
+    this.#queue.writeTo(socket);
+    // Watched only from when the kernel left something: a socket's timer starts anew with each write.
+    if (socket.writableLength > 0 && !socket.timeout) socket.setTimeout(this.#context.limits.stallTimeoutMs);
   }
 
   /** The peer was heard of: no reason to wait any longer with the next attempt. */
@@ -172,8 +176,9 @@ export class OutgoingLane {
       else this.#readReply(socket, reply, chunk);
     });
     socket.on('close', () => this.#onClose(socket, errorCode));
-    socket.setTimeout(limits.stallTimeoutMs, () => {
+    socket.on('timeout', () => {
       if (socket.writableLength > 0) socket.destroy();
+      else socket.setTimeout(0);
     });
     socket.write(encodeHello({ ...introductionTo(this.#context, this.#peer), lane: this.#lane }, versions));
     this.#cancelTimer = this.#context.setTimer(limits.dialTimeoutMs, () => socket.destroy());

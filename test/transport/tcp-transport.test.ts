@@ -6,7 +6,7 @@ import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { CLIENT_MAGIC, Lane, PeerKind } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { beginPeerFrame, sealPeerFrame } from '../../protocol/peer-frame.ts';
-import { encodeHello } from '../../protocol/peer-handshake.ts';
+import { encodeHello, encodePeerWelcome } from '../../protocol/peer-handshake.ts';
 import { createTcpTransport, type TcpTransport } from '../../lib/transport/tcp-transport.ts';
 import type { TcpTransportOptions } from '../../lib/transport/transport-options.ts';
 import type { Member } from '../../lib/core/types.ts';
@@ -281,6 +281,46 @@ t.test('a full queue drops frames and says so', async (t) => {
   await two.events.until(() => two.events.of('frame').length === 21);
   t.ok(one.transport.send(2, Lane.data, [bytes]), 'there is room again');
   t.notOk(one.transport.send(3, Lane.data, [bytes]), 'an unknown peer has no queue');
+});
+
+t.test('a peer that takes nothing off its connection is cut off, one that does is not', async (t) => {
+  const stallTimeoutMs = 100;
+  const one = await start(t, 1, { limits: { stallTimeoutMs } });
+  let welcomed = 0;
+  const accepted: Socket[] = [];
+  // Says that it is node 2 and welcomes everybody; what comes after the hello it leaves in the kernel.
+  const deaf = createServer((socket) => {
+    accepted.push(socket);
+    socket.on('error', () => {});
+    socket.once('data', () => {
+      socket.pause();
+      welcomed++;
+      const introduction = { clusterId: 'wood', from: 2, to: 1, incarnation: 'data-2', configIndex: 0 };
+      const rest = { clientAddress: '127.0.0.1:2', maxFrameBytes: 64 << 20, features: [] };
+      socket.write(encodePeerWelcome({ version: 1, ...introduction, ...rest }));
+    });
+  });
+  deaf.listen(0, '127.0.0.1');
+  await once(deaf, 'listening');
+  t.teardown(() => {
+    for (const socket of accepted) socket.destroy();
+    deaf.close();
+  });
+  const peerAddress = `127.0.0.1:${(deaf.address() as AddressInfo).port}`;
+  one.transport.setPeers([one.member, { id: 2, peerAddress }]);
+  await one.events.until(isUp(one, 2, Lane.data));
+  await one.events.until(isUp(one, 2, Lane.control));
+  const before = welcomed;
+  t.ok(one.transport.send(2, Lane.control, [frame('ping')]));
+  // More than the kernel has room for on both sides.
+  while (one.transport.queuedBytes(2, Lane.data) === 0) {
+    t.ok(one.transport.send(2, Lane.data, [new Uint8Array(1 << 20)]));
+    one.transport.flush();
+  }
+  await one.events.until(() => one.events.of('down').length > 0);
+  t.match(one.events.of('down'), [{ peer: 2, lane: Lane.data }]);
+  await until('it is dialled anew', () => welcomed > before);
+  t.equal(one.events.of('down').length, 1, 'the lane that had nothing to send is still up');
 });
 
 t.test('a frame larger than the peer takes is refused on this side', async (t) => {
