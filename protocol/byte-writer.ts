@@ -117,7 +117,14 @@ export function viewOf(bytes: Uint8Array): DataView {
 /** Below this many bytes a loop beats the call into the runtime (measured). */
 const LOOP_COPY_BYTES = 24;
 
-/** Copies `source[start, end)` to `target` at `at`. */
+/**
+ * From so many bytes on they are copied by `fill`, which is the C library's `memcpy` underneath. Where one side is
+ * shared memory `set` and `copy` are a loop instead, of bytes unless both begin at the same place within a word: ten
+ * times slower (measured: 4 bytes a nanosecond).
+ */
+const FILL_COPY_BYTES = 512;
+
+/** Copies `source[start, end)` to `target` at `at`. The two do not overlap. */
 export function copyBytes(
   source: Uint8Array,
   start: number,
@@ -127,6 +134,9 @@ export function copyBytes(
 ): void {
   if (end - start <= LOOP_COPY_BYTES) {
     for (let i = start; i < end; i++) target[at++] = source[i]!;
+  } else if (end - start >= FILL_COPY_BYTES) {
+    const bytes = start === 0 && end === source.length ? source : source.subarray(start, end);
+    asBuffer(target).fill(bytes, at, at + bytes.length);
   } else if (start === 0 && end === source.length) {
     target.set(source, at);
   } else if (source instanceof Buffer) {
@@ -148,6 +158,10 @@ export function copyOf(bytes: Uint8Array, start = 0, end: number = bytes.length)
   if (end - start > SMALL_BYTES) copy.set(bytes.subarray(start, end));
   else for (let i = start; i < end; i++) copy[i - start] = bytes[i]!;
   return copy;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 export function readU16(b: Uint8Array, at: number): number {

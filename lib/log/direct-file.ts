@@ -132,7 +132,7 @@ function wholePages(bytes: number): number {
 function fill(stage: Uint8Array, at: number, parts: readonly Uint8Array[]): number {
   for (const part of parts) {
     const bytes = Math.min(part.length, stage.length - at);
-    stage.set(bytes < part.length ? part.subarray(0, bytes) : part, at);
+    copyBytes(part, 0, bytes, stage, at);
     at += bytes;
     if (bytes < part.length) break;
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { writeU32 } from '../../protocol/byte-writer.ts';
+import { copyBytes, writeU32 } from '../../protocol/byte-writer.ts';
 import type { SnapshotMeta } from '../core/types.ts';
 import {
   CHUNK_BYTES,
@@ -28,7 +28,7 @@ export class SnapshotEncoder {
     this.#totalBytes += content.length;
     for (let at = 0; at < content.length;) {
       const take = Math.min(content.length - at, CHUNK_BYTES - this.#filled);
-      this.#chunk.set(content.subarray(at, at + take), CHUNK_HEADER_BYTES + this.#filled);
+      copyBytes(content, at, at + take, this.#chunk, CHUNK_HEADER_BYTES + this.#filled);
       this.#filled += take;
       at += take;
       if (this.#filled === CHUNK_BYTES) yield this.#seal();

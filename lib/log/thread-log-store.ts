@@ -1,3 +1,4 @@
+import { copyBytes } from '../../protocol/byte-writer.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { Index } from '../core/types.ts';
 import { diskError } from './disk-error.ts';
@@ -146,7 +147,7 @@ export class ThreadLogStore implements LogStore {
       } else {
         // Shared and not transferred: see `SnapshotThread` for what that would do to this thread's code.
         const bytes = new Uint8Array(new SharedArrayBuffer(part.length));
-        bytes.set(part);
+        copyBytes(part, 0, part.length, bytes, 0);
         this.#post({ kind: 'loose', bytes });
         message.push(0, 0, bytes.length);
       }

@@ -1,3 +1,4 @@
+import { copyBytes } from '../../protocol/byte-writer.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { diskError } from './disk-error.ts';
 import type { SnapshotCall, SnapshotReply } from './snapshot-calls.ts';
@@ -81,7 +82,7 @@ export class SnapshotThread {
     this.#spare = null;
     const fits = spare !== null && spare.byteLength >= chunk.length;
     const copy = new Uint8Array(fits ? spare : new SharedArrayBuffer(chunk.length), 0, chunk.length);
-    copy.set(chunk);
+    copyBytes(chunk, 0, chunk.length, copy, 0);
     return copy;
   }
 

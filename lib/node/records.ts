@@ -1,3 +1,4 @@
+import { copyBytes } from '../../protocol/byte-writer.ts';
 import { encodeConfig } from '../../protocol/config-codec.ts';
 import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
 import { crcOf, readRecordHeader, recordBytes, writeRecordHeader } from '../../protocol/record.ts';
@@ -86,7 +87,7 @@ export class Records {
         const slab = this.#recordArena.reserve(length);
         const offset = slab.used;
         slab.used += length;
-        slab.bytes.set(bytes.subarray(at, at + length), offset);
+        copyBytes(bytes, at, at + length, slab.bytes, offset);
         this.cache.add(index, { slab, arena: this.#recordArena, offset, length });
         const header = readRecordHeader(slab.bytes, offset);
         if (header !== null) this.#lastTimeMs = Math.max(this.#lastTimeMs, header.timeMs);

@@ -40,11 +40,12 @@ t.test('a u64 of another writer above 2^53 − 1 is seen to be too large', async
 t.test('bytes are copied, whether few or many, from any kind of array', async (t) => {
   fc.assert(
     fc.property(
-      fc.uint8Array({ maxLength: 100 }),
-      fc.nat(100),
-      fc.nat(100),
+      fc.oneof(fc.uint8Array({ maxLength: 100 }), fc.uint8Array({ minLength: 500, maxLength: 2000 })),
+      fc.nat(2000),
+      fc.nat(2000),
       fc.boolean(),
-      (source, a, b, asBuffer) => {
+      fc.nat(8),
+      (source, a, b, asBuffer, shift) => {
         const [start, end] = [a % (source.length + 1), b % (source.length + 1)].sort((x, y) => x - y) as [
           number,
           number,
@@ -56,6 +57,12 @@ t.test('bytes are copied, whether few or many, from any kind of array', async (t
         const target = new Uint8Array(end - start + 2);
         copyBytes(from, start, end, target, 1);
         t.same([...target], [0, ...source.subarray(start, end), 0]);
+        // Through memory that threads share, from and to any place within a word.
+        const shared = new Uint8Array(new SharedArrayBuffer(source.length + shift));
+        copyBytes(from, 0, source.length, shared, shift);
+        const back = Buffer.alloc(end - start);
+        copyBytes(shared, start + shift, end + shift, back, 0);
+        t.ok(back.equals(source.subarray(start, end)));
       },
     ),
   );
