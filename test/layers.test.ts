@@ -1,16 +1,10 @@
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Linter, type Rule } from 'eslint';
 import t from 'tap';
 import { parser } from 'typescript-eslint';
+import { root } from './root.ts';
 
-/** The package's root, from the sources as from build/. */
-function findRoot(from: string): string {
-  return existsSync(path.join(from, 'package.json')) ? from : findRoot(path.dirname(from));
-}
-
-const root = findRoot(import.meta.dirname);
 const ruleFile = pathToFileURL(path.join(root, '.ci', 'eslint-layers.js')).href;
 const { layers } = (await import(ruleFile)) as { layers: Rule.RuleModule };
 

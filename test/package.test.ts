@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
+import { root } from './root.ts';
 
 interface LockedPackage {
   version?: string;
@@ -21,12 +22,6 @@ interface Manifest {
   optionalDependencies: Record<string, string>;
 }
 
-/** The package's root, from the sources as from build/. */
-function findRoot(from: string): string {
-  return existsSync(path.join(from, 'package.json')) ? from : findRoot(path.dirname(from));
-}
-
-const root = findRoot(import.meta.dirname);
 const readJson = (name: string): unknown => JSON.parse(readFileSync(path.join(root, name), 'utf8'));
 const manifest = readJson('package.json') as Manifest;
 const lock = readJson('package-lock.json') as { packages: Record<string, LockedPackage> };

@@ -1,15 +1,12 @@
 // docs/testing.md names every scenario and every bug of the zoo, and nothing that is not there.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { faultNames } from '../../lib/testing/nemesis.ts';
 import { clusterZoo } from './bug-zoo-cluster.ts';
 import { zoo } from './bug-zoo.ts';
+import { root } from '../root.ts';
 
-function findRoot(from: string): string {
-  return existsSync(path.join(from, 'package.json')) ? from : findRoot(path.dirname(from));
-}
-const root = findRoot(import.meta.dirname);
 const text = readFileSync(path.join(root, 'docs', 'testing.md'), 'utf8');
 
 t.test('every bug of the zoo', async (t) => {
