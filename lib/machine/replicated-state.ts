@@ -12,6 +12,7 @@ import { defaultSessionLimits, MAX_SCATTERED_REFUSALS } from './session-limits.t
 import type { Session } from './session.ts';
 import { ABSENT, REFUSED } from './session.ts';
 import { SessionTable } from './session-table.ts';
+import { PlainBytes } from './plain-bytes.ts';
 import { LastView } from './short-copy.ts';
 import { hashSnapshot } from './snapshot-stream.ts';
 import { readState, StateSnapshot } from './state-snapshot.ts';
@@ -57,6 +58,7 @@ export class ReplicatedState {
   /** Takes the answers nobody waits for; sessions keep them all the same. */
   readonly #unread = new ByteWriter(64 * 1024);
   /** Entries lie in few large buffers: a view for each of those is enough. */
+  readonly #plain = new PlainBytes();
   readonly #views = new LastView();
   readonly #lookahead: Lookahead;
 
@@ -89,18 +91,19 @@ export class ReplicatedState {
   }
 
   /**
-   * Applies one batch: `bytes[start, end)` are whole write frames. `runs`, in order, say where the response frames
+   * Applies one batch: `batch[start, end)` are whole write frames. `runs`, in order, say where the response frames
    * go; frames behind the last run have no reader. Throws `MACHINE_FAILED` if the machine throws, or the batch is
    * broken or out of order: the node must stop.
    */
   applyBatch(
-    bytes: Uint8Array,
+    batch: Uint8Array,
     start: number,
     end: number,
     meta: ApplyMeta,
     runs: readonly ReplyRun[],
   ): void {
     this.#enter(meta);
+    const bytes = this.#plain.of(batch);
     const view = this.#views.of(bytes);
     let session: Session | undefined;
     let nextRun = 0;
@@ -178,11 +181,12 @@ export class ReplicatedState {
   }
 
   /**
-   * Answers one whole query frame, `bytes[start, end)`, with a response frame. A machine that throws has changed
+   * Answers one whole query frame, `frames[start, end)`, with a response frame. A machine that throws has changed
    * nothing: whoever asked is told, and nobody else is hurt. Throws `MACHINE_FAILED` after an earlier failure.
    */
-  query(bytes: Uint8Array, start: number, end: number, out: ByteWriter): void {
+  query(frames: Uint8Array, start: number, end: number, out: ByteWriter): void {
     if (this.#failure !== null) throw this.#failure;
+    const bytes = this.#plain.of(frames);
     const header = out.position;
     out.ensure(FRAME_HEADER_BYTES);
     out.position = header + FRAME_HEADER_BYTES;

@@ -12,7 +12,7 @@ export interface ApplyMeta {
  * What is replicated. Every replica applies the same commands in the same order and must reach the same state:
  * no clock, no randomness, no I/O in `apply`.
  *
- * Buffers handed in belong to the caller and change after the call: copy what is kept.
+ * The bytes handed in belong to the caller and change after the call: copy what is kept (`slice` does).
  */
 export interface StateMachine {
   /** Stored in snapshots; a node refuses a snapshot of another machine. */
