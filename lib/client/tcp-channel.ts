@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { parseAddress } from '../../protocol/address.ts';
 import { encodePreamble } from '../../protocol/client-codec.ts';
-import { readBuffer } from '../transport/read-buffer.ts';
+import { intoReadBuffer } from '../transport/read-buffer.ts';
 import type { Channel, ChannelEvents } from './channel.ts';
 
 /** A TCP connection to the client port of a node. */
@@ -25,13 +25,9 @@ export class TcpChannel implements Channel {
       keepAlive: true,
       keepAliveInitialDelay: 10_000,
       // Answers are decoded before the next read, so nothing is allocated for them.
-      onread: {
-        buffer: readBuffer,
-        callback: (bytes) => {
-          if (!this.#closed) events.onData(readBuffer.subarray(0, bytes));
-          return true;
-        },
-      },
+      onread: intoReadBuffer((bytes) => {
+        if (!this.#closed) events.onData(bytes);
+      }),
     });
     this.#socket = socket;
     socket.on('connect', () => {

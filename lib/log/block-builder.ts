@@ -46,7 +46,7 @@ export class BlockBuilder {
     for (const part of write.records) {
       for (let at = 0; at < part.length;) {
         const size = measureRecord(part, at, part.length);
-        if (size === 0) throw new RangeError('the log cannot take this write: a record is cut short');
+        if (size === 0) throw refusedWrite('a record is cut short');
         onRecord(recordIndex(part, at), recordTerm(part, at), this.blockBytes + at, size);
         this.#checksum.record(part, at);
         this.count++;
@@ -69,4 +69,8 @@ export class BlockBuilder {
     writeU32(header, 4, this.#checksum.digest(nonce, header, 0));
     return this.parts;
   }
+}
+
+export function refusedWrite(why: string): RangeError {
+  return new RangeError(`the log cannot take this write: ${why}`);
 }

@@ -8,11 +8,7 @@ const STAGE_BYTES = 1 << 20;
 /** Memory that all direct files of a thread are written from and read into; it begins on a page of its own. */
 export class DirectStage {
   // A buffer that could grow is given whole pages.
-  readonly bytes: Uint8Array = new Uint8Array(
-    new ArrayBuffer(STAGE_BYTES, { maxByteLength: STAGE_BYTES }),
-    0,
-    STAGE_BYTES,
-  );
+  readonly bytes: Buffer = Buffer.from(new ArrayBuffer(STAGE_BYTES, { maxByteLength: STAGE_BYTES }));
   #holder: DirectFile | null = null;
 
   /** The file whose last page stands at the beginning. */
@@ -129,7 +125,7 @@ function wholePages(bytes: number): number {
 }
 
 /** Lays as much of `parts` into `stage` as fits, from `at` on; returns where it ends. */
-function fill(stage: Uint8Array, at: number, parts: readonly Uint8Array[]): number {
+function fill(stage: Buffer, at: number, parts: readonly Uint8Array[]): number {
   for (const part of parts) {
     const bytes = Math.min(part.length, stage.length - at);
     copyBytes(part, 0, bytes, stage, at);

@@ -1,5 +1,5 @@
 import type { Index, Term } from '../core/types.ts';
-import { BlockBuilder } from './block-builder.ts';
+import { BlockBuilder, refusedWrite } from './block-builder.ts';
 import type { LogImage } from './log-image.ts';
 import type { RecoveredLog } from './log-recovery.ts';
 import type { LogRoom } from './log-room.ts';
@@ -145,9 +145,9 @@ export class LogTail {
     if (write.first <= image.prevIndex) throw new RangeError(`entry ${write.first} is behind a snapshot`);
     let expected = write.first;
     this.#builder.addRecords(write, (index, term, offset, size) => {
-      if (index !== expected) throw refused(`entry ${index} is not ${expected}`);
+      if (index !== expected) throw refusedWrite(`entry ${index} is not ${expected}`);
       const refusal = image.refusal(index, term);
-      if (refusal !== null) throw refused(refusal);
+      if (refusal !== null) throw refusedWrite(refusal);
       image.add(index, term, segment.writeOffset + offset, size);
       expected++;
     });
@@ -163,8 +163,4 @@ export class LogTail {
     this.#builder.clear();
     this.#sealed = false;
   }
-}
-
-function refused(why: string): RangeError {
-  return new RangeError(`the log cannot take this write: ${why}`);
 }

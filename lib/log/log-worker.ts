@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto';
+// Imported because the global is a getter, which is called each time.
 import { performance } from 'node:perf_hooks';
 import { receiveMessageOnPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';

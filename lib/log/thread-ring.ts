@@ -1,3 +1,4 @@
+// Imported because the global is a getter, which is called each time.
 import process from 'node:process';
 
 /**

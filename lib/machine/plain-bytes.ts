@@ -1,5 +1,3 @@
-import { Buffer } from 'node:buffer';
-
 /**
  * Shows a machine its bytes as what they are declared to be. A Buffer is a `Uint8Array` too, but its `slice` copies
  * nothing: a machine that kept one would see its state change with whatever comes next through the same memory.

@@ -1,3 +1,4 @@
+// Imported because the global is a getter, which is called each time.
 import { performance } from 'node:perf_hooks';
 
 /** Time and turns, so that the same node runs on the machine's clock and on a simulated one. */

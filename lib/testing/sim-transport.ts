@@ -129,13 +129,14 @@ export class SimTransport implements Transport {
     const { runtime, events } = this.#parts;
     runtime.run(() => {
       if (this.#closed) return;
-      if (!this.#peers.has(from)) this.#parts.listener(from)?.hungUp(this.id);
-      else {
-        for (const frame of frames) {
-          events.onFrame(from, lane, frame, 0, frame.length);
-          // As in a socket's memory, the next bytes take the place of those that were dealt with.
-          frame.fill(OVERWRITTEN);
-        }
+      if (!this.#peers.has(from)) {
+        this.#parts.listener(from)?.hungUp(this.id);
+        return;
+      }
+      for (const frame of frames) {
+        events.onFrame(from, lane, frame, 0, frame.length);
+        // As in a socket's memory, the next bytes take the place of those that were dealt with.
+        frame.fill(OVERWRITTEN);
       }
     });
   }

@@ -15,12 +15,35 @@ interface Slots {
   readonly callback: symbol;
 }
 
+/** As `net.connect` takes it. */
+interface OnRead {
+  readonly buffer: Buffer;
+  readonly callback: (count: number) => boolean;
+}
+
 interface Internals {
   readonly _handle?: { useUserBuffer?(buffer: Uint8Array): void } | null;
   [slot: symbol]: unknown;
 }
 
-let slots: Slots | null | undefined;
+let slots: Slots | null = null;
+
+/**
+ * The `onread` option of a `net.connect` whose connection is read into the shared buffer. The bytes are valid only
+ * during the call.
+ *
+ * @example
+ * connect({ host, port, onread: intoReadBuffer((bytes) => decode(bytes)) });
+ */
+export function intoReadBuffer(onBytes: (bytes: Buffer) => void): OnRead {
+  return {
+    buffer: readBuffer,
+    callback: (count) => {
+      onBytes(readBuffer.subarray(0, count));
+      return true;
+    },
+  };
+}
 
 /**
  * Calls `onBytes` with all that arrives on an accepted connection from now on, in place of `data` events. The bytes are
@@ -43,11 +66,9 @@ export function readShared(socket: Socket, onBytes: (bytes: Buffer) => void): bo
     socket.on('data', onBytes);
     return false;
   }
-  internals[slots.buffer] = readBuffer;
-  internals[slots.callback] = (count: number): boolean => {
-    onBytes(readBuffer.subarray(0, count));
-    return true;
-  };
+  const { buffer, callback } = intoReadBuffer(onBytes);
+  internals[slots.buffer] = buffer;
+  internals[slots.callback] = callback;
   handle.useUserBuffer(readBuffer);
   return true;
 }

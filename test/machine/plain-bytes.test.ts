@@ -1,4 +1,3 @@
-import { Buffer } from 'node:buffer';
 import t from 'tap';
 import { PlainBytes } from '../../lib/machine/plain-bytes.ts';
 import { ReplicatedState } from '../../lib/machine/replicated-state.ts';
