@@ -1,4 +1,5 @@
 import { PassThrough, Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { once } from 'node:events';
 import { spawn } from 'node:child_process';
 import fc from 'fast-check';
@@ -33,13 +34,13 @@ async function open(t: Test): Promise<Bench> {
   return {
     node,
     server,
-    talk: async (text, { json = false, window = 256 } = {}) => {
+    talk: async (typed, { json = false, window = 256 } = {}) => {
       const input = new PassThrough();
       const output = new PassThrough();
       const chunks: Buffer[] = [];
       output.on('data', (chunk: Buffer) => chunks.push(chunk));
       const code = converse(client, input, output, { timeout: 5_000, window, json }, false);
-      input.end(text);
+      input.end(typed);
       const done = await code;
       const lines = Buffer.concat(chunks).toString().split('\n');
       lines.pop();
@@ -231,7 +232,7 @@ t.test('the end of the cluster is told line by line', async (t) => {
   const done = converse(client, input, output, { timeout: 200, window: 10 }, false);
   input.end('push e 2\nsize e\n');
   t.equal(await done, 3);
-  const lines = (output.read() as Buffer).toString().trimEnd().split('\n');
+  const lines = (await text(output.end())).trimEnd().split('\n');
   t.equal(lines.length, 2);
   for (const line of lines) t.match(line, /^ERR [A-Z_]+ /);
   await client.close();

@@ -38,6 +38,8 @@ t.test('what a node and its front door have done, as Prometheus reads it', async
     t.match(answer.headers.get('content-type'), /^text\/plain; version=0\.0\.4/);
     return parse(await answer.text());
   };
+  // It leads before the entry that opens its term is on disk.
+  await until(() => leader.status().commitIndex > 0);
   const before = await scrape();
   t.equal(before.get('cordwood_role{role="leader"}'), 1);
   t.equal(before.get('cordwood_role{role="follower"}'), 0);
