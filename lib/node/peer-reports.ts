@@ -6,7 +6,10 @@ import { isVoter } from '../core/quorum.ts';
 import type { Config, Index, NodeId } from '../core/types.ts';
 import type { Driver } from './driver.ts';
 
-/** The state is summed up after each entry whose index is a multiple of this. */
+/**
+ * The state is summed up after each entry whose index is a multiple of this, and after the first of each second: by
+ * index, so that nodes have entries in common however fast they go; by time, so that a quiet cluster compares, too.
+ */
 const CHECK_EVERY = 256;
 /** How many of one's own sums are remembered, to compare those of nodes that are behind. */
 const MAX_CHECKS = 256;
@@ -28,6 +31,8 @@ export class PeerReports {
   /** Our own sums, oldest first. */
   readonly #checks = new Map<Index, number>();
   #lastIndex: Index = 0;
+  /** Of the cluster's clock, which is the same on all nodes, at the last entry. */
+  #second = 0;
   /** Who differs from us, at which index. */
   readonly #differing = new Map<NodeId, Index>();
   #someLow = false;
@@ -52,7 +57,9 @@ export class PeerReports {
 
   /** The entry at `index` has been applied. */
   applied(index: Index): void {
-    if (index % CHECK_EVERY !== 0) return;
+    const second = Math.floor(this.#driver.state.timeMs / 1000);
+    if (second === this.#second && index % CHECK_EVERY !== 0) return;
+    this.#second = second;
     this.#checks.set(index, this.#driver.state.answersHash);
     this.#lastIndex = index;
     if (this.#checks.size > MAX_CHECKS) this.#checks.delete(this.#checks.keys().next().value!);
@@ -117,7 +124,7 @@ export class PeerReports {
     const against = [...this.#differing.keys()].filter((id) => isVoter(core.config, id)).length;
     const outvoted = 2 * against > voters.length || (voters.length === 2 && core.role !== 'leader');
     if (!outvoted) return;
-    const text = `the answers of this node differ from those of ${against} others at entry ${report.checkIndex}: its state is broken; start it with an empty directory, or restore a backup`;
+    const text = `the answers of this node differ from those of ${against} others at entry ${report.checkIndex}: its state is broken; start it again, and if it stops again, replace the member by a new one`;
     this.#failed(new CordwoodError('STATE_DIVERGED', text));
   }
 }

@@ -8,9 +8,16 @@ import { MemoryCluster, until } from './support/memory-cluster.ts';
 
 /** Answers one command in another way than it should. */
 class FaultyMachine extends StackMachine {
+  readonly #at: number;
+
+  constructor(at: number) {
+    super();
+    this.#at = at;
+  }
+
   override apply(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta?: ApplyMeta): number {
     const status = super.apply(bytes, start, end, out);
-    if (meta?.index === 100) out.buffer[out.position - 1]! ^= 1;
+    if (meta?.index === this.#at) out.buffer[out.position - 1]! ^= 1;
     return status;
   }
 }
@@ -20,7 +27,7 @@ t.test('a replica that gives other answers stops and says so; the others go on',
   const leader = await cluster.leader();
   const faulty = leader.id === 1 ? 2 : 1;
   await cluster.stop(faulty);
-  cluster.machineOf = (id) => (id === faulty ? new FaultyMachine() : new StackMachine());
+  cluster.machineOf = (id) => (id === faulty ? new FaultyMachine(100) : new StackMachine());
   const node = await cluster.boot(faulty);
   await cluster.push(0, 300);
   await until(() => node.failure !== null);
@@ -35,6 +42,24 @@ t.test('a replica that gives other answers stops and says so; the others go on',
   cluster.nodes.delete(faulty);
   await cluster.push(300, 310);
   t.same(await new Caller(leader).query(StackOp.size, 's'), { status: Status.ok, value: 310 });
+  await cluster.close();
+});
+
+t.test('a quiet cluster finds it, too: it compares each second in which something is written', async (t) => {
+  const cluster = await MemoryCluster.start(3);
+  const leader = await cluster.leader();
+  const faulty = leader.id === 1 ? 2 : 1;
+  await cluster.stop(faulty);
+  cluster.machineOf = (id) => (id === faulty ? new FaultyMachine(5) : new StackMachine());
+  const node = await cluster.boot(faulty);
+  let pushes = 0;
+  await until(async () => {
+    // Some 240 pushes, 5 ms and more apart: a second begins among them, and the 256th entry is not.
+    if (leader.status().commitIndex < 245) await cluster.push(pushes, ++pushes);
+    return node.failure !== null;
+  });
+  t.match(node.failure, { code: 'STATE_DIVERGED' });
+  t.ok(leader.status().commitIndex < 256);
   await cluster.close();
 });
 
