@@ -23,7 +23,7 @@ const hasBigint = new Error('a bigint needs the slow way');
 class StrictCodec extends ExtensionCodec {
   override tryToEncode(object: unknown, context: undefined): ExtData | null {
     if (typeof object === 'bigint') throw hasBigint;
-    if (typeof object === 'object' && object !== null && !Array.isArray(object)) checkObject(object);
+    if (typeof object === 'object' && object !== null) assertEncodable(object);
     else if (typeof object !== 'object') throw new TypeError(`a ${typeof object} is not a msgpack value`);
     return super.tryToEncode(object, context);
   }
@@ -235,7 +235,8 @@ function throwBigint(): never {
   throw hasBigint;
 }
 
-function checkObject(object: object): void {
+/** Throws a TypeError if msgpack would make something else of `object` itself; what it holds is not looked at. */
+export function assertEncodable(object: object): void {
   if (ArrayBuffer.isView(object)) {
     if (!(object instanceof Uint8Array))
       throw new TypeError('of the typed arrays only a Uint8Array is a msgpack value');
@@ -271,7 +272,7 @@ function widen(value: unknown, depth: number): unknown {
   }
   const isArray = Array.isArray(value);
   if (!isArray) {
-    checkObject(value);
+    assertEncodable(value);
     if (ArrayBuffer.isView(value) || value instanceof Date || value instanceof ExtData) return value;
   }
   if (depth >= Limits.maxValueDepth)

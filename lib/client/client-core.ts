@@ -16,7 +16,8 @@ import { decodeAnswerValue } from './stack-operations.ts';
 export interface CommandOptions extends CallOptions {
   /**
    * The command runs once for all calls that carry this key, whichever client they come from, as long as the cluster
-   * remembers the key. At most 255 bytes.
+   * remembers the key: 24 hours, but no more than the latest 100,000 keys, nor more than 64 MiB of them and their
+   * answers. 1 to 255 bytes.
    */
   readonly idempotencyKey?: string | undefined;
 }

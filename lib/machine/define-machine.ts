@@ -1,8 +1,9 @@
-import { Decoder, Encoder } from '@msgpack/msgpack';
+import { Decoder } from '@msgpack/msgpack';
 import { type ByteWriter, copyOf } from '../../protocol/byte-writer.ts';
 import { Limits, Status } from '../../protocol/constants.ts';
 import { ChunkReader, damaged } from './chunk-reader.ts';
 import { msgpackEnd, writeText } from './msgpack.ts';
+import { decodeState, encodeAnswer, encodeState } from './saved-state.ts';
 import type { ApplyMeta, SnapshotView, StateMachine } from './state-machine.ts';
 
 const brand = Symbol.for('cordwood.commandError');
@@ -29,8 +30,13 @@ export class CommandError extends Error {
 export interface MachineDefinition<State, Command, Query, Result, Answer> {
   /** Stored in snapshots: a node refuses those of another machine. At most 255 bytes. */
   readonly name: string;
-  /** Change it together with the meaning of commands or the shape of saved states. */
+  /**
+   * Of the shape of saved states: raise it when that changes. What a command does must never change, for entries of the
+   * log are run again by newer code (docs/embedding.md, "Changing a machine").
+   */
   readonly version: number;
+  /** The oldest version whose saved states `load` understands. Default: `version`. */
+  readonly oldestVersion?: number;
   /** The state of a new cluster. */
   readonly initial: () => State;
   /**
@@ -39,23 +45,29 @@ export interface MachineDefinition<State, Command, Query, Result, Answer> {
    *
    * `command` is what the client sent, of any shape: check it, and throw a `CommandError` if it will not do.
    * **Any other error stops the node** (and, as they all run the same, every node of the cluster): after it nobody
-   * knows how much of the command was done.
+   * knows how much of the command was done. So does a result that msgpack cannot carry (a `Map`, a function, a bigint).
    */
   readonly apply: (state: State, command: Command, meta: ApplyMeta) => Result;
   /**
    * Answers a question and changes nothing. May throw a `CommandError`; whatever it throws, only whoever asked is told.
    */
   readonly query: (state: State, query: Query) => Answer;
-  /** The state as something msgpack can carry. Default: the state itself. Needed for `Map`, `Set`, classes, bigint. */
+  /**
+   * The state as something msgpack can carry: plain objects, arrays, strings, numbers, booleans, null, `Uint8Array`,
+   * `Date`. Default: the state itself. Needed for `Map`, `Set`, classes and bigint: without it no snapshot of them is
+   * made, the log is kept, and the node's log says why.
+   */
   readonly save?: (state: State) => unknown;
-  /** The state from what `save` returned. Throws if it cannot be. */
-  readonly load?: (saved: unknown) => State;
+  /** The state from what `save` returned in a machine of that `version`. Throws if it cannot be. */
+  readonly load?: (saved: unknown, version: number) => State;
 }
 
 /**
  * Makes a state machine of plain functions: commands and queries are decoded, results encoded, and snapshots are the
  * whole state as msgpack. Taking a snapshot encodes everything at once; a machine with much state is better written
  * as a `StateMachine` of its own.
+ *
+ * @throws TypeError if something is missing or wrong; also if the initial state cannot be saved and loaded
  *
  * @example
  * const counters = defineMachine({
@@ -74,14 +86,20 @@ export function defineMachine<State, Command = unknown, Query = unknown, Result 
 ): StateMachine {
   const nameBytes = Buffer.byteLength(definition.name);
   if (nameBytes < 1 || nameBytes > 255) throw new TypeError('The name of a machine has 1 to 255 bytes.');
-  const { version } = definition;
-  if (!Number.isInteger(version) || version < 0 || version > 0xffffffff) {
-    throw new TypeError('The version of a machine is a whole number from 0 to 4294967295.');
+  const { version, oldestVersion = version } = definition;
+  for (const number of [version, oldestVersion]) {
+    if (!Number.isInteger(number) || number < 0 || number > 0xffffffff || number > version) {
+      throw new TypeError(
+        'The version of a machine is a whole number from 0 to 4294967295, the oldest no larger.',
+      );
+    }
   }
   for (const name of ['initial', 'apply', 'query'] as const) {
     if (typeof definition[name] !== 'function') throw new TypeError(`A machine needs ${name}().`);
   }
-  return new DefinedMachine(definition);
+  const machine = new DefinedMachine(definition);
+  machine.tryOut();
+  return machine;
 }
 
 const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
@@ -89,15 +107,15 @@ const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
 class DefinedMachine<State, Command, Query, Result, Answer> implements StateMachine {
   readonly name: string;
   readonly version: number;
+  readonly oldestVersion: number;
   readonly #definition: MachineDefinition<State, Command, Query, Result, Answer>;
-  /** What is undefined stays away: as nil it would be null on a node that started from a snapshot. */
-  readonly #encoder = new Encoder({ ignoreUndefined: true, maxDepth: 1000 });
   readonly #decoder = new Decoder();
   #state: State;
 
   constructor(definition: MachineDefinition<State, Command, Query, Result, Answer>) {
     this.name = definition.name;
     this.version = definition.version;
+    this.oldestVersion = definition.oldestVersion ?? definition.version;
     this.#definition = definition;
     this.#state = definition.initial();
   }
@@ -112,9 +130,20 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
     return this.#answer(bytes, start, end, out, run);
   }
 
+  /** Saves and loads the state once: a state that cannot be kept is found now, not with the first snapshot. */
+  tryOut(): void {
+    try {
+      this.#load(decodeState(this.#save()), this.version);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new TypeError(`The state of machine "${this.name}" cannot be saved and loaded: ${reason}.`, {
+        cause,
+      });
+    }
+  }
+
   snapshot(): SnapshotView {
-    const { save } = this.#definition;
-    const bytes = this.#encoder.encode(save === undefined ? this.#state : save(this.#state));
+    const bytes = this.#save();
     return {
       *chunks() {
         for (let at = 0; at < bytes.length; at += SNAPSHOT_CHUNK_BYTES) {
@@ -125,7 +154,7 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
     };
   }
 
-  async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  async restore(chunks: AsyncIterable<Uint8Array>, version: number): Promise<void> {
     const reader = new ChunkReader(chunks);
     let bytes = 0;
     for (;;) {
@@ -134,12 +163,21 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
     }
     let saved: unknown;
     try {
-      saved = this.#decoder.decode(copyOf(reader.buffer, reader.at, reader.at + bytes));
+      saved = decodeState(copyOf(reader.buffer, reader.at, reader.at + bytes));
     } catch {
       throw damaged(`the state of machine "${this.name}" is not msgpack`);
     }
+    this.#state = this.#load(saved, version);
+  }
+
+  #save(): Uint8Array {
+    const { save } = this.#definition;
+    return encodeState(save === undefined ? this.#state : save(this.#state));
+  }
+
+  #load(saved: unknown, version: number): State {
     const { load } = this.#definition;
-    this.#state = load === undefined ? (saved as State) : load(saved);
+    return load === undefined ? (saved as State) : load(saved, version);
   }
 
   #answer(
@@ -167,8 +205,7 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
       writeText(out, error.message);
       return Status.badCommand;
     }
-    const encoded = this.#encoder.encodeSharedRef(result);
-    out.bytes(encoded);
+    out.bytes(encodeAnswer(result));
     return Status.ok;
   }
 }

@@ -224,8 +224,8 @@ export class ReplicatedState {
   }
 
   /**
-   * Replaces everything by a snapshot's. Rejects with `SNAPSHOT_DAMAGED`, or `MACHINE_FAILED` if it is another
-   * machine's. If the machine had seen any of it by then, this state is unusable until a restore succeeds; before
+   * Replaces everything by a snapshot's. Rejects with `SNAPSHOT_DAMAGED`, or `INCOMPATIBLE_VERSION` if it is
+   * another machine's. If the machine had seen any of it by then, this state is unusable until a restore succeeds; before
    * that nothing has changed. Must not run beside anything else.
    */
   async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {

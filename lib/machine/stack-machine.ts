@@ -1,5 +1,6 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { Status, StackOp } from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
 import { itemBytes } from './item-trailer.ts';
 import {
   msgpackEnd,
@@ -19,8 +20,9 @@ import { stackBytes, StackTable } from './stack-table.ts';
 import type { SnapshotView, StateMachine } from './state-machine.ts';
 
 /**
- * Limits of the stack machine. They decide results, so **they must be the same on every node of a cluster**: two
- * nodes with different ones end up with different stacks.
+ * Limits of the stack machine. They decide results, so **they must be the same on every node of a cluster, as long as
+ * it lives**: a node runs entries of its log again when it starts, and a push that a smaller limit had refused would
+ * then be there. A cluster with other limits is made from a backup (docs/embedding.md).
  */
 export interface StackLimits {
   /** Number of stacks. Default 1,000,000. */
@@ -55,7 +57,7 @@ const DEFAULT_LIST_LENGTH = 1000;
  * Anything else is `badCommand` with a text, and what a limit forbids is `limit` with a text; both change nothing.
  *
  * @example
- * const node = await startNode({ id: 1, cluster, dataDir, machine: new StackMachine() });
+ * const node = await RaftNode.start({ id: 1, cluster, dataDir, machine: new StackMachine() });
  */
 export class StackMachine implements StateMachine {
   readonly name = 'stack';
@@ -66,8 +68,15 @@ export class StackMachine implements StateMachine {
   /** Commands applied since the start, by op. */
   readonly #applied = new Float64Array(MAX_OP + 1);
 
+  /** @throws CordwoodError `BAD_OPTION` */
   constructor(limits: Partial<StackLimits> = {}) {
     this.limits = { ...defaultStackLimits, ...limits };
+    for (const name of ['maxStacks', 'maxBytes'] as const) {
+      const limit: unknown = this.limits[name];
+      if (typeof limit !== 'number' || !(limit >= 1) || !Number.isSafeInteger(limit)) {
+        throw new CordwoodError('BAD_OPTION', `${name} is a whole number of at least 1`);
+      }
+    }
   }
 
   /** Number of stacks. */

@@ -17,8 +17,13 @@ export interface ApplyMeta {
 export interface StateMachine {
   /** Stored in snapshots; a node refuses a snapshot of another machine. */
   readonly name: string;
-  /** Format of commands and snapshots. */
+  /**
+   * Format of its snapshots: to be raised when that changes. What a command does must never change, for entries of the
+   * log are run again by newer code (docs/embedding.md, "Changing a machine").
+   */
   readonly version: number;
+  /** The oldest version whose snapshots `restore` takes. Default: `version`. */
+  readonly oldestVersion?: number;
 
   /**
    * Applies the command in `bytes[start, end)`, writes the result's body to `out` and returns the status
@@ -53,8 +58,11 @@ export interface StateMachine {
    */
   counts?(): Readonly<Record<string, number>>;
 
-  /** Replaces the state by a snapshot's. Throws if the bytes are not what a snapshot of this machine looks like. */
-  restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /**
+   * Replaces the state by that of a snapshot, which a machine of `version` made. Throws if the bytes are not what a
+   * snapshot of this machine looks like.
+   */
+  restore(chunks: AsyncIterable<Uint8Array>, version: number): Promise<void>;
 }
 
 export interface SnapshotView {

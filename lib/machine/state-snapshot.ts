@@ -112,7 +112,7 @@ export async function readState(
     const sessions = await readSessions(reader, head.sessions, head.nextSession, head.useOrder);
     const keyed = await readKeyed(reader, head.keyed, head.nextKeyed);
     onMachine();
-    await machine.restore(rest(reader));
+    await machine.restore(rest(reader), head.version);
     if (!(await reader.atEnd())) throw damaged('the machine left bytes unread');
     const { appliedIndex, timeMs, answersHash } = head;
     return { appliedIndex, timeMs, answersHash, sessions, keyed };
@@ -143,10 +143,13 @@ export interface Head {
 async function readHead(reader: ChunkReader, machine: StateMachine): Promise<Head> {
   const { start, end } = await readRecord(reader, MAX_HEAD_BYTES);
   const head = decodeHead(reader.buffer, start, end);
-  if (head.machine !== machine.name || head.version !== machine.version) {
+  const { name, version, oldestVersion = version } = machine;
+  if (head.machine !== name || head.version > version || head.version < oldestVersion) {
+    const known =
+      oldestVersion === version ? `version ${version}` : `versions ${oldestVersion} to ${version}`;
     throw new CordwoodError(
-      'MACHINE_FAILED',
-      `The snapshot is of machine "${head.machine}" version ${head.version}, this node runs "${machine.name}" version ${machine.version}.`,
+      'INCOMPATIBLE_VERSION',
+      `The snapshot is of machine "${head.machine}" version ${head.version}, this node knows "${name}" ${known}.`,
     );
   }
   return head;

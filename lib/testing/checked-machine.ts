@@ -22,6 +22,7 @@ export interface AppliedEvents {
 export class CheckedMachine implements StateMachine {
   readonly name: string;
   readonly version: number;
+  readonly oldestVersion: number;
   readonly #inner: StateMachine;
   readonly #applied: AppliedLog;
   readonly #events: AppliedEvents;
@@ -31,6 +32,7 @@ export class CheckedMachine implements StateMachine {
   constructor(inner: StateMachine, applied: AppliedLog, events: AppliedEvents) {
     this.name = inner.name;
     this.version = inner.version;
+    this.oldestVersion = inner.oldestVersion ?? inner.version;
     this.#inner = inner;
     this.#applied = applied;
     this.#events = events;
@@ -71,8 +73,8 @@ export class CheckedMachine implements StateMachine {
     return this.#inner.snapshot();
   }
 
-  async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    await this.#inner.restore(chunks);
+  async restore(chunks: AsyncIterable<Uint8Array>, version: number): Promise<void> {
+    await this.#inner.restore(chunks, version);
     this.#index = 0;
   }
 

@@ -97,11 +97,11 @@ t.test('snapshots by save and load', async (t) => {
   for (let i = 0; i < 300; i++) run(machine, [`key ${i}`, Buffer.alloc(2000, i)]);
   const snapshot = collect(machine.snapshot());
   const copy = defineMachine(definition);
-  await copy.restore(chunked(snapshot, 999));
+  await copy.restore(chunked(snapshot, 999), 3);
   t.ok(collect(copy.snapshot()).equals(snapshot));
   t.same(ask(copy, 'key 7').value, ask(machine, 'key 7').value);
   t.equal((run(copy, ['x', 1]).value as { writes: number }).writes, 301);
-  await t.rejects(copy.restore(chunked(snapshot.subarray(0, -1))), { code: 'SNAPSHOT_DAMAGED' });
+  await t.rejects(copy.restore(chunked(snapshot.subarray(0, -1)), 3), { code: 'SNAPSHOT_DAMAGED' });
 });
 
 t.test('a view shows the moment it was taken', async (t) => {
@@ -110,7 +110,7 @@ t.test('a view shows the moment it was taken', async (t) => {
   const view = machine.snapshot();
   run(machine, ['a', 2]);
   const copy = defineMachine(definition);
-  await copy.restore(chunked(collect(view)));
+  await copy.restore(chunked(collect(view)), 3);
   t.equal(ask(copy, 'a').value, 1);
 });
 
@@ -135,7 +135,7 @@ t.test('undefined is absent, before a restore and after', async (t) => {
   });
   run(plain, 'none');
   t.equal(ask(plain, 0).value, 'undefined');
-  await plain.restore(chunked(collect(plain.snapshot())));
+  await plain.restore(chunked(collect(plain.snapshot())), 1);
   t.equal(ask(plain, 0).value, 'undefined');
 });
 
@@ -145,6 +145,96 @@ t.test('a definition that cannot be is refused', async (t) => {
   t.throws(() => defineMachine({ ...definition, version: 1.5 }), TypeError);
   const { apply: _, ...without } = definition;
   t.throws(() => defineMachine(without as typeof definition), /needs apply\(\)/);
+});
+
+t.test('a state that would not come back as it is makes no machine and no snapshot', async (t) => {
+  class Counter {
+    n = 0;
+  }
+  const states: [unknown, RegExp][] = [
+    [new Map([['a', 1]]), /a Map is not a msgpack value/],
+    [{ deep: [{ set: new Set([1]) }] }, /a Set is not/],
+    [{ counter: new Counter() }, /an instance of Counter would come back as a plain object/],
+    [{ big: 1n }, /BigInt/],
+    [{ floats: new Float64Array(1) }, /only a Uint8Array/],
+    [{ log: () => {} }, /Function/],
+  ];
+  const plain = { apply: () => null, query: () => null };
+  for (const [state, message] of states) {
+    t.throws(() => defineMachine({ name: 'm', version: 1, initial: () => state, ...plain }), message);
+    const later = defineMachine<{ kept?: unknown }>({
+      name: 'm',
+      version: 1,
+      initial: () => ({}),
+      apply: (kept) => {
+        kept.kept = state;
+        return null;
+      },
+      query: () => null,
+    });
+    later.snapshot();
+    run(later, 0);
+    t.throws(() => later.snapshot(), message, 'and not half of it');
+  }
+  const kept = {
+    bytes: Buffer.from('b'),
+    date: new Date(5),
+    map: Object.assign(Object.create(null), { a: 1 }),
+  };
+  const machine = defineMachine({
+    name: 'm',
+    version: 1,
+    initial: () => kept,
+    ...plain,
+    query: (state) => state,
+  });
+  await machine.restore(chunked(collect(machine.snapshot())), 1);
+  t.same(ask(machine, 0).value, { bytes: Uint8Array.of(98), date: new Date(5), map: { a: 1 } });
+  t.throws(
+    () => defineMachine({ ...definition, load: () => Object.assign(null as never, {}) }),
+    /saved and loaded/,
+  );
+});
+
+t.test('a result that msgpack would turn into something else is none', async (t) => {
+  const machine = defineMachine({
+    name: 'm',
+    version: 1,
+    initial: () => 0,
+    apply: () => ({ found: new Map([[1, 2]]) }),
+    query: () => new Set([1]),
+  });
+  t.throws(() => applyOne(new ReplicatedState(machine), { body: 1 }), {
+    code: 'MACHINE_FAILED',
+    message: /a Map is not a msgpack value/,
+  });
+});
+
+t.test('a newer machine loads the states of older ones that it knows', async (t) => {
+  const old = defineMachine({ name: 'm', version: 1, initial: () => 7, apply: () => 0, query: (n) => n });
+  const newer = (oldestVersion?: number): ReplicatedState =>
+    new ReplicatedState(
+      defineMachine<{ n: number }>({
+        name: 'm',
+        version: 2,
+        ...(oldestVersion === undefined ? {} : { oldestVersion }),
+        initial: () => ({ n: 0 }),
+        apply: () => 0,
+        query: ({ n }) => n,
+        load: (saved, version) => (version === 1 ? { n: saved as number } : (saved as { n: number })),
+      }),
+    );
+  const snapshot = collect(new ReplicatedState(old).snapshot());
+  const state = newer(1);
+  await state.restore(chunked(snapshot));
+  t.equal(ask(state.machine, 0).value, 7);
+  const again = newer(1);
+  await again.restore(chunked(collect(state.snapshot())));
+  t.equal(ask(again.machine, 0).value, 7, 'and its own');
+  const refused = { code: 'INCOMPATIBLE_VERSION' };
+  await t.rejects(newer().restore(chunked(snapshot)), refused);
+  await t.rejects(new ReplicatedState(old).restore(chunked(collect(state.snapshot()))), refused);
+  t.throws(() => newer(3), /the oldest no larger/);
 });
 
 t.test('a status outside the range of machines stops the node', async (t) => {

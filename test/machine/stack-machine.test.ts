@@ -177,6 +177,14 @@ t.test('what is no command is refused and changes nothing', async (t) => {
   t.equal(run(m, encode([StackOp.push, 'a', deep(64)])).status, Status.ok);
 });
 
+t.test('limits are whole numbers', async (t) => {
+  for (const limit of [0, -1, 1.5, NaN, Infinity, '5', null]) {
+    for (const name of ['maxStacks', 'maxBytes']) {
+      t.throws(() => new StackMachine({ [name]: limit }), { code: 'BAD_OPTION', message: new RegExp(name) });
+    }
+  }
+});
+
 t.test('limits are results, and nothing changes where one forbids', async (t) => {
   const m = new StackMachine({ maxStacks: 2, maxBytes: 1000 });
   t.equal(run(m, [StackOp.create, 'a']).status, Status.ok);

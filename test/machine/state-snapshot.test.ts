@@ -114,9 +114,9 @@ t.test('a snapshot of another machine, or another version of it, is refused', as
     );
   const snapshot = collect(machine('one', 1).snapshot());
   await machine('one', 1).restore(chunked(snapshot));
-  await t.rejects(machine('one', 2).restore(chunked(snapshot)), { code: 'MACHINE_FAILED' });
+  await t.rejects(machine('one', 2).restore(chunked(snapshot)), { code: 'INCOMPATIBLE_VERSION' });
   const other = machine('two', 1);
-  await t.rejects(other.restore(chunked(snapshot)), { code: 'MACHINE_FAILED', message: /"one"/ });
+  await t.rejects(other.restore(chunked(snapshot)), { code: 'INCOMPATIBLE_VERSION', message: /"one"/ });
   other.applyEmpty({ index: 1, timeMs: 0 });
   t.equal(other.appliedIndex, 1, 'and the one there goes on');
 });
