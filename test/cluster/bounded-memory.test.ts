@@ -7,7 +7,7 @@ import { encodeValue } from '../../protocol/msgpack.ts';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { TestCluster } from '../e2e/support/cluster.ts';
 import type { TestNode } from '../e2e/support/test-node.ts';
-import { until } from '../e2e/support/until.ts';
+import { pause, until } from '../e2e/support/until.ts';
 import { BinaryClient } from '../server/support/binary.ts';
 
 const MIB = 1 << 20;
@@ -30,7 +30,7 @@ async function watchMemory(node: TestNode): Promise<() => Promise<number>> {
   const watch = (async () => {
     while (watching) {
       most = Math.max(most, await node.rssBytes());
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await pause(20);
     }
   })();
   return async () => {

@@ -8,7 +8,8 @@ import { StackMachine } from '../../lib/machine/stack-machine.ts';
 import type { Backup } from '../../lib/node/backup.ts';
 import { StackOp } from '../../protocol/constants.ts';
 import { ask } from '../machine/harness.ts';
-import { MemoryCluster, until } from './support/memory-cluster.ts';
+import { until } from '../e2e/support/until.ts';
+import { MemoryCluster } from './support/memory-cluster.ts';
 
 const cluster = await MemoryCluster.start(3);
 // In place on a node that runs to the end; it outlasts whatever change of leaders a busy machine brings.
@@ -65,7 +66,7 @@ t.test('the state stands still in it while the node goes on, also while a snapsh
   await state.restore(chunksOf(file));
   file.close();
   t.equal(sizeOf(state, 's'), 500);
-  await until(() => leader.status().snapshotIndex > 0);
+  await until('a snapshot', () => leader.status().snapshotIndex > 0);
 });
 
 t.test('one at a time; one that is left frees its place', async (t) => {
@@ -93,7 +94,7 @@ t.test('one at a time; one that is left frees its place', async (t) => {
 t.test('without a leader there is no point to stand on', async (t) => {
   const left = cluster.nodes.get(1)!;
   for (const id of [2, 3]) await cluster.stop(id);
-  await until(() => left.status().leader === null);
+  await until('it to lose its leader', () => left.status().leader === null);
   await t.rejects(left.backup({ timeoutMs: 100 }), { code: 'NO_LEADER' });
   const gone = AbortSignal.abort();
   await t.rejects(left.backup({ signal: gone }), { code: 'ABORTED' });

@@ -2,7 +2,8 @@ import t from 'tap';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { Lane } from '../../protocol/constants.ts';
 import { encodeMessage } from '../../protocol/peer-codec.ts';
-import { MemoryCluster, until } from './support/memory-cluster.ts';
+import { until } from '../e2e/support/until.ts';
+import { MemoryCluster } from './support/memory-cluster.ts';
 
 t.test('a message that contradicts what is known ends the node in order, and not the process', async (t) => {
   const cluster = await MemoryCluster.start(3);
@@ -10,7 +11,7 @@ t.test('a message that contradicts what is known ends the node in order, and not
   await cluster.push(0, 3);
   const leader = await cluster.leader();
   const [fooled, liar] = [...cluster.nodes.values()].filter((node) => node !== leader);
-  await until(() => fooled!.leader?.id === leader.id);
+  await until('a follower that knows its leader', () => fooled!.leader?.id === leader.id);
 
   const out = new ByteWriter();
   const { term } = leader.status();

@@ -2,7 +2,8 @@ import t from 'tap';
 import type { RaftNode } from '../../lib/node/node.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { Caller } from './support/caller.ts';
-import { MIN_FREE_BYTES, MemoryCluster, until } from './support/memory-cluster.ts';
+import { until } from '../e2e/support/until.ts';
+import { MIN_FREE_BYTES, MemoryCluster } from './support/memory-cluster.ts';
 
 /** Leaves `freeBytes` on the disk of a node, and has the node look. */
 function setFree(cluster: MemoryCluster, id: number, freeBytes: number): void {
@@ -27,7 +28,7 @@ t.test('a leader whose disk fills up hands over, and service goes on', async (t)
   await cluster.push(0, 10);
   const leader = await cluster.leader();
   setFree(cluster, leader.id, MIN_FREE_BYTES - 1);
-  const next = await until(() =>
+  const next = await until('another leader', () =>
     [...cluster.nodes.values()].find((n) => n !== leader && n.status().role === 'leader'),
   );
   t.ok(leader.status().diskLow);
@@ -44,9 +45,11 @@ t.test(
     const leader = await cluster.leader();
     // Its own last: otherwise it would hand over to one of which it has not heard yet.
     for (const id of [1, 2, 3]) if (id !== leader.id) setFree(cluster, id, MIN_FREE_BYTES - 1);
-    await until(() => refusedAsFull(leader, 'other').catch(() => false));
+    await until('a leader without a majority that has room', () =>
+      refusedAsFull(leader, 'other').catch(() => false),
+    );
     setFree(cluster, leader.id, MIN_FREE_BYTES - 1);
-    await until(() => leader.status().diskLow);
+    await until('the leader to notice its disk', () => leader.status().diskLow);
     t.ok(await refusedAsFull(leader));
     t.same(await new Caller(leader).query(StackOp.size, 's'), { status: Status.ok, value: 10 });
 
@@ -57,13 +60,13 @@ t.test(
 
     // A little more than the mark is not enough: it would flap.
     setFree(cluster, next.id, MIN_FREE_BYTES + 1);
-    await until(() => next.status().diskFreeBytes === MIN_FREE_BYTES + 1);
+    await until('the next leader to see more room', () => next.status().diskFreeBytes === MIN_FREE_BYTES + 1);
     t.ok(next.status().diskLow);
     await cluster.boot(leader.id);
     for (const id of [1, 2, 3]) roomy(cluster, id);
-    await until(() => [...cluster.nodes.values()].every((n) => !n.status().diskLow));
+    await until('room on all disks', () => [...cluster.nodes.values()].every((n) => !n.status().diskLow));
     const last = await cluster.leader();
-    await until(() =>
+    await until('writes to be taken', () =>
       refusedAsFull(last)
         .then(() => false)
         .catch(() => true),
@@ -80,7 +83,7 @@ t.test('a follower whose disk is full takes nothing more; the others go on, and 
   const victim = leader.id === 1 ? 2 : 1;
   setFree(cluster, victim, 100);
   const node = cluster.nodes.get(victim)!;
-  await until(() => node.status().diskFreeBytes === 100);
+  await until('the follower to see its full disk', () => node.status().diskFreeBytes === 100);
   const { lastIndex } = node.status();
   await cluster.push(10, 60);
   t.equal(node.status().lastIndex, lastIndex);
@@ -88,7 +91,7 @@ t.test('a follower whose disk is full takes nothing more; the others go on, and 
   t.match(node.status(), { diskLow: true, diskFull: true });
   t.match(node.explain(), { healthy: false, summary: /nearly full, 100 bytes are left/ });
   roomy(cluster, victim);
-  await until(() => node.status().appliedIndex >= lastIndex + 50);
+  await until('the follower to catch up', () => node.status().appliedIndex >= lastIndex + 50);
   t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 60 });
   await cluster.close();
 });
@@ -97,12 +100,13 @@ t.test('when the majority has no room, a leader with room takes no writes either
   const cluster = await MemoryCluster.start(3);
   await cluster.push(0, 10);
   const leader = await cluster.leader();
+  const low = new Set<number>();
+  cluster.hearReports(leader.id, (from, report) => {
+    if (report.low) low.add(from);
+  });
   for (const id of [1, 2, 3].filter((other) => other !== leader.id)) setFree(cluster, id, 100);
-  const caller = new Caller(leader);
-  await until(() => [...cluster.nodes.values()].filter((n) => n.status().diskLow).length === 2);
-  // The reports are on their way.
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  const { status } = await caller.command(StackOp.push, 's', 'x');
+  await until('the leader to hear of two full disks', () => low.size === 2);
+  const { status } = await new Caller(leader).command(StackOp.push, 's', 'x');
   t.equal(status, Status.diskFull);
   await cluster.close();
 });

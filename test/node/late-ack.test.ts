@@ -4,7 +4,8 @@ import type { Transport } from '../../lib/transport/transport.ts';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { Lane } from '../../protocol/constants.ts';
 import { encodeMessage } from '../../protocol/peer-codec.ts';
-import { MemoryCluster, replacing, until } from './support/memory-cluster.ts';
+import { pause, until } from '../e2e/support/until.ts';
+import { MemoryCluster, replacing } from './support/memory-cluster.ts';
 
 /** No heartbeat falls into the test: turns come from what it does. */
 const ELECTION_TIMEOUT_MS = 3_600_000;
@@ -25,9 +26,13 @@ async function atRest(
   t.teardown(() => cluster.close());
   await cluster.push(0, 5);
   const leader = await cluster.leader();
+  await until('a leader that waits for nobody', () => {
+    const { lastIndex, appliedIndex, peers } = leader.status();
+    return appliedIndex === lastIndex && peers.every(({ match }) => match === lastIndex);
+  });
   let before = -1;
-  await until(async () => {
-    await new Promise((resolve) => setTimeout(resolve, 20));
+  await until('a leader at rest', async () => {
+    await pause(20);
     const now = flushes.get(leader.id)!;
     const rests = now === before;
     before = now;

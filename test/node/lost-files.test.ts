@@ -5,7 +5,8 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { chooser } from '../log/helpers.ts';
 import { Caller } from './support/caller.ts';
-import { MemoryCluster, putBack, until } from './support/memory-cluster.ts';
+import { until } from '../e2e/support/until.ts';
+import { MemoryCluster, putBack } from './support/memory-cluster.ts';
 
 const COUNT = 80;
 
@@ -45,9 +46,9 @@ async function setUp(stop: 'stopped' | 'died'): Promise<Setting> {
   const old = disk.clone();
   await cluster.push(COUNT / 2, COUNT);
   const node = cluster.nodes.get(victim)!;
-  await until(() => node.status().durableIndex === leader.status().lastIndex);
+  await until('all entries on its disk', () => node.status().durableIndex === leader.status().lastIndex);
   // Nothing is under way any more: what is on the disk is what was acknowledged, and noted.
-  await until(() => node.status().appliedIndex === node.status().durableIndex);
+  await until('all entries applied', () => node.status().appliedIndex === node.status().durableIndex);
   let good = disk.clone();
   await cluster.stop(victim);
   if (stop === 'stopped') good = disk.clone();
@@ -66,7 +67,7 @@ async function tryBoot(cluster: MemoryCluster, id: number): Promise<RaftNode | n
 
 async function ask(node: RaftNode, op: number): Promise<unknown> {
   for (;;) {
-    await until(() => node.leader !== null && node.status().quarantine === null);
+    await until('the node to serve', () => node.leader !== null && node.status().quarantine === null);
     const { status, value } = await new Caller(node).query(op, 's');
     if (status === Status.ok) return value;
     if (status !== Status.noLeader) throw new Error(`status ${status}`);
@@ -193,7 +194,9 @@ t.test('the same on two nodes, and on all three: what is served is right, or not
       }
       seen.served++;
     } else {
-      await until(() => cluster.errors.some((line) => line.includes('no leader has been heard of')));
+      await until('a node without a leader to say so', () =>
+        cluster.errors.some((line) => line.includes('no leader has been heard of')),
+      );
       t.ok(
         nodes.every((node) => node.leader === null),
         what.join('; '),

@@ -2,6 +2,7 @@ import t from 'tap';
 import { MemoryDisk } from '../../lib/log/memory-disk.ts';
 import type { RaftNode } from '../../lib/node/node.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
+import { pause } from '../e2e/support/until.ts';
 import { Caller } from './support/caller.ts';
 import { TestCluster } from './support/test-cluster.ts';
 
@@ -14,7 +15,7 @@ function load(nodes: () => readonly RaftNode[]): { acknowledged: Set<number>; st
       const all = nodes();
       const { status } = await new Caller(all[n % all.length]!).command(StackOp.push, 'load', n);
       if (status === Status.ok) acknowledged.add(n);
-      else await new Promise((resolve) => setTimeout(resolve, 2));
+      else await pause(2);
     }
   };
   const done = work();

@@ -3,6 +3,7 @@ import { MemoryDisk } from '../../lib/log/memory-disk.ts';
 import { StackMachine } from '../../lib/machine/stack-machine.ts';
 import { RaftNode } from '../../lib/node/node.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
+import { until } from '../e2e/support/until.ts';
 import { Caller } from './support/caller.ts';
 import { freePorts, memoryEnvironment } from './support/memory-environment.ts';
 
@@ -26,12 +27,8 @@ async function startCluster(size: number, disks: MemoryDisk[]): Promise<RaftNode
   );
 }
 
-async function leaderOf(nodes: readonly RaftNode[]): Promise<RaftNode> {
-  for (;;) {
-    const leader = nodes.find((n) => n.status().role === 'leader' && n.failure === null);
-    if (leader) return leader;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+function leaderOf(nodes: readonly RaftNode[]): Promise<RaftNode> {
+  return until('a leader', () => nodes.find((n) => n.status().role === 'leader' && n.failure === null));
 }
 
 await t.test('one node alone', async (t) => {
@@ -48,7 +45,7 @@ await t.test('three nodes: any of them takes any request', async (t) => {
   const nodes = await startCluster(3, disks);
   const leader = await leaderOf(nodes);
   const callers = nodes.map((n) => new Caller(n));
-  while (nodes.some((n) => n.leader === null)) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until('all nodes to know the leader', () => nodes.every((n) => n.leader !== null));
   let size = 0;
   for (let round = 0; round < 20; round++) {
     for (const caller of callers) {

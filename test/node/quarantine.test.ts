@@ -2,7 +2,8 @@ import t from 'tap';
 import type { MemoryDisk } from '../../lib/log/memory-disk.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { Caller } from './support/caller.ts';
-import { MemoryCluster, putBack, until } from './support/memory-cluster.ts';
+import { until } from '../e2e/support/until.ts';
+import { MemoryCluster, putBack } from './support/memory-cluster.ts';
 
 function corruptMiddle(disk: MemoryDisk): string {
   const path = disk.files().find((file) => file.endsWith('.log'))!;
@@ -22,9 +23,12 @@ t.test('a node with a rotten segment heals from the leader, while the others go 
   t.match(node.status().quarantine, 'offset');
   const refused = await new Caller(node).query(StackOp.size, 's');
   t.equal(refused.status, Status.noLeader, 'reads go elsewhere meanwhile');
-  await until(() => node.status().quarantine === null);
+  await until('the end of the quarantine', () => node.status().quarantine === null);
   await cluster.push(120, 130);
-  await until(() => node.status().appliedIndex === node.status().commitIndex && node.leader !== null);
+  await until(
+    'all entries applied',
+    () => node.status().appliedIndex === node.status().commitIndex && node.leader !== null,
+  );
   t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 130 });
   t.equal(cluster.errors.filter((line) => line.includes('in quarantine until')).length, 1, 'said once');
 
@@ -44,7 +48,7 @@ t.test('healing through a snapshot, and again from the start after a crash half 
   const cluster = await MemoryCluster.start(3, 3000);
   await cluster.push(0, 200);
   const leader = await cluster.leader();
-  await until(() => leader.status().firstIndex > 1);
+  await until('a compacted log', () => leader.status().firstIndex > 1);
   const victim = leader.id === 1 ? 2 : 1;
   await cluster.stop(victim);
   const disk = cluster.disks[victim - 1]!;
@@ -61,14 +65,17 @@ t.test('healing through a snapshot, and again from the start after a crash half 
     else if (cut && call.operation === 'datasync') throw Object.assign(new Error('gone'), { code: 'EIO' });
     return undefined;
   };
-  await until(() => half.failure !== null);
+  await until('the node to stop', () => half.failure !== null);
   await half.closed;
   disk.onCall = null;
   const node = await cluster.boot(victim);
   t.match(node.status().quarantine, 'fetched again', 'it remembers that something is missing');
-  await until(() => node.status().quarantine === null);
+  await until('the end of the quarantine', () => node.status().quarantine === null);
   await cluster.push(200, 210);
-  await until(() => node.status().commitIndex >= leader.status().commitIndex && node.leader !== null);
+  await until(
+    'the node to catch up',
+    () => node.status().commitIndex >= leader.status().commitIndex && node.leader !== null,
+  );
   t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 210 });
   await cluster.close();
 });
@@ -87,7 +94,9 @@ t.test('the votes of a node in quarantine elect nobody', async (t) => {
   const sick = await cluster.boot(victim);
   const old = await cluster.boot(behind);
   t.not(sick.status().quarantine, null);
-  await until(() => cluster.errors.some((line) => line.includes('no leader has been heard of')));
+  await until('a node without a leader to say so', () =>
+    cluster.errors.some((line) => line.includes('no leader has been heard of')),
+  );
   t.equal(
     old.leader,
     null,
@@ -96,7 +105,7 @@ t.test('the votes of a node in quarantine elect nobody', async (t) => {
   await cluster.boot(leader.id);
   const next = await cluster.leader();
   t.same(await new Caller(next).query(StackOp.size, 's'), { status: Status.ok, value: 60 });
-  await until(() => sick.status().quarantine === null);
+  await until('the end of the quarantine', () => sick.status().quarantine === null);
   await cluster.close();
 });
 
@@ -106,18 +115,25 @@ t.test('a directory that went back to an older copy is noticed by the leader', a
   const leader = await cluster.leader();
   const victim = leader.id === 1 ? 2 : 1;
   const node = cluster.nodes.get(victim)!;
-  await until(() => node.status().durableIndex === leader.status().lastIndex);
+  await until('all entries on its disk', () => node.status().durableIndex === leader.status().lastIndex);
   await cluster.stop(victim);
   const copy = cluster.disks[victim - 1]!.clone();
   await cluster.boot(victim);
   await cluster.push(20, 60);
-  await until(() => leader.status().peers.every((p) => p.match === leader.status().lastIndex));
+  await until('followers that have everything', () =>
+    leader.status().peers.every((p) => p.match === leader.status().lastIndex),
+  );
   await cluster.stop(victim);
   putBack(cluster.disks[victim - 1]!, copy);
   const stale = await cluster.boot(victim);
-  await until(() => cluster.errors.some((line) => line.includes('the files are older than that')));
-  await until(() => stale.status().quarantine === null);
-  await until(() => stale.status().commitIndex === leader.status().commitIndex && stale.leader !== null);
+  await until('older files to be noticed', () =>
+    cluster.errors.some((line) => line.includes('the files are older than that')),
+  );
+  await until('the end of the quarantine', () => stale.status().quarantine === null);
+  await until(
+    'the node to catch up',
+    () => stale.status().commitIndex === leader.status().commitIndex && stale.leader !== null,
+  );
   t.same(await new Caller(stale).query(StackOp.size, 's'), { status: Status.ok, value: 60 });
   await cluster.close();
 });
@@ -131,7 +147,7 @@ t.test('a lost vote file costs nothing but a look at the leader', async (t) => {
   cluster.disks[victim - 1]!.unlink('node/vote');
   const node = await cluster.boot(victim);
   t.match(node.status().quarantine, 'vote');
-  await until(() => node.status().quarantine === null);
+  await until('the end of the quarantine', () => node.status().quarantine === null);
   t.equal(node.status().firstIndex, 1);
   await cluster.close();
 });
@@ -162,12 +178,15 @@ t.test('a leader whose own files have rotted still brings a follower up to date'
   const behind = leader.id === 1 ? 2 : 1;
   await cluster.stop(behind);
   await cluster.push(60, 260);
-  await until(() => leader.status().firstIndex > 70);
+  await until('a compacted log', () => leader.status().firstIndex > 70);
   const disk = cluster.disks[leader.id - 1]!;
   for (const path of disk.files())
     if (path.endsWith('.snap')) disk.corrupt(path, Math.floor(disk.content(path).length / 2), 1);
   const node = await cluster.boot(behind);
-  await until(() => node.status().commitIndex >= leader.status().commitIndex && node.leader !== null);
+  await until(
+    'the node to catch up',
+    () => node.status().commitIndex >= leader.status().commitIndex && node.leader !== null,
+  );
   t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 260 });
   t.ok(cluster.errors.some((line) => line.includes('damage at rest')));
   await cluster.close();

@@ -1,9 +1,11 @@
 import t, { type Test } from 'tap';
-import { Lane, StackOp, Status } from '../../protocol/constants.ts';
+import { Lane, PeerKind, StackOp, Status } from '../../protocol/constants.ts';
+import { peerFrameKind } from '../../protocol/peer-frame.ts';
 import type { RaftNode } from '../../lib/node/node.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
+import { until } from '../e2e/support/until.ts';
 import { Caller } from './support/caller.ts';
-import { MemoryCluster, replacing, until } from './support/memory-cluster.ts';
+import { MemoryCluster, replacing } from './support/memory-cluster.ts';
 
 /** So long that no test waits until patience ends, which is five times this. */
 const ELECTION_TIMEOUT_MS = 20_000;
@@ -32,7 +34,7 @@ async function asking(t: Test): Promise<{
   const leader = await cluster.leader();
   const follower = [...cluster.nodes.values()].find((node) => node !== leader)!;
   const caller = new Caller(follower);
-  await until(async () => (await caller.query(StackOp.size, 's')).status === Status.ok);
+  await until('an answer', async () => (await caller.query(StackOp.size, 's')).status === Status.ok);
   return { way, cluster, leader, follower, caller };
 }
 
@@ -50,8 +52,12 @@ t.test('a read is refused when the connection is lost that it was asked on', asy
   const { way, cluster, leader, follower, caller } = await asking(t);
   // The question arrives, the answer does not.
   way.cut = leader.id;
+  let asked = false;
+  cluster.onFrame = (to, bytes, start) => {
+    if (to === leader.id && peerFrameKind(bytes, start) === PeerKind.readRequest) asked = true;
+  };
   const answer = caller.query(StackOp.size, 's');
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await until('the question to arrive', () => asked);
   t.equal(caller.waiting, 1);
   cluster.inboxes.get(follower.id)!.onDown(leader.id, Lane.control);
   t.equal((await answer).status, Status.noLeader);

@@ -4,7 +4,8 @@ import type { RaftNode } from '../../lib/node/node.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { Caller } from './support/caller.ts';
-import { MemoryCluster, putBack, until } from './support/memory-cluster.ts';
+import { until } from '../e2e/support/until.ts';
+import { MemoryCluster, putBack } from './support/memory-cluster.ts';
 
 const COUNT = 80;
 
@@ -70,7 +71,7 @@ async function readsAll(node: RaftNode, count: number): Promise<void> {
 /** The leader may notice only now that this node lacks something: then it refuses until it is whole. */
 async function ask(node: RaftNode, op: number): Promise<unknown> {
   for (;;) {
-    await until(() => node.leader !== null && node.status().quarantine === null);
+    await until('the node to serve', () => node.leader !== null && node.status().quarantine === null);
     const { status, value } = await new Caller(node).query(op, 's');
     if (status === Status.ok) return value;
     if (status !== Status.noLeader) throw new Error(`status ${status}`);
@@ -82,7 +83,10 @@ for (const stop of ['clean', 'killed'] as const) {
     const cluster = await filled();
     const leader = await cluster.leader();
     const victim = leader.id === 1 ? 2 : 1;
-    await until(() => cluster.nodes.get(victim)!.status().durableIndex === leader.status().lastIndex);
+    await until(
+      'all entries on its disk',
+      () => cluster.nodes.get(victim)!.status().durableIndex === leader.status().lastIndex,
+    );
     if (stop === 'clean') await cluster.stop(victim);
     const disk = cluster.disks[victim - 1]!;
     const good = disk.clone();
@@ -99,7 +103,7 @@ for (const stop of ['clean', 'killed'] as const) {
       }
       const errors = cluster.errors.length;
       const sick = node.status().quarantine !== null;
-      await until(() => node.leader !== null && node.status().quarantine === null);
+      await until('the node to serve', () => node.leader !== null && node.status().quarantine === null);
       await readsAll(node, COUNT);
       if (sick || cluster.errors.length > errors) seen.healed++;
       else seen.harmless++;
@@ -122,7 +126,7 @@ t.test('a leader that cannot read what its followers need, and has not applied i
   const caller = new Caller(cluster.nodes.get(id)!);
   for (let i = 0; i < 5; i++) void caller.command(StackOp.push, 's', `in doubt ${i}`);
   const disk = cluster.disks[id - 1]!;
-  await until(() => placeOf(disk, 'in doubt 4'));
+  await until('the entry on its disk', () => placeOf(disk, 'in doubt 4'));
   await cluster.stop(id);
   const node = await cluster.boot(id);
   const { path, offset } = placeOf(disk, 'in doubt 4')!;
@@ -143,7 +147,9 @@ t.test('a leader that cannot read what its followers need, and has not applied i
 t.test('one bit on each of two nodes, and of all three: whatever is served is right', async (t) => {
   const cluster = await filled();
   const leader = await cluster.leader();
-  await until(() => leader.status().peers.every((p) => p.match === leader.status().lastIndex));
+  await until('followers that have everything', () =>
+    leader.status().peers.every((p) => p.match === leader.status().lastIndex),
+  );
   await Promise.all([1, 2, 3].map((id) => cluster.stop(id)));
   const good = cluster.disks.map((disk) => disk.clone());
   const choose = chooser(3);
@@ -163,12 +169,16 @@ t.test('one bit on each of two nodes, and of all three: whatever is served is ri
     const sick = nodes.filter((n) => n.status().quarantine !== null).length;
     // Two that are whole are enough for everyone; otherwise there is silence, and a line that says so.
     if (nodes.length - sick >= 2) {
-      await until(() => nodes.every((n) => n.leader !== null && n.status().quarantine === null));
+      await until('all nodes to serve', () =>
+        nodes.every((n) => n.leader !== null && n.status().quarantine === null),
+      );
       for (const node of nodes) await readsAll(node, COUNT);
       seen.served++;
     } else {
       if (sick > 0)
-        await until(() => cluster.errors.some((line) => line.includes('no leader has been heard of')));
+        await until('a node without a leader to say so', () =>
+          cluster.errors.some((line) => line.includes('no leader has been heard of')),
+        );
       t.ok(nodes.every((n) => n.leader === null));
       seen.silent++;
     }

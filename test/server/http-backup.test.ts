@@ -7,6 +7,7 @@ import { startServer } from '../../lib/server/index.ts';
 import type { Server } from '../../lib/server/index.ts';
 import type { Backup } from '../../lib/node/backup.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
+import { until } from '../e2e/support/until.ts';
 import { FakeNode } from './support/fake-node.ts';
 
 /** A node whose backups are what a test makes them. */
@@ -104,7 +105,7 @@ t.test('a reader that stands still, or leaves, holds nothing', async (t) => {
   idle.write('GET /v1/admin/backup HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await once(idle, 'readable');
   idle.on('error', () => undefined);
-  while (node.ended < 4) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until('the end of the one that is not read', () => node.ended === 4);
   t.ok(taken < 100, `${taken} pieces were made for nobody`);
   idle.destroy();
 
@@ -112,8 +113,7 @@ t.test('a reader that stands still, or leaves, holds nothing', async (t) => {
   await once(response, 'data');
   response.on('error', () => undefined);
   response.destroy();
-  while (node.ended < 5) await new Promise((resolve) => setTimeout(resolve, 5));
-  t.pass('it ended');
+  await until('the end of the one that was left', () => node.ended === 5);
 });
 
 t.test('a refusal is an answer like any other', async (t) => {

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { Client } from '../../lib/client/index.ts';
 import { startServer } from '../../lib/server/index.ts';
-import { MemoryCluster, until } from '../node/support/memory-cluster.ts';
+import { MemoryCluster } from '../node/support/memory-cluster.ts';
+import { until } from '../e2e/support/until.ts';
 import { FakeNode } from './support/fake-node.ts';
 
 /** Samples by name and labels; throws at a line that is none. */
@@ -39,7 +40,7 @@ t.test('what a node and its front door have done, as Prometheus reads it', async
     return parse(await answer.text());
   };
   // It leads before the entry that opens its term is on disk.
-  await until(() => leader.status().commitIndex > 0);
+  await until('a first commit', () => leader.status().commitIndex > 0);
   const before = await scrape();
   t.equal(before.get('cordwood_role{role="leader"}'), 1);
   t.equal(before.get('cordwood_role{role="follower"}'), 0);
@@ -55,7 +56,7 @@ t.test('what a node and its front door have done, as Prometheus reads it', async
   t.equal((await fetch(`${url}/sPop`, { method: 'POST', body: 'nothing' })).status, 404);
   t.equal((await fetch(`${url}/sPop/what/ever`, { method: 'PATCH' })).status, 404);
   leader.snapshot();
-  await until(() => leader.status().snapshotIndex > 0);
+  await until('a snapshot', () => leader.status().snapshotIndex > 0);
 
   const after = await scrape();
   t.equal(after.get('cordwood_machine_push_total'), 10);

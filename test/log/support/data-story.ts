@@ -8,7 +8,7 @@ import { encodeCommand, encodeKeyedCommand, encodeOpenSession } from '../../../p
 import { StackOp, Status } from '../../../protocol/constants.ts';
 import { encodeValue } from '../../../protocol/msgpack.ts';
 import { Caller } from '../../node/support/caller.ts';
-import { until } from '../../node/support/memory-cluster.ts';
+import { until } from '../../e2e/support/until.ts';
 
 /** What the fixture's cluster was started with. */
 const CLUSTER: readonly string[] = ['127.0.0.1:12379'];
@@ -46,7 +46,7 @@ export async function startFixture(directory: string, peerListen: string): Promi
     machine: new StackMachine(),
     runtime: { ...systemRuntime, wallNow: () => WALL_MS },
   });
-  await until(() => node.status().role === 'leader');
+  await until('the node to lead', () => node.status().role === 'leader');
   return node;
 }
 
@@ -81,7 +81,7 @@ export async function liveStory(target: string, peerListen: string): Promise<voi
   const [numbers = [], ...others] = Object.values(STACKS);
   for (const value of numbers.slice(0, 200)) await push('numbers', value);
   node.snapshot();
-  await until(() => node.status().snapshotIndex > 0);
+  await until('a snapshot', () => node.status().snapshotIndex > 0);
   for (const value of numbers.slice(200)) await push('numbers', value);
   for (const [i, name] of Object.keys(STACKS).slice(1).entries()) {
     await caller.command(StackOp.create, name);

@@ -5,7 +5,10 @@ import type { StateMachine } from '../../../lib/machine/state-machine.ts';
 import { RaftNode } from '../../../lib/node/node.ts';
 import type { Logger } from '../../../lib/node/types.ts';
 import type { Transport, TransportEvents } from '../../../lib/transport/transport.ts';
-import { StackOp, Status } from '../../../protocol/constants.ts';
+import { PeerKind, StackOp, Status } from '../../../protocol/constants.ts';
+import { peerFrameKind } from '../../../protocol/peer-frame.ts';
+import { decodeReport, type PeerReport } from '../../../protocol/peer-report.ts';
+import { until } from '../../e2e/support/until.ts';
 import { Caller } from './caller.ts';
 import { freePorts, memoryEnvironment } from './memory-environment.ts';
 
@@ -15,9 +18,9 @@ const sizes = { minSegmentBytes: 2048, maxSegmentBytes: 4096, fillBytes: 512 };
 /** What node `id` sends through, in place of its transport. */
 export type Through = (id: number, transport: Transport) => Transport;
 
-/** `transport` with some methods of another's. */
-export function replacing(transport: Transport, own: Partial<Transport>): Transport {
-  return new Proxy(transport, {
+/** `whole` with some methods of another's. */
+export function replacing<T extends object>(whole: T, own: Partial<T>): T {
+  return new Proxy(whole, {
     get(target, name) {
       if (name in own) return Reflect.get(own, name) as unknown;
       const value: unknown = Reflect.get(target, name, target);
@@ -37,6 +40,9 @@ export class MemoryCluster {
   /** Whoever calls these pretends to be the transport of that node. */
   readonly inboxes: Map<number, TransportEvents> = new Map();
   readonly errors: string[] = [];
+  /** Called when node `to` has taken a frame of node `from`. */
+  onFrame: (to: number, bytes: Uint8Array, start: number, end: number, from: number) => void = () =>
+    undefined;
   /** What node `id` runs. */
   machineOf: (id: number) => StateMachine = () => new StackMachine();
   readonly #addresses: string[];
@@ -103,7 +109,7 @@ export class MemoryCluster {
           ...environment,
           connect: async (events, policy) => {
             this.inboxes.set(id, events);
-            return this.#through(id, await environment.connect(events, policy));
+            return this.#through(id, await environment.connect(this.#listening(id, events), policy));
           },
         };
       },
@@ -112,13 +118,33 @@ export class MemoryCluster {
     return node;
   }
 
+  /** The events of node `to`, of whose frames `onFrame` hears. */
+  #listening(to: number, events: TransportEvents): TransportEvents {
+    return replacing(events, {
+      onFrame: (from, lane, bytes, start, end) => {
+        events.onFrame(from, lane, bytes, start, end);
+        this.onFrame(to, bytes, start, end, from);
+      },
+    });
+  }
+
+  /** Calls `take` with each report that node `to` has taken from now on. */
+  hearReports(to: number, take: (from: number, report: PeerReport) => void): void {
+    this.onFrame = (id, bytes, start, end, from) => {
+      if (id === to && peerFrameKind(bytes, start) === PeerKind.report)
+        take(from, decodeReport(bytes, start, end));
+    };
+  }
+
   async stop(id: number): Promise<void> {
     await this.nodes.get(id)?.close();
     this.nodes.delete(id);
   }
 
   leader(): Promise<RaftNode> {
-    return until(() => [...this.nodes.values()].find((n) => n.status().role === 'leader' && !n.failure));
+    return until('a leader', () =>
+      [...this.nodes.values()].find((n) => n.status().role === 'leader' && !n.failure),
+    );
   }
 
   async push(from: number, to: number): Promise<void> {
@@ -132,17 +158,6 @@ export class MemoryCluster {
 
   async close(): Promise<void> {
     await Promise.all([...this.nodes.values()].map((n) => n.close({ transfer: false })));
-  }
-}
-
-/** Looks every few milliseconds until there is something. */
-export async function until<T>(
-  look: () => T | undefined | false | Promise<T | undefined | false>,
-): Promise<T> {
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 

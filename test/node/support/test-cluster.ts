@@ -3,6 +3,7 @@ import { MemoryDisk } from '../../../lib/log/memory-disk.ts';
 import { StackMachine } from '../../../lib/machine/stack-machine.ts';
 import { RaftNode } from '../../../lib/node/node.ts';
 import type { Logger, NodeOptions } from '../../../lib/node/types.ts';
+import { pause, until } from '../../e2e/support/until.ts';
 import { DiskGate, freePorts, memoryEnvironment } from './memory-environment.ts';
 
 export interface LogLine {
@@ -14,7 +15,6 @@ export interface LogLine {
 
 const HEARTBEAT_MS = 20;
 const ELECTION_TIMEOUT_MS = 400;
-const PATIENCE_MS = 15_000;
 
 /** Real nodes in this process, on real sockets, with disks in memory that outlive them. */
 export class TestCluster {
@@ -112,16 +112,12 @@ export class TestCluster {
   }
 
   async until(what: string, done: () => boolean): Promise<void> {
-    const end = performance.now() + PATIENCE_MS;
-    while (!done()) {
-      if (performance.now() > end) throw new Error(`waited in vain for: ${what}\n${this.#report()}`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    await until(() => `${what}\n${this.#report()}`, done);
   }
 
   /** Lets so many election timeouts go by, in which something must not happen. */
   elapse(timeouts: number): Promise<void> {
-    return new Promise((resolve) => setTimeout(resolve, timeouts * ELECTION_TIMEOUT_MS));
+    return pause(timeouts * ELECTION_TIMEOUT_MS);
   }
 
   async close(): Promise<void> {
