@@ -8,7 +8,7 @@ import type { Index } from './types.ts';
 
 /** Advances the leader's commit index to what a quorum holds durably. */
 export function maybeCommit(s: CoreState): void {
-  // The leader counts itself at what is durable, never at what it appended (R3). A one-node cluster is no exception.
+  // The leader counts itself at what is durable, never at what it appended. A one-node cluster is no exception.
   const index = quorumIndex(s, s.durableIndex);
   if (index === Infinity || index <= s.commitIndex) return;
   // Only entries of the current term are committed by counting; older ones go with them (figure 8 shows why).

@@ -288,9 +288,9 @@ export function ownVoteDurable(s: CoreState): void {
 
 function countVotes(s: CoreState): void {
   if (voteResult(s.config, s.votes) !== 'won') return;
-  // R4. Counter-example without this: elected by others' votes, replicates (T, i, x) to one node, crashes before its
-  // own fsync, restarts at T − 1, campaigns for T again, is granted the same votes again (repeating a grant is
-  // legal) and appends a different (T, i, y).
+  // Nobody leads before its own term and vote are durable. Counter-example: elected by others' votes, replicates
+  // (T, i, x) to one node, crashes before its own fsync, restarts at T − 1, campaigns for T again, is granted the same
+  // votes again (repeating a grant is legal) and appends a different (T, i, y).
   if (s.hardStateDurable) becomeLeader(s);
 }
 

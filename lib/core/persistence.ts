@@ -1,9 +1,9 @@
 /**
  * What is on its way to the disk, and what may not leave the node before it is there.
  *
- * One ordered lane carries hard state and entries, so a term is durable no later than any entry accepted under it
- * (R2). Everything said in a term leaves only once that term and this node's vote in it are durable (R1); only
- * pre-votes, which promise nothing, go at once.
+ * One ordered lane carries hard state and entries, so a term is durable no later than any entry accepted under it.
+ * Everything said in a term leaves only once that term and this node's vote in it are durable; only pre-votes, which
+ * promise nothing, go at once.
  */
 import type { Outgoing, Persist } from './effects.ts';
 import { ownVoteDurable } from './election.ts';
@@ -18,7 +18,7 @@ export function markUnwritten(s: CoreState, index: Index): void {
 }
 
 /**
- * Entries from `index` on are replaced (R5). Writes under way that cover them no longer attest to them: counting
+ * Entries from `index` on are replaced. Writes under way that cover them no longer attest to them: counting
  * such an ack would report entries as durable that the disk has never seen (the ABA of asynchronous log writes).
  */
 export function voidFrom(s: CoreState, index: Index): void {

@@ -72,7 +72,7 @@ export interface GatedMessage extends Outgoing {
 export interface PendingPersist {
   readonly ticket: number;
   readonly hardState: HardState | null;
-  /** Last index that becomes durable with it; lowered when a later overwrite makes part of it void (R5). */
+  /** Last index that becomes durable with it; lowered when a later overwrite makes part of it void: see `voidFrom`. */
   lastIndex: Index;
 }
 
@@ -118,7 +118,7 @@ export class CoreState {
   campaignByTransfer = false;
 
   // follower
-  /** Highest index verified against the leader of this term (R6). */
+  /** Up to here the log is known to be that of this term's leader: acks and the commit index go no further. */
   verifiedIndex: Index = 0;
   lastAckedMatch: Index = 0;
   ackDue = false;

@@ -76,7 +76,7 @@ export class CoreChecker {
     }
   }
 
-  /** Election safety (5.2), leader completeness (5.4), and R4. */
+  /** Election safety (5.2), leader completeness (5.4), and that nobody leads before its own vote is durable. */
   leads(node: CheckedNode, term: Term): void {
     const other = this.#leaders.get(term);
     if (other === node.id) return;
@@ -127,7 +127,7 @@ export class CoreChecker {
     }
   }
 
-  /** R1: nothing leaves that the disk does not know. One vote per term, over all restarts. */
+  /** No term, vote or ack leaves before it is on the disk. One vote per term, over all restarts. */
   sent(node: CheckedNode, to: NodeId, m: Message): void {
     if ((m.kind === 'voteRequest' || m.kind === 'voteResponse') && m.pre) return;
     const { hardState } = node.disk;
