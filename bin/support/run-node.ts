@@ -4,6 +4,7 @@ import { StackMachine } from '../../lib/machine/stack-machine.ts';
 import { RaftNode } from '../../lib/node/node.ts';
 import type { NodeOptions } from '../../lib/node/types.ts';
 import type { Server } from '../../lib/server/index.ts';
+import { isLoopback } from '../../lib/server/loopback.ts';
 import { dataDirOf } from '../commands/start.ts';
 import type { StartOptions } from '../commands/start.ts';
 import { addressList } from './addresses.ts';
@@ -158,8 +159,4 @@ async function closeAfterFault(server: Server | undefined, node: RaftNode | unde
 
 function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref());
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }

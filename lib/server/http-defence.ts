@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { isIP } from 'node:net';
+import { isLoopback } from './loopback.ts';
 
 /** Whom the gateway listens to, beside everyone who is no browser. */
 export interface DefencePolicy {
@@ -44,11 +44,4 @@ function hostName(host: string): string {
   if (host.startsWith('[')) return host.slice(1, host.indexOf(']'));
   const colon = host.lastIndexOf(':');
   return colon === -1 ? host : host.slice(0, colon);
-}
-
-function isLoopback(host: string): boolean {
-  const name = host.toLowerCase();
-  if (name === 'localhost' || name.endsWith('.localhost')) return true;
-  if (isIP(name) === 4) return name.startsWith('127.');
-  return name === '::1' || name === '0:0:0:0:0:0:0:1';
 }
