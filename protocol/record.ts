@@ -2,7 +2,6 @@ import type { EntryKind, Index, Term } from '../lib/core/types.ts';
 import { readU32, readU64, writeU32, writeU64 } from './byte-writer.ts';
 import { RECORD_HEADER_BYTES } from './constants.ts';
 import { crcOf } from './crc.ts';
-import { CordwoodError } from './errors.ts';
 
 /** Fields of a record's header. constants.ts and docs/storage.md draw the layout. */
 export interface RecordHeader {
@@ -85,21 +84,6 @@ export function bodyIsWhole(
   const bodyEnd = at + RECORD_HEADER_BYTES + header.bodyBytes;
   for (let i = bodyEnd; i < recordEnd; i++) if (buffer[i] !== 0) return false;
   return crcOf(buffer, at + RECORD_HEADER_BYTES, bodyEnd) === header.bodyCrc;
-}
-
-/**
- * Reads and verifies the whole record at `at`. `what` opens the error's message (a file and offset, a peer).
- *
- * @throws CordwoodError `LOG_DAMAGED` if it is not whole.
- */
-export function checkRecord(buffer: Uint8Array, at: number, end: number, what = 'record'): RecordHeader {
-  if (at + RECORD_HEADER_BYTES > end) throw new CordwoodError('LOG_DAMAGED', `${what}: header is cut short`);
-  const header = readRecordHeader(buffer, at);
-  if (header === null) throw new CordwoodError('LOG_DAMAGED', `${what}: header checksum does not match`);
-  if (!bodyIsWhole(buffer, at, end, header)) {
-    throw new CordwoodError('LOG_DAMAGED', `${what}: body of entry ${header.index} is cut short or damaged`);
-  }
-  return header;
 }
 
 /** Checksum of the header at `at`: bytes 0–3 and 8–39. */

@@ -236,14 +236,3 @@ function removedMessage(id: NodeId): string {
     'with an empty directory, a number never used before, and --join'
   );
 }
-
-/** A memory that does not outlive the process: for tests and throw-away nodes. */
-export function volatileMemory(): PeerMemory {
-  const known = new Map<NodeId, string>();
-  return {
-    incarnationOf: (id) => known.get(id),
-    remember: (id, incarnation) => {
-      known.set(id, incarnation);
-    },
-  };
-}

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Config, Member } from '../../lib/core/types.ts';
-import { PeerRegistry, volatileMemory, type PeerMemory } from '../../lib/node/peer-registry.ts';
+import { PeerRegistry, type PeerMemory } from '../../lib/node/peer-registry.ts';
 import { bootstrapOf } from '../../lib/node/options.ts';
 import { systemRuntime, type Runtime } from '../../lib/node/runtime.ts';
 import type { PeerIntroduction } from '../../protocol/peer-handshake.ts';
@@ -21,6 +21,17 @@ const hello = (from: number, incarnation: string, configIndex = 0): PeerIntroduc
   peerAddress: `10.0.0.${from}:1`,
   configIndex,
 });
+
+/** A memory that outlives the registry, not the process. */
+function volatileMemory(): PeerMemory {
+  const known = new Map<number, string>();
+  return {
+    incarnationOf: (id) => known.get(id),
+    remember: (id, incarnation) => {
+      known.set(id, incarnation);
+    },
+  };
+}
 
 interface Made {
   readonly registry: PeerRegistry;

@@ -6,10 +6,10 @@ import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
 import { crcOf } from '../../protocol/crc.ts';
 import {
   bodyIsWhole,
-  checkRecord,
   readRecordHeader,
   recordBytes,
   writeRecordHeader,
+  type RecordHeader,
 } from '../../protocol/record.ts';
 import { safe } from './arbitraries.ts';
 
@@ -35,6 +35,12 @@ function lay(record: {
   return bytes;
 }
 
+/** The header of the record in `buffer[at, end)` if all of it is whole. */
+function wholeRecord(buffer: Uint8Array, at: number, end: number): RecordHeader | null {
+  const header = readRecordHeader(buffer, at);
+  return header !== null && bodyIsWhole(buffer, at, end, header) ? header : null;
+}
+
 t.test('checksums are zlib’s, whole or continued', async (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(), (bytes, cut) => {
@@ -53,8 +59,8 @@ t.test('a record comes back as it was written, at any place', async (t) => {
       const buffer = new Uint8Array(at + bytes.length + 3);
       buffer.set(bytes, at);
       const { body, ...fields } = record;
-      t.match(checkRecord(buffer, at, at + bytes.length), { ...fields, bodyBytes: body.length });
-      t.throws(() => checkRecord(buffer, at, at + bytes.length - 1), { code: 'LOG_DAMAGED' });
+      t.match(wholeRecord(buffer, at, at + bytes.length), { ...fields, bodyBytes: body.length });
+      t.equal(wholeRecord(buffer, at, at + bytes.length - 1), null);
     }),
   );
 });
@@ -70,7 +76,7 @@ t.test('any flipped bit is found', async (t) => {
   for (let bit = 0; bit < bytes.length * 8; bit++) {
     const damaged = bytes.slice();
     damaged[bit >> 3]! ^= 1 << (bit & 7);
-    t.throws(() => checkRecord(damaged, 0, damaged.length, 'x'), { code: 'LOG_DAMAGED' });
+    t.equal(wholeRecord(damaged, 0, damaged.length), null);
   }
 });
 

@@ -22,7 +22,7 @@ import * as introductions from '../../protocol/introduction.ts';
 import * as handshake from '../../protocol/peer-handshake.ts';
 import { decodeReport, encodeReport, type PeerReport } from '../../protocol/peer-report.ts';
 import * as transfer from '../../protocol/peer-transfer.ts';
-import { checkRecord, recordBytes, writeRecordHeader } from '../../protocol/record.ts';
+import { bodyIsWhole, readRecordHeader, recordBytes, writeRecordHeader } from '../../protocol/record.ts';
 
 /** A vector's fields as they stand in the JSON files. */
 export type Fields = Record<string, any>; // eslint-disable-line @typescript-eslint/no-explicit-any
@@ -86,7 +86,9 @@ export function encodeRecord({ kind, term, index, timeMs, bodyHex }: Fields): Ui
 }
 
 export function decodeRecord(bytes: Uint8Array): Fields {
-  const { kind, term, index, timeMs, bodyBytes } = checkRecord(bytes, 0, bytes.length);
+  const header = readRecordHeader(bytes, 0);
+  if (header === null || !bodyIsWhole(bytes, 0, bytes.length, header)) throw new Error('no whole record');
+  const { kind, term, index, timeMs, bodyBytes } = header;
   const bodyHex = hex(bytes.subarray(RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + bodyBytes));
   return { kind, term, index, timeMs, bodyHex };
 }
