@@ -141,7 +141,7 @@ export class SessionKeeper {
   }
 }
 
-/** The answer to openSession: the number, or a map that has it as `session`. */
+/** The answer to openSession: the session's number. */
 function decodeSessionNumber(status: number, bytes: Uint8Array, start: number, end: number): number {
   if (status !== Status.ok) {
     throw new CordwoodError(
@@ -149,9 +149,7 @@ function decodeSessionNumber(status: number, bytes: Uint8Array, start: number, e
       `the cluster opens no session (status ${status})`,
     );
   }
-  const value = decodeValue(bytes, start, end);
-  const id: unknown =
-    typeof value === 'object' && value !== null ? (value as { session?: unknown }).session : value;
+  const id = decodeValue(bytes, start, end);
   if (typeof id !== 'number' || !Number.isSafeInteger(id) || id < 1) {
     throw new CordwoodError('PROTOCOL_ERROR', 'the answer to openSession has no session number');
   }
