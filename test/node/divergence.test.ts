@@ -54,7 +54,7 @@ t.test('a quiet cluster finds it, too: it compares each second in which somethin
   cluster.machineOf = (id) => (id === faulty ? new FaultyMachine(5) : new StackMachine());
   const node = await cluster.boot(faulty);
   let pushes = 0;
-  await until(async () => {
+  await until('the replica to stop', async () => {
     // Some 240 pushes, 5 ms and more apart: a second begins among them, and the 256th entry is not.
     if (leader.status().commitIndex < 245) await cluster.push(pushes, ++pushes);
     return node.failure !== null;
