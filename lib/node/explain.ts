@@ -1,4 +1,4 @@
-import { CordwoodError } from '../../protocol/errors.ts';
+import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
 import { hasQuorum, isVoter, majority, memberIds } from '../core/quorum.ts';
 import type { NodeId } from '../core/types.ts';
 import type { Driver } from './driver.ts';
@@ -6,11 +6,48 @@ import { isLive } from './liveness.ts';
 import type { Membership } from './membership.ts';
 import type { Barred } from './peer-registry.ts';
 
+/**
+ * Every code a finding can have, beside those of errors that stopped the node or bar it. Codes are stable; messages are
+ * not. docs/operations.md has one line for each.
+ */
+export const FindingCodes = [
+  // node
+  'QUARANTINED',
+  'STOPPED',
+  'PROCESS_STALLS',
+  // leader
+  'LEADS',
+  'FOLLOWS',
+  'LEADER_UNREACHABLE',
+  'NOT_ADDED',
+  'INSTALLING',
+  'QUORUM_UNREACHABLE',
+  'ELECTING',
+  // disk
+  'DISK_LOW',
+  'DISK_FULL',
+  'DISK_STALLED',
+  // writes
+  'SATURATED',
+  'COMMIT_WAITS',
+  'TRANSFERRING',
+  'FORWARDED',
+  'APPLYING',
+  // peer
+  'PEER_DOWN',
+  'PEER_SILENT',
+  'PEER_SNAPSHOT',
+  'PEER_LAGS',
+  // members
+  'CHANGING',
+] as const;
+export type FindingCode = (typeof FindingCodes)[number];
+
 /** One thing the node has to say about why something is as it is. */
 export interface Finding {
   readonly topic: 'node' | 'leader' | 'writes' | 'reads' | 'peer' | 'members' | 'disk';
-  /** Stable, for programs: QUORUM_UNREACHABLE, PEER_LAGS … */
-  readonly code: string;
+  /** Stable, for programs. */
+  readonly code: FindingCode | ErrorCode;
   /** `problem`: something does not work. `warning`: it may soon. `info`: it explains itself. */
   readonly severity: 'info' | 'warning' | 'problem';
   /** For people. */
@@ -94,7 +131,7 @@ function aboutLeader(driver: Driver): Finding[] {
     const severity = connected ? 'info' : 'problem';
     return [{ topic: 'leader', code, severity, message, data: { term: core.term, leader: core.leader } }];
   }
-  const finding = (code: string, message: string, data?: Finding['data']): Finding[] => [
+  const finding = (code: FindingCode, message: string, data?: Finding['data']): Finding[] => [
     { topic: 'leader', code, severity: 'problem', message, ...(data === undefined ? {} : { data }) },
   ];
   if (config.voters.length === 0) {
@@ -161,7 +198,12 @@ function aboutWrites(driver: Driver): Finding[] {
   const { core, forwarder, options, applier, now } = driver;
   const { proposals, batcher } = driver.pipeline;
   const findings: Finding[] = [];
-  const add = (code: string, severity: Finding['severity'], message: string, data: Finding['data']): void => {
+  const add = (
+    code: FindingCode,
+    severity: Finding['severity'],
+    message: string,
+    data: Finding['data'],
+  ): void => {
     findings.push({ topic: 'writes', code, severity, message, ...(data === undefined ? {} : { data }) });
   };
   if (driver.admission.saturated) {
@@ -202,7 +244,12 @@ function aboutPeers(driver: Driver): Finding[] {
   const findings: Finding[] = [];
   for (const { id } of core.config.members) {
     if (id === options.id) continue;
-    const add = (code: string, severity: Finding['severity'], text: string, data?: Finding['data']): void => {
+    const add = (
+      code: FindingCode,
+      severity: Finding['severity'],
+      text: string,
+      data?: Finding['data'],
+    ): void => {
       const message = `node ${id} ${text}`;
       findings.push({
         topic: 'peer',
