@@ -11,76 +11,120 @@ export const Scan = {
   byteOrderMark: 4,
 } as const;
 
-/** Deeper by one than values may be: what popMany takes off comes in an array. */
-const MAX_DEPTH = Limits.maxValueDepth + 1;
+/** `msgpackEnd`: the bytes stop before the value does. */
+export const TRUNCATED = -1;
+/** `msgpackEnd`: no msgpack value starts like this, or it is nested too deeply. */
+export const INVALID = -2;
 
-/** Elements still to come at each depth. One scan runs at a time and never yields, so one array serves all. */
-const remaining = new Float64Array(MAX_DEPTH + 2);
+/** Deeper by one than values may be: what popMany takes off comes in an array. */
+const MAX_ANSWER_DEPTH = Limits.maxValueDepth + 1;
+
+const MAX_DEPTH = 256;
+/**
+ * Values still to come on each open level. Float64 because a map32 announces up to 2^33. One scan runs at a time and
+ * never yields, so one array serves all.
+ */
+const open = new Float64Array(MAX_DEPTH);
 
 let found = 0;
 
-/** `Scan` bits of the last `skipValue` that found a whole value. */
+/** `Scan` bits of the last value whose end was found. */
 export function lastScan(): number {
   return found;
 }
 
 /**
- * End of the msgpack value that begins at `at`, or -1 if the bytes are no whole value: cut short, an unused type
- * byte, more than `Limits.maxValueDepth` + 1 arrays and maps in each other, or a length or count larger than the bytes that are there. So
- * whatever decodes a value that passed allocates no more than a small multiple of its bytes.
- *
- * Big-endian, as msgpack is. Does not look inside strings.
+ * End of the msgpack value that begins at `at`, or -1 if the bytes are no whole value, or more than
+ * `Limits.maxValueDepth` + 1 arrays and maps lie in each other.
  */
 export function skipValue(bytes: Uint8Array, at: number, end: number): number {
-  let depth = 1;
-  let flags = 0;
-  remaining[1] = 1;
-  while (depth > 0) {
-    if (remaining[depth] === 0) {
-      depth--;
-      continue;
-    }
-    remaining[depth]!--;
-    if (at >= end) return -1;
-    const type = bytes[at++]!;
-    let children = -1;
-    if (type < 0x80 || type >= 0xe0) continue;
-    if (type < 0x90) children = (type & 0x0f) * 2;
-    else if (type < 0xa0) children = type & 0x0f;
-    else if (type < 0xc0) at += type & 0x1f;
+  const after = msgpackEnd(bytes, at, end, MAX_ANSWER_DEPTH);
+  return after < 0 ? -1 : after;
+}
+
+/**
+ * Where the msgpack value that starts at `at` ends, or `TRUNCATED` or `INVALID`. Looks at structure only (the text
+ * of a str need not be UTF-8), allocates nothing and never reads at or behind `end`. A length or count larger than the
+ * bytes that are there is `TRUNCATED`, so whatever decodes a value that passed allocates no more than a small multiple
+ * of its bytes. A value that is no array or map has depth 0; `maxDepth` is at most 256.
+ */
+export function msgpackEnd(bytes: Uint8Array, at: number, end: number, maxDepth: number): number {
+  found = 0;
+  if (at >= end) return TRUNCATED;
+  const type = bytes[at]!;
+  if (type < 0x80 || type >= 0xe0) return at + 1;
+  return isContainer(type) ? containerEnd(bytes, at, end, maxDepth) : scalarEnd(bytes, at, end);
+}
+
+function isContainer(type: number): boolean {
+  return (type >= 0x80 && type < 0xa0) || (type >= 0xdc && type <= 0xdf);
+}
+
+/** For a type byte from 0xa0 to 0xdb. */
+function scalarEnd(bytes: Uint8Array, at: number, end: number): number {
+  const type = bytes[at++]!;
+  let after: number;
+  if (type < 0xc0) after = at + (type & 0x1f);
+  else {
+    const size = PAYLOAD_BYTES[type - 0xc0]!;
+    if (size >= 0) {
+      after = at + size;
+      if (type >= 0xd4) found |= Scan.binary;
+      else if ((type === 0xcf || type === 0xd3) && after <= end && isWide(bytes, at, type))
+        found |= Scan.wideInteger;
+    } else if (size === UNUSED) return INVALID;
     else {
-      const size = FIXED_BYTES[type - 0xc0]!;
-      if (size >= 0) {
-        if ((type === 0xcf || type === 0xd3) && at + 8 <= end && isWide(bytes, at, type))
-          flags |= Scan.wideInteger;
-        if (type >= 0xd4) flags |= Scan.binary;
-        at += size;
-      } else if (size === UNUSED) return -1;
-      else {
-        const lengthBytes = -size;
-        if (at + lengthBytes > end) return -1;
-        let length = 0;
-        for (let i = 0; i < lengthBytes; i++) length = length * 256 + bytes[at++]!;
-        if (type >= 0xdc) children = type >= 0xde ? length * 2 : length;
-        else {
-          if (type <= 0xc9) flags |= Scan.binary;
-          else if (length > 2 && bytes[at] === 0xef && bytes[at + 1] === 0xbb && bytes[at + 2] === 0xbf) {
-            flags |= Scan.byteOrderMark;
-          }
-          // An ext value has its type byte behind the length.
-          at += length + (type >= 0xc7 && type <= 0xc9 ? 1 : 0);
-        }
+      if (at - size > end) return TRUNCATED;
+      // An ext value has its type byte behind the length.
+      after = at - size + bigEndian(bytes, at, -size) + (type >= 0xc7 && type <= 0xc9 ? 1 : 0);
+      at -= size;
+      if (type <= 0xc9) found |= Scan.binary;
+      else if (after - at > 2 && bytes[at] === 0xef && bytes[at + 1] === 0xbb && bytes[at + 2] === 0xbf) {
+        found |= Scan.byteOrderMark;
       }
     }
-    if (at > end) return -1;
-    if (children >= 0) {
-      // The outermost value stands at depth 1.
-      if (children > end - at || depth > MAX_DEPTH) return -1;
-      if (children > 0) remaining[++depth] = children;
-    }
   }
-  found = flags;
-  return at;
+  return after <= end ? after : TRUNCATED;
+}
+
+/** Arrays and maps, with a counter for each open level in place of recursion: hostile nesting costs no stack. */
+function containerEnd(bytes: Uint8Array, at: number, end: number, maxDepth: number): number {
+  let depth = 0;
+  for (;;) {
+    if (at >= end) return TRUNCATED;
+    const type = bytes[at]!;
+    // Most elements are of these; a call for each would cost more than they do.
+    if (type < 0x80 || type >= 0xe0) at++;
+    else if (type >= 0xa0 && type < 0xc0) {
+      at += 1 + (type & 0x1f);
+      if (at > end) return TRUNCATED;
+    } else if (isContainer(type)) {
+      const header = type < 0xa0 ? 1 : type === 0xdc || type === 0xde ? 3 : 5;
+      if (at + header > end) return TRUNCATED;
+      let values = header === 1 ? type & 0x0f : bigEndian(bytes, at + 1, header - 1);
+      if (type < 0x90 || type >= 0xde) values *= 2;
+      at += header;
+      if (depth >= maxDepth) return INVALID;
+      // Every value takes at least one byte, so a count the rest cannot hold needs no walk.
+      if (values > end - at) return TRUNCATED;
+      if (values > 0) {
+        open[depth++] = values;
+        continue;
+      }
+    } else {
+      at = scalarEnd(bytes, at, end);
+      if (at < 0) return at;
+    }
+    while (depth > 0 && --open[depth - 1]! === 0) depth--;
+    if (depth === 0) return at;
+  }
+}
+
+/** An unsigned integer of `size` (1 … 4) bytes, most significant first, as msgpack writes all its numbers. */
+export function bigEndian(bytes: Uint8Array, at: number, size: number): number {
+  let value = 0;
+  for (let i = 0; i < size; i++) value = value * 256 + bytes[at + i]!;
+  return value;
 }
 
 /** Whether the 64-bit integer at `at` is beyond the safe ones. */
@@ -94,10 +138,10 @@ function isWide(bytes: Uint8Array, at: number, type: number): boolean {
 const UNUSED = -128;
 
 /**
- * For the type bytes 0xc0 … 0xdf: payload bytes of a fixed-size value; minus the bytes of the length field of a
+ * For the type bytes 0xc0 … 0xdb: payload bytes of a fixed-size value; minus the bytes of the length field of a
  * variable one; or UNUSED.
  */
-const FIXED_BYTES = Int8Array.of(
+const PAYLOAD_BYTES = Int8Array.of(
   ...[0, UNUSED, 0, 0], // nil, unused, false, true
   ...[-1, -2, -4], // bin
   ...[-1, -2, -4], // ext
@@ -105,6 +149,4 @@ const FIXED_BYTES = Int8Array.of(
   ...[1, 2, 4, 8, 1, 2, 4, 8], // uint, int
   ...[2, 3, 5, 9, 17], // fixext, type byte included
   ...[-1, -2, -4], // str
-  ...[-2, -4], // array
-  ...[-2, -4], // map
 );

@@ -1,4 +1,5 @@
 import { StackOp } from '../../protocol/constants.ts';
+import { writeArrayHeader } from '../../protocol/msgpack-header.ts';
 import { writeValue } from '../../protocol/msgpack.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { Requests } from '../node/types.ts';
@@ -16,7 +17,6 @@ import {
   decodeTakenBytes,
   decodeValues,
   type StackInfo,
-  writeArrayHeader,
   writeList,
   writeStackOp,
 } from './stack-operations.ts';

@@ -20,23 +20,6 @@ export function writeStackOp(out: ByteWriter, op: StackOp, name: string, element
   writeValue(out, name);
 }
 
-/** Header of an array of `count` values, which follow. */
-export function writeArrayHeader(out: ByteWriter, count: number): void {
-  if (count < 16) out.u8(0x90 | count);
-  else if (count < 65_536)
-    out
-      .u8(0xdc)
-      .u8(count >>> 8)
-      .u8(count);
-  else
-    out
-      .u8(0xdd)
-      .u8(count >>> 24)
-      .u8(count >>> 16)
-      .u8(count >>> 8)
-      .u8(count);
-}
-
 export function writeList(out: ByteWriter, prefix: string, after: string, limit: number): void {
   writeValue(out, [StackOp.list, prefix, after, limit]);
 }

@@ -1,151 +1,13 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
+import { writeArrayHeader } from '../../protocol/msgpack-header.ts';
+import { bigEndian, INVALID, msgpackEnd, TRUNCATED } from '../../protocol/msgpack-scan.ts';
 
 /**
  * The little of msgpack that the hot path needs: where a value ends, and the few values results are made of.
  * Nothing here builds objects; whoever wants objects uses a decoder.
  */
 
-/** `msgpackEnd`: the bytes stop before the value does. */
-export const TRUNCATED = -1;
-/** `msgpackEnd`: no msgpack value starts like this, or it is nested too deeply. */
-export const INVALID = -2;
-
-const MAX_DEPTH = 256;
-/** Values still to come on each open level. Float64 because a map32 announces up to 2^33. */
-const open = new Float64Array(MAX_DEPTH);
-
-/**
- * Where the msgpack value that starts at `at` ends, or `TRUNCATED` or `INVALID`. Looks at structure only (the text
- * of a str need not be UTF-8), allocates nothing and never reads at or behind `end`. A value that is no array or
- * map has depth 0; `maxDepth` is at most 256.
- */
-export function msgpackEnd(bytes: Uint8Array, at: number, end: number, maxDepth: number): number {
-  if (at >= end) return TRUNCATED;
-  const tag = bytes[at]!;
-  if (tag < 0x80 || tag >= 0xe0) return at + 1;
-  if (tag >= 0xa0 && tag < 0xc0) {
-    const after = at + 1 + (tag & 0x1f);
-    return after <= end ? after : TRUNCATED;
-  }
-  if (isContainer(tag)) return containerEnd(bytes, at, end, maxDepth);
-  return scalarEnd(bytes, at, end);
-}
-
-function isContainer(tag: number): boolean {
-  return (tag >= 0x80 && tag < 0xa0) || (tag >= 0xdc && tag <= 0xdf);
-}
-
-function scalarEnd(bytes: Uint8Array, at: number, end: number): number {
-  const tag = bytes[at]!;
-  let after: number;
-  if (tag < 0x80 || tag >= 0xe0) after = at + 1;
-  else if (tag < 0xc0) after = at + 1 + (tag & 0x1f);
-  else {
-    switch (tag) {
-      case 0xc0: // nil
-      case 0xc2: // false
-      case 0xc3: // true
-        after = at + 1;
-        break;
-      case 0xcc: // uint8
-      case 0xd0: // int8
-        after = at + 2;
-        break;
-      case 0xcd: // uint16
-      case 0xd1: // int16
-      case 0xd4: // fixext1
-        after = at + 3;
-        break;
-      case 0xca: // float32
-      case 0xce: // uint32
-      case 0xd2: // int32
-        after = at + 5;
-        break;
-      case 0xcb: // float64
-      case 0xcf: // uint64
-      case 0xd3: // int64
-        after = at + 9;
-        break;
-      case 0xd5: // fixext2
-        after = at + 4;
-        break;
-      case 0xd6: // fixext4
-        after = at + 6;
-        break;
-      case 0xd7: // fixext8
-        after = at + 10;
-        break;
-      case 0xd8: // fixext16
-        after = at + 18;
-        break;
-      case 0xc4: // bin8
-      case 0xd9: // str8
-        if (at + 2 > end) return TRUNCATED;
-        after = at + 2 + bytes[at + 1]!;
-        break;
-      case 0xc5: // bin16
-      case 0xda: // str16
-        if (at + 3 > end) return TRUNCATED;
-        after = at + 3 + bigEndian(bytes, at + 1, 2);
-        break;
-      case 0xc6: // bin32
-      case 0xdb: // str32
-        if (at + 5 > end) return TRUNCATED;
-        after = at + 5 + bigEndian(bytes, at + 1, 4);
-        break;
-      case 0xc7: // ext8
-        if (at + 2 > end) return TRUNCATED;
-        after = at + 3 + bytes[at + 1]!;
-        break;
-      case 0xc8: // ext16
-        if (at + 3 > end) return TRUNCATED;
-        after = at + 4 + bigEndian(bytes, at + 1, 2);
-        break;
-      case 0xc9: // ext32
-        if (at + 5 > end) return TRUNCATED;
-        after = at + 6 + bigEndian(bytes, at + 1, 4);
-        break;
-      default: // 0xc1 is the one tag msgpack never uses
-        return INVALID;
-    }
-  }
-  return after <= end ? after : TRUNCATED;
-}
-
-/** Arrays and maps, with a counter for each open level in place of recursion: hostile nesting costs no stack. */
-function containerEnd(bytes: Uint8Array, at: number, end: number, maxDepth: number): number {
-  let depth = 0;
-  for (;;) {
-    if (at >= end) return TRUNCATED;
-    const tag = bytes[at]!;
-    if (isContainer(tag)) {
-      const header = tag < 0xa0 ? 1 : tag === 0xdc || tag === 0xde ? 3 : 5;
-      if (at + header > end) return TRUNCATED;
-      let values = header === 1 ? tag & 0x0f : bigEndian(bytes, at + 1, header - 1);
-      if (tag < 0x90 || tag >= 0xde) values *= 2;
-      at += header;
-      if (depth >= maxDepth) return INVALID;
-      // Every value takes at least one byte, so a count the rest cannot hold needs no walk.
-      if (values > end - at) return TRUNCATED;
-      if (values > 0) {
-        open[depth++] = values;
-        continue;
-      }
-    } else {
-      at = scalarEnd(bytes, at, end);
-      if (at < 0) return at;
-    }
-    while (depth > 0 && --open[depth - 1]! === 0) depth--;
-    if (depth === 0) return at;
-  }
-}
-
-/** An unsigned integer of `size` (1 … 4) bytes, most significant first, as msgpack writes all its numbers. */
-export function bigEndian(bytes: Uint8Array, at: number, size: number): number {
-  let value = 0;
-  for (let i = 0; i < size; i++) value = value * 256 + bytes[at + i]!;
-  return value;
-}
+export { INVALID, msgpackEnd, TRUNCATED, writeArrayHeader };
 
 /** Bytes of the header of a str, array or map whose first byte is `tag` (which must be one of those). */
 export function headerBytes(tag: number): number {
@@ -261,17 +123,6 @@ export function writeStrBytes(out: ByteWriter, source: Uint8Array, start: number
 export function writeText(out: ByteWriter, text: string): void {
   const bytes = Buffer.from(text, 'utf8');
   writeStrBytes(out, bytes, 0, bytes.length);
-}
-
-/** An array header in its shortest form. */
-export function writeArrayHeader(out: ByteWriter, length: number): void {
-  if (length < 16) out.u8(0x90 | length);
-  else if (length < 0x10000)
-    out
-      .u8(0xdc)
-      .u8(length >>> 8)
-      .u8(length);
-  else writeWideArrayHeader(out, length);
 }
 
 /** An array header in its five-byte form, for counts that are patched in afterwards with `patchWideArrayHeader`. */

@@ -1,5 +1,5 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
-import { Status, StackOp } from '../../protocol/constants.ts';
+import { Limits, Status, StackOp } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { itemBytes } from './item-trailer.ts';
 import {
@@ -210,7 +210,7 @@ export class StackMachine implements StateMachine {
     this.#table.bytes += need;
     let at = valueStart;
     for (let i = 0; i < count; i++) {
-      const after = msgpackEnd(bytes, at, valueEnd, Infinity);
+      const after = msgpackEnd(bytes, at, valueEnd, Limits.maxValueDepth);
       stack.push(bytes, at, after);
       at = after;
     }
@@ -275,7 +275,7 @@ function bytesOfValues(bytes: Uint8Array, start: number, end: number, count: num
   let sum = 0;
   let at = start;
   for (let i = 0; i < count; i++) {
-    const after = msgpackEnd(bytes, at, end, Infinity);
+    const after = msgpackEnd(bytes, at, end, Limits.maxValueDepth);
     sum += itemBytes(after - at);
     at = after;
   }

@@ -3,7 +3,10 @@ import { decode, encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import t from 'tap';
 import { INVALID, msgpackEnd, readUint, TRUNCATED, writeText, writeUint } from '../../lib/machine/msgpack.ts';
+import { StackCommand } from '../../lib/machine/stack-command.ts';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { Limits, StackOp } from '../../protocol/constants.ts';
+import { skipValue } from '../../protocol/msgpack-scan.ts';
 
 const leaf = fc.oneof(
   fc.integer(),
@@ -96,6 +99,51 @@ t.test('every first byte', async (t) => {
     }
   }
 });
+
+t.test(
+  'what a stack takes can be read where it is popped, and what it refuses is refused there',
+  async () => {
+    const types = fc.constantFrom(
+      0x81,
+      0x91,
+      0x92,
+      0xa1,
+      0xc1,
+      0xc4,
+      0xc7,
+      0xcb,
+      0xcf,
+      0xd4,
+      0xd9,
+      0xdc,
+      0xdd,
+      0,
+    );
+    const any = fc.oneof(types, fc.integer({ min: 0, max: 255 }));
+    // Around the depth from which on values are refused.
+    const deep = fc
+      .tuple(fc.integer({ min: 62, max: 67 }), fc.constantFrom([0], [0x90], [0x80], [0xa1, 0x61], [0xc1]))
+      .map(([depth, innermost]) => [...new Array<number>(depth).fill(0x91), ...innermost]);
+    const bytesOfValue = fc.oneof(fc.array(any, { minLength: 1, maxLength: 20 }), deep);
+    const command = new StackCommand();
+    fc.assert(
+      fc.property(bytesOfValue, (raw) => {
+        const bytes = Uint8Array.from(raw);
+        const push = Uint8Array.of(0x93, StackOp.push, 0xa1, 0x73, ...bytes);
+        if (command.parse(push, 0, push.length)) {
+          const answer = Uint8Array.of(0x91, ...bytes);
+          assert.equal(skipValue(answer, 0, answer.length), answer.length);
+        } else if (skipValue(bytes, 0, bytes.length) === bytes.length) {
+          // An answer may be deeper by one than a value.
+          assert.equal(msgpackEnd(bytes, 0, bytes.length, Limits.maxValueDepth), INVALID);
+          const answer = Uint8Array.of(0x91, ...bytes);
+          assert.equal(skipValue(answer, 0, answer.length), -1);
+        }
+      }),
+      { numRuns: 5000 },
+    );
+  },
+);
 
 t.test('nesting is bounded', async (t) => {
   const nested = (depth: number): Uint8Array =>
