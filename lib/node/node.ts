@@ -5,13 +5,13 @@ import { encodeValue } from '../../protocol/msgpack.ts';
 import { frameKind, frameRequestId } from '../../protocol/client-codec.ts';
 import type { RaftCore } from '../core/raft-core.ts';
 import type { NodeId } from '../core/types.ts';
-import type { LogEvents } from '../log/log-store.ts';
 import type { TransportEvents } from '../transport/transport.ts';
 import { Admin } from './admin.ts';
 import { IN_QUARANTINE } from './admission.ts';
 import { Backups, type Backup, type BackupOptions } from './backup.ts';
 import { openParts, type NodeParts, type OpenEnvironment } from './bootstrap.ts';
 import { Driver } from './driver.ts';
+import { EarlyLogEvents } from './early-log-events.ts';
 import { openSystemEnvironment } from './environment.ts';
 import { explain, type Explanation } from './explain.ts';
 import { handOver } from './hand-over.ts';
@@ -131,20 +131,13 @@ export class RaftNode implements Requests {
    * not know a leader yet.
    *
    * @throws CordwoodError `BAD_OPTION`, `DIRECTORY_LOCKED`, `WRONG_CLUSTER`, `WRONG_NODE`, `LOG_DAMAGED`,
-   *   `ADDRESS_IN_USE` …
+   *   `LOG_FAILED`, `ADDRESS_IN_USE` …
    */
   static async start(options: NodeOptions, open: OpenEnvironment = openSystemEnvironment): Promise<RaftNode> {
     const resolved = resolveOptions(options);
-    // Events may come before there is a node to take them: nothing is lost by that, see `wake` below.
-    let driver: Driver | null = null;
+    const logEvents = new EarlyLogEvents();
+    // Peers may come before there is a node to take them: nothing is lost by that, see `wake` below.
     let lanes: PeerLanes | null = null;
-    let fail: (error: Error) => void = () => undefined;
-    const logEvents: LogEvents = {
-      onDurable: (ticket, forMs) => driver?.durable(ticket, forMs),
-      onFailure: (error) => fail(error),
-      onDamage: (damage) => driver?.snapshots.renew(damage),
-      onSpace: (space) => driver?.space.take(space),
-    };
     const transportEvents: TransportEvents = {
       onFrame: (peer, lane, bytes, start, end) => lanes?.onFrame(peer, lane, bytes, start, end),
       onUp: (peer, lane) => lanes?.onUp(peer, lane),
@@ -157,14 +150,31 @@ export class RaftNode implements Requests {
     };
     const parts = await openParts(options, resolved, logEvents, transportEvents, open);
     const node = new RaftNode(resolved, parts);
-    driver = node.#driver;
+    const driver = node.#driver;
     lanes = node.#lanes;
-    fail = (error) => node.#fail(error);
     parts.registry.open((members) => {
       parts.transport.setPeers(members);
     });
     parts.core.campaignSoon();
-    node.#driver.wake();
+    logEvents.open({
+      durable: (ticket, forMs) => {
+        driver.durable(ticket, forMs);
+      },
+      failed: (error) => {
+        node.#fail(error);
+      },
+      damaged: (damage) => {
+        driver.snapshots.renew(damage);
+      },
+      space: (space) => {
+        driver.space.take(space);
+      },
+    });
+    if (node.#failure !== null) {
+      await node.close();
+      throw node.#failure;
+    }
+    driver.wake();
     return node;
   }
 
