@@ -1,7 +1,6 @@
 import { StackOp } from '../../protocol/constants.ts';
 import { writeArrayHeader } from '../../protocol/msgpack-header.ts';
 import { writeValue } from '../../protocol/msgpack.ts';
-import { CordwoodError } from '../../protocol/errors.ts';
 import type { Requests } from '../node/types.ts';
 import type { Decode } from './call.ts';
 import type { Channel } from './channel.ts';
@@ -51,12 +50,13 @@ export class Client extends ClientCore {
    * @throws CordwoodError `CONNECTION_LOST` if none did within `connectTimeoutMs`, `ABORTED`, `BAD_OPTION`,
    *   `INCOMPATIBLE_VERSION`
    */
+  static connect(options: ClientOptions): Promise<Client>;
+  /** @internal For tools that watch the bytes. */
+  static connect(options: ClientOptions, openChannel: (address: string) => Channel): Promise<Client>;
   static async connect(
     options: ClientOptions,
-    /** @internal For tools that watch the bytes. */
     openChannel: (address: string) => Channel = (address) => new TcpChannel(address),
   ): Promise<Client> {
-    if (options.addresses.length === 0) throw new CordwoodError('BAD_OPTION', 'addresses is empty');
     const client = new Client(options, openChannel);
     await client.firstConnection(options.signal);
     return client;

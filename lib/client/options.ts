@@ -1,6 +1,16 @@
 import { formatAddress, parseAddress } from '../../protocol/address.ts';
 import { Limits } from '../../protocol/constants.ts';
-import { CordwoodError } from '../../protocol/errors.ts';
+import {
+  badOption,
+  checkOptions,
+  flag,
+  MAX_TIMER_MS,
+  required,
+  signal,
+  texts,
+  wholeNumber,
+  type Rules,
+} from '../node/check-options.ts';
 
 export interface ClientOptions {
   /** Client addresses of some nodes of the cluster, `host:port`; a scheme is ignored. The others are learned. */
@@ -30,8 +40,6 @@ export interface ClientOptions {
   readonly stallMs?: number;
   /** Ends `connect`; the connected client does not look at it any more. */
   readonly signal?: AbortSignal;
-  /** Reserved. */
-  readonly token?: string;
 }
 
 /** Options every call takes. */
@@ -56,43 +64,40 @@ export interface ClientSettings {
   readonly stallMs: number;
 }
 
-/** Longest timeout; also what Node's timers can count. */
-const MAX_TIMEOUT_MS = 0x7fffffff;
+const callMs = wholeNumber(1, MAX_TIMER_MS);
 
-/** @throws CordwoodError `BAD_OPTION` */
-export function clientSettings(options: Omit<ClientOptions, 'signal'>): ClientSettings {
-  const addresses = [...new Set(options.addresses.map(normalAddress))];
+const RULES: Rules<ClientOptions> = {
+  addresses: required(texts('a list of client addresses, one or more', 1)),
+  timeoutMs: callMs,
+  connectTimeoutMs: callMs,
+  session: flag,
+  sessionTtlMs: callMs,
+  preferLeader: flag,
+  // One below the protocol's window: the window counts from the lowest unanswered to the newest, both included.
+  maxOutstanding: wholeNumber(1, Limits.maxSessionWindow - 1),
+  maxOutstandingBytes: wholeNumber(1, 2 ** 40),
+  maxQueuedBytes: wholeNumber(1, 2 ** 40),
+  maxResponseBytes: wholeNumber(64, 2 ** 31),
+  stallMs: wholeNumber(20, MAX_TIMER_MS),
+  signal,
+};
+
+/** @throws CordwoodError `BAD_OPTION`, naming the option */
+export function clientSettings(options: ClientOptions): ClientSettings {
+  checkOptions(options, RULES);
   return {
-    addresses,
-    timeoutMs: integer('timeoutMs', options.timeoutMs, 5000, 1, MAX_TIMEOUT_MS),
-    connectTimeoutMs: integer('connectTimeoutMs', options.connectTimeoutMs, 5000, 1, MAX_TIMEOUT_MS),
+    addresses: [...new Set(options.addresses.map((address) => normalAddress(address)))],
+    timeoutMs: options.timeoutMs ?? 5000,
+    connectTimeoutMs: options.connectTimeoutMs ?? 5000,
     session: options.session ?? true,
-    sessionTtlMs:
-      options.sessionTtlMs === undefined
-        ? undefined
-        : integer('sessionTtlMs', options.sessionTtlMs, 0, 1, MAX_TIMEOUT_MS),
+    sessionTtlMs: options.sessionTtlMs,
     preferLeader: options.preferLeader ?? true,
-    // One below the protocol's window: the window counts from the lowest unanswered to the newest, both included.
-    maxOutstanding: integer('maxOutstanding', options.maxOutstanding, 32_768, 1, Limits.maxSessionWindow - 1),
-    maxOutstandingBytes: integer('maxOutstandingBytes', options.maxOutstandingBytes, 16 << 20, 1, 2 ** 40),
-    maxQueuedBytes: integer('maxQueuedBytes', options.maxQueuedBytes, 256 << 20, 1, 2 ** 40),
-    maxResponseBytes: integer('maxResponseBytes', options.maxResponseBytes, 64 << 20, 64, 2 ** 31),
-    stallMs: integer('stallMs', options.stallMs, 500, 20, MAX_TIMEOUT_MS),
+    maxOutstanding: options.maxOutstanding ?? 32_768,
+    maxOutstandingBytes: options.maxOutstandingBytes ?? 16 << 20,
+    maxQueuedBytes: options.maxQueuedBytes ?? 256 << 20,
+    maxResponseBytes: options.maxResponseBytes ?? 64 << 20,
+    stallMs: options.stallMs ?? 500,
   };
-}
-
-function integer(
-  name: string,
-  value: number | undefined,
-  fallback: number,
-  min: number,
-  max: number,
-): number {
-  if (value === undefined) return fallback;
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw new CordwoodError('BAD_OPTION', `${name} must be an integer from ${min} to ${max}, not ${value}`);
-  }
-  return value;
 }
 
 /**
@@ -105,7 +110,7 @@ export function normalAddress(address: string): string {
     const { host, port } = parseAddress(address);
     if (port > 0) return formatAddress(host.toLowerCase(), port);
   } catch (cause) {
-    throw new CordwoodError('BAD_OPTION', (cause as Error).message, { cause });
+    throw badOption('addresses', `must be host:port: ${(cause as Error).message}`, cause);
   }
-  throw new CordwoodError('BAD_OPTION', `"${address}" has no port to connect to`);
+  throw badOption('addresses', `must name a port to connect to: "${address}" has none`);
 }

@@ -133,6 +133,9 @@ export class RaftNode implements Requests {
    * @throws CordwoodError `BAD_OPTION`, `DIRECTORY_LOCKED`, `WRONG_CLUSTER`, `WRONG_NODE`, `LOG_DAMAGED`,
    *   `LOG_FAILED`, `ADDRESS_IN_USE` …
    */
+  static start(options: NodeOptions): Promise<RaftNode>;
+  /** @internal On other files and another network: for the simulator and tests. */
+  static start(options: NodeOptions, open: OpenEnvironment): Promise<RaftNode>;
   static async start(options: NodeOptions, open: OpenEnvironment = openSystemEnvironment): Promise<RaftNode> {
     const resolved = resolveOptions(options);
     const logEvents = new EarlyLogEvents();

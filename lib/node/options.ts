@@ -1,9 +1,24 @@
 import { parseAddress, formatAddress } from '../../protocol/address.ts';
 import { Limits } from '../../protocol/constants.ts';
-import { CordwoodError } from '../../protocol/errors.ts';
 import { MAX_PRIORITY } from '../../protocol/peer-handshake.ts';
 import type { Config, Member } from '../core/types.ts';
-import type { StateMachine } from '../machine/state-machine.ts';
+import {
+  badOption,
+  callback,
+  checkOptions,
+  flag,
+  having,
+  logger,
+  notNegative,
+  positive,
+  required,
+  signal,
+  text,
+  texts,
+  timeMs,
+  wholeNumber,
+  type Rules,
+} from './check-options.ts';
 import { systemRuntime, type Runtime } from './runtime.ts';
 import type { Logger, NodeOptions } from './types.ts';
 
@@ -40,37 +55,59 @@ export interface ResolvedOptions {
 
 const MAX_NODES = 63;
 
+const RULES: Rules<NodeOptions> = {
+  id: required(wholeNumber(1)),
+  cluster: required(texts(`a list of 1 to ${MAX_NODES} peer addresses`, 1, MAX_NODES)),
+  dataDir: required(text),
+  // Without its machine a node would start and then answer nothing.
+  machine: required(having('a state machine', 'apply', 'query', 'snapshot', 'restore')),
+  clientAddress: text,
+  peerListen: text,
+  clusterName: text,
+  join: flag,
+  joinTimeoutMs: timeMs,
+  joinSignal: signal,
+  priority: wholeNumber(0, MAX_PRIORITY),
+  leaseReads: flag,
+  heartbeatMs: timeMs,
+  electionTimeoutMs: timeMs,
+  maxBatchBytes: positive,
+  maxUncommittedBytes: positive,
+  snapshotLogBytes: positive,
+  logAheadBytes: notNegative,
+  minFreeBytes: positive,
+  onProgress: callback,
+  logger,
+  runtime: having('a runtime', 'now', 'wallNow', 'defer', 'timer', 'random'),
+};
+
 /**
  * @throws CordwoodError `BAD_OPTION`, naming the option.
  */
 export function resolveOptions(options: NodeOptions): ResolvedOptions {
+  checkOptions(options, RULES);
   const { id, cluster } = options;
-  if (cluster.length === 0 || cluster.length > MAX_NODES) {
-    throw bad('cluster', `needs 1 to ${MAX_NODES} peer addresses`);
-  }
-  const addresses = cluster.map((text) => address('cluster', text));
-  if (new Set(addresses).size !== addresses.length) throw bad('cluster', 'names an address twice');
+  const addresses = cluster.map((given) => address('cluster', given));
+  if (new Set(addresses).size !== addresses.length) throw badOption('cluster', 'names an address twice');
   const joins = options.join === true;
-  if (!Number.isSafeInteger(id) || id < 1) throw bad('id', 'must be a positive integer');
   if (!joins && id > addresses.length)
-    throw bad('id', `must be a place in cluster, 1 to ${addresses.length}`);
+    throw badOption('id', `must be a place in cluster, 1 to ${addresses.length}`);
   const peerAddress = addresses[id <= addresses.length ? id - 1 : addresses.length - 1]!;
   const members = joins
     ? [{ id, peerAddress }]
     : addresses.map((own, i): Member => ({ id: i + 1, peerAddress: own }));
   const others = addresses.filter((other) => other !== peerAddress);
   if (joins && others.length === 0)
-    throw bad('cluster', 'must name a member to join beside this node itself');
-  const heartbeatMs = positive('heartbeatMs', options.heartbeatMs, 100);
-  const electionTimeoutMs = positive('electionTimeoutMs', options.electionTimeoutMs, 1000);
+    throw badOption('cluster', 'must name a member to join beside this node itself');
+  const heartbeatMs = options.heartbeatMs ?? 100;
+  const electionTimeoutMs = options.electionTimeoutMs ?? 1000;
   if (electionTimeoutMs < 2 * heartbeatMs) {
-    throw bad(
+    throw badOption(
       'electionTimeoutMs',
       'must be at least twice heartbeatMs: one lost heartbeat is no lost leader',
     );
   }
-  checkMachine(options.machine);
-  const maxBatchBytes = positive('maxBatchBytes', options.maxBatchBytes, 1 << 20);
+  if (options.peerListen !== undefined) address('peerListen', options.peerListen);
   return {
     id,
     members,
@@ -78,23 +115,22 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     join: joins
       ? {
           addresses: others,
-          timeoutMs: positive('joinTimeoutMs', options.joinTimeoutMs, 60_000),
+          timeoutMs: options.joinTimeoutMs ?? 60_000,
           signal: options.joinSignal,
         }
       : null,
-    priority: priorityOf(options.priority),
+    priority: options.priority ?? 0,
     leaseReads: options.leaseReads ?? false,
     bootstrap: joins ? nobody : bootstrapOf(members),
     clusterName: options.clusterName ?? '',
     clientAddress: options.clientAddress === undefined ? '' : address('clientAddress', options.clientAddress),
     heartbeatMs,
     electionTimeoutMs,
-    maxBatchBytes,
-    maxUncommittedBytes: positive('maxUncommittedBytes', options.maxUncommittedBytes, 32 << 20),
-    snapshotLogBytes: positive('snapshotLogBytes', options.snapshotLogBytes, 256 << 20),
-    logAheadBytes:
-      options.logAheadBytes === undefined ? 0 : notNegative('logAheadBytes', options.logAheadBytes),
-    minFreeBytes: options.minFreeBytes === undefined ? 0 : positive('minFreeBytes', options.minFreeBytes, 0),
+    maxBatchBytes: options.maxBatchBytes ?? 1 << 20,
+    maxUncommittedBytes: options.maxUncommittedBytes ?? 32 << 20,
+    snapshotLogBytes: options.snapshotLogBytes ?? 256 << 20,
+    logAheadBytes: options.logAheadBytes ?? 0,
+    minFreeBytes: options.minFreeBytes ?? 0,
     maxFrameBytes: Limits.maxFrameBytes,
     logger: options.logger ?? silent,
     runtime: options.runtime ?? systemRuntime,
@@ -109,41 +145,13 @@ export function bootstrapOf(members: readonly Member[]): Config {
 /** Of a node that waits to be added: it belongs to no configuration, so it cannot vote for itself. */
 export const nobody: Config = { voters: [], outgoing: [], learners: [], learnersNext: [], members: [] };
 
-/** Types do not reach everywhere, and without its machine a node starts and then answers nothing. */
-function checkMachine(machine: Partial<StateMachine> | undefined): void {
-  const missing = (['apply', 'query', 'snapshot', 'restore'] as const).find(
-    (name) => typeof machine?.[name] !== 'function',
-  );
-  if (missing !== undefined) throw bad('machine', `must be a state machine: it has no ${missing}()`);
-}
-
-function priorityOf(value = 0): number {
-  if (Number.isInteger(value) && value >= 0 && value <= MAX_PRIORITY) return value;
-  throw bad('priority', `must be a whole number from 0 to ${MAX_PRIORITY}`);
-}
-
-function positive(name: string, value: number | undefined, fallback: number): number {
-  if (value === undefined) return fallback;
-  if (!Number.isFinite(value) || value <= 0) throw bad(name, 'must be a positive number');
-  return value;
-}
-
-function notNegative(name: string, value: number): number {
-  if (!Number.isFinite(value) || value < 0) throw bad(name, 'must be a number from 0 up');
-  return value;
-}
-
-function address(name: string, text: string): string {
+function address(name: string, given: string): string {
   try {
-    const { host, port } = parseAddress(text);
+    const { host, port } = parseAddress(given);
     return formatAddress(host, port);
   } catch (cause) {
-    throw bad(name, (cause as Error).message, cause);
+    throw badOption(name, `must be host:port: ${(cause as Error).message}`, cause);
   }
-}
-
-function bad(name: string, message: string, cause?: unknown): CordwoodError {
-  return new CordwoodError('BAD_OPTION', `${name}: ${message}`, { cause });
 }
 
 const nothing = (): void => undefined;

@@ -46,7 +46,7 @@ export interface NodeOptions {
   readonly joinSignal?: AbortSignal;
   /**
    * Among voters that are caught up, the one with the highest priority should lead: others hand leadership over to it.
-   * Default 0.
+   * A whole number from 0 to 1,000,000. Default 0.
    */
   readonly priority?: number;
   /**
@@ -55,7 +55,7 @@ export interface NodeOptions {
    * is gone, so a failed leader is replaced after a timeout and not within milliseconds. Default false.
    */
   readonly leaseReads?: boolean;
-  /** Default 100. A leader with nothing to say sends one each quarter of `electionTimeoutMs`, if that is longer. */
+  /** Default 100. A leader with nothing to say sends one every seven tenths of `electionTimeoutMs`, if that is longer. */
   readonly heartbeatMs?: number;
   /** Base of the randomised election timeout [t, 2t). Default 1000. */
   readonly electionTimeoutMs?: number;
@@ -115,7 +115,7 @@ export interface NodeStatus {
   readonly machine: string;
   readonly version: string;
   readonly uptimeMs: number;
-  /** Set while the node may neither vote nor serve: its place was taken, or it was removed. */
+  /** Set while the node may neither vote nor serve: its log is damaged, its place was taken, or it was removed. */
   readonly quarantine: string | null;
   /** Of that, for programs: `LOG_DAMAGED`, `INCARNATION_CHANGED`, `NODE_REMOVED`. */
   readonly quarantineCode: ErrorCode | null;

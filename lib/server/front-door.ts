@@ -1,6 +1,17 @@
 import { createServer as createNetServer } from 'node:net';
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import { CordwoodError } from '../../protocol/errors.ts';
+import {
+  checkOptions,
+  having,
+  logger,
+  object,
+  required,
+  text,
+  texts,
+  wholeNumber,
+  type Rules,
+} from '../node/check-options.ts';
 import type { Logger, Requests } from '../node/types.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionHost } from './connection.ts';
@@ -32,6 +43,15 @@ export interface ServerOptions {
   readonly allowedHosts?: readonly string[];
 }
 
+const RULES: Rules<ServerOptions> = {
+  node: required(having('a node', 'submit', 'query', 'detach', 'status', 'onLeader')),
+  listen: required(object),
+  logger,
+  limits: object,
+  allowedHosts: texts('a list of host names', 0),
+};
+const LISTEN_RULES: Rules<ServerOptions['listen']> = { host: text, port: required(wholeNumber(0, 65_535)) };
+
 export interface Server extends AsyncDisposable {
   readonly host: string;
   readonly port: number;
@@ -49,8 +69,7 @@ const LOG_EVERY_MS = 5_000;
 /**
  * Opens a node's client port: the binary protocol and HTTP on one port, told apart by the first bytes.
  *
- * Fails with `ADDRESS_IN_USE` or `BAD_OPTION`.
- *
+ * @throws CordwoodError `ADDRESS_IN_USE`, `BAD_OPTION`
  * @example
  * const node = await RaftNode.start({ ... });
  * await using server = await startServer({ node, listen: { port: 12380 } });
@@ -82,6 +101,8 @@ class FrontDoor implements Server, ConnectionHost {
   #closing: Promise<void> | null = null;
 
   constructor(options: ServerOptions) {
+    checkOptions(options, RULES);
+    checkOptions(options.listen, LISTEN_RULES, 'listen.');
     this.#options = options;
     this.node = options.node;
     this.limits = resolveLimits(options.limits);

@@ -1,3 +1,5 @@
+import { checkOptions, positive, positiveOrInfinite, timeMs, type Rules } from '../node/check-options.ts';
+
 /**
  * What one front door takes from the outside world. Sizes in bytes, times in milliseconds. Each has a default that
  * holds on a machine with 1 GiB of memory.
@@ -59,15 +61,31 @@ export const defaultLimits: ServerLimits = {
   closeGraceMs: 2_000,
 };
 
-/** The defaults with `given` over them. Throws `RangeError` for what is no positive number. */
+const RULES: Rules<ServerLimits> = {
+  maxConnections: positiveOrInfinite,
+  maxConnectionsPerAddress: positiveOrInfinite,
+  handshakeTimeoutMs: timeMs,
+  pauseOutputBytes: positiveOrInfinite,
+  stallTimeoutMs: timeMs,
+  maxOutputBytes: positiveOrInfinite,
+  maxTotalOutputBytes: positiveOrInfinite,
+  headersTimeoutMs: timeMs,
+  requestTimeoutMs: timeMs,
+  keepAliveTimeoutMs: timeMs,
+  maxHeaderBytes: positive,
+  maxTotalBodyBytes: positiveOrInfinite,
+  commandTimeoutMs: timeMs,
+  maxCommandTimeoutMs: timeMs,
+  closeGraceMs: timeMs,
+};
+
+/**
+ * The defaults with `given` over them.
+ *
+ * @throws CordwoodError `BAD_OPTION`
+ */
 export function resolveLimits(given: Partial<ServerLimits> = {}): ServerLimits {
-  const limits = { ...defaultLimits };
-  for (const key of Object.keys(defaultLimits) as (keyof ServerLimits)[]) {
-    const value = given[key];
-    if (value === undefined) continue;
-    if (typeof value !== 'number' || !(value > 0))
-      throw new RangeError(`limits.${key} must be a positive number`);
-    limits[key] = value;
-  }
-  return limits;
+  checkOptions<Partial<ServerLimits>>(given, RULES, 'limits.');
+  const set = Object.entries(given).filter(([, value]: [string, unknown]) => value !== undefined);
+  return { ...defaultLimits, ...(Object.fromEntries(set) as Partial<ServerLimits>) };
 }
