@@ -72,6 +72,6 @@ export {
   errorCodeOfStatus,
   type Outcome,
 } from './errors.ts';
-export { type ConsumeRun, FrameSplitter, nextFrameEnd } from './frame-splitter.ts';
+export { type ConsumeRun, FrameSplitter, nextFrameEnd, type SplitterOptions } from './frame-splitter.ts';
 export { decodeValue, encodeValue, writeValue } from './msgpack.ts';
 export { skipValue } from './msgpack-scan.ts';

@@ -1,6 +1,13 @@
 export { ReadLevel, Status } from '../../protocol/constants.ts';
-export { CordwoodError, type ErrorCode, type Outcome } from '../../protocol/errors.ts';
+export {
+  CordwoodError,
+  ErrorCodes,
+  type CordwoodErrorOptions,
+  type ErrorCode,
+  type Outcome,
+} from '../../protocol/errors.ts';
 export type { LeaderHint } from '../../protocol/client-codec.ts';
+export type * from '../node/index.ts';
 export { type Channel, type ChannelEvents } from './channel.ts';
 export { Client, type ListOptions } from './client.ts';
 export type {

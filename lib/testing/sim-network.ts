@@ -26,6 +26,7 @@ export class SimNetwork {
   readonly #cut = new Set<string>();
   readonly #pipes = new Set<SimPipe>();
 
+  /** @internal A simulation has one. */
   constructor(events: EventQueue, random: Random, weather: Weather) {
     this.events = events;
     this.random = random;
@@ -58,15 +59,17 @@ export class SimNetwork {
     return delayMs;
   }
 
+  /** @internal */
   add(pipe: SimPipe): void {
     this.#pipes.add(pipe);
   }
 
+  /** @internal */
   remove(pipe: SimPipe): void {
     this.#pipes.delete(pipe);
   }
 
-  /** All connections there are, each direction by itself. */
+  /** @internal All connections there are, each direction by itself. */
   get pipes(): readonly SimPipe[] {
     return [...this.#pipes];
   }

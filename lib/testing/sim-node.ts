@@ -35,8 +35,9 @@ export interface SimNodeOptions extends Omit<NodeOptions, 'runtime' | 'machine' 
 }
 
 /** A machine with a disk, on which one node is started, killed and started again. */
-export class SimNode implements CheckedNode {
+export class SimNode {
   readonly id: NodeId;
+  /** @internal */
   readonly storage: SimStorage;
   readonly #simulation: Simulation;
   readonly #checker: CoreChecker;
@@ -52,6 +53,7 @@ export class SimNode implements CheckedNode {
   /** Of the protocol, as the program speaks it that is installed there; in force from the next start. */
   versions: VersionRange = spokenVersions;
 
+  /** @internal A simulation makes its nodes. */
   constructor(simulation: Simulation, id: NodeId, options: SimNodeOptions) {
     this.#simulation = simulation;
     this.id = id;
@@ -81,24 +83,29 @@ export class SimNode implements CheckedNode {
     return this.#options.join === true;
   }
 
+  /** @internal */
   get core(): RaftCore {
     return this.#raft!.core;
   }
 
+  /** @internal */
   get log(): ModelLog {
     return this.#simLog?.log ?? new ModelLog();
   }
 
+  /** @internal */
   get disk(): SimLog {
     return this.#simLog!;
   }
 
+  /** @internal */
   peer(id: NodeId): CheckedNode | undefined {
     const node = this.#simulation.node(id);
     // One that never started holds nothing.
     return node && node.#simLog !== null ? node : undefined;
   }
 
+  /** @internal */
   get tainted(): boolean {
     return this.storage.tainted;
   }
@@ -111,6 +118,7 @@ export class SimNode implements CheckedNode {
     return this.refused !== null || (this.tainted && this.storage.generation > 1);
   }
 
+  /** @internal */
   get listening(): SimTransport | undefined {
     return this.up && this.#transport !== null ? this.#transport : undefined;
   }
@@ -198,17 +206,17 @@ export class SimNode implements CheckedNode {
     if (this.#runtime) this.#runtime.wallOffsetMs += byMs;
   }
 
-  /** Runs `action` as its process does: not while it stands still, and not once it is dead. */
+  /** @internal Runs `action` as its process does: not while it stands still, and not once it is dead. */
   run(action: () => void): void {
     this.#runtime?.run(action);
   }
 
-  /** Looks at what has changed. Called after every event. */
+  /** @internal Looks at what has changed. Called after every event. */
   check(): void {
     if (this.up) this.#watch?.check();
   }
 
-  /** An entry's commands were applied by this process's machine. */
+  /** @internal An entry's commands were applied by this process's machine. */
   applied(index: number): void {
     this.#watch?.applied(index);
   }

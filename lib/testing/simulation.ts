@@ -57,6 +57,7 @@ const MAX_EVENTS_AT_ONCE = 10_000;
 export class Simulation {
   readonly events: EventQueue = new EventQueue();
   readonly random: Random;
+  /** @internal */
   readonly checker: CoreChecker = new CoreChecker();
   readonly weather: Weather = { ...fairWeather };
   readonly network: SimNetwork;
@@ -206,10 +207,12 @@ export class Simulation {
 
   // --- asked by the nodes -------------------------------------------------------------------------------------------
 
+  /** @internal */
   makeMachine(id: NodeId): StateMachine {
     return this.#options.machine(id);
   }
 
+  /** @internal */
   diskMs(id: NodeId, step: DirectStep, bytes: number): number {
     if (step === 'deliver') return 0;
     const { weather, random } = this;
@@ -222,10 +225,12 @@ export class Simulation {
     );
   }
 
+  /** @internal */
   traceMessage(from: NodeId, to: NodeId, message: Message): void {
     if (this.tracing) this.trace(`${from} → ${to}  ${formatMessage(message)}`);
   }
 
+  /** @internal */
   loggerOf(id: NodeId): Logger {
     const say = (level: string) => (fields: object, message: string) => {
       if (this.tracing) this.trace(`${id} ${level}: ${message} ${JSON.stringify(fields)}`);
