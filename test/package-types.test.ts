@@ -1,8 +1,9 @@
 // The declarations that are published: what users of TypeScript see.
-import { readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import ts from 'typescript';
+import { root } from './root.ts';
 import { emitPublishedTypes } from './published-types.ts';
 
 const published = t.testdir();
@@ -44,6 +45,48 @@ t.test('every type that an entry names can be imported from it', async (t) => {
       }
     }
     t.same([...unnamed], [], `cordwood${name.slice(1)}`);
+  }
+});
+
+/** What docs and the README ask of a project in TypeScript, and nothing laxer: the declarations are checked as well. */
+const STRICT: ts.CompilerOptions = {
+  target: ts.ScriptTarget.ES2022,
+  lib: ['lib.es2022.d.ts'],
+  types: ['node'],
+  typeRoots: [path.join(root, 'node_modules/@types')],
+  strict: true,
+  noUncheckedIndexedAccess: true,
+  exactOptionalPropertyTypes: true,
+  skipLibCheck: false,
+  noEmit: true,
+};
+const RESOLUTIONS = {
+  node16: { module: ts.ModuleKind.Node16, moduleResolution: ts.ModuleResolutionKind.Node16 },
+  bundler: { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler },
+};
+
+t.test('examples in TypeScript compile where the package is installed', async (t) => {
+  const project = path.join(published, 'project');
+  cpSync(path.join(root, 'examples'), project, { recursive: true });
+  writeFileSync(path.join(project, 'package.json'), '{"type":"module"}');
+  const everyEntry = [...entries.keys()].map(
+    (name) => `export * as ${name.slice(2) || 'main'} from 'cordwood${name.slice(1)}';`,
+  );
+  writeFileSync(path.join(project, 'entries.ts'), everyEntry.join('\n'));
+  mkdirSync(path.join(project, 'node_modules'));
+  symlinkSync(published, path.join(project, 'node_modules/cordwood'));
+  const files = readdirSync(project).filter((name) => name.endsWith('.ts'));
+  t.ok(files.length > 1);
+  for (const [name, resolution] of Object.entries(RESOLUTIONS)) {
+    const program = ts.createProgram(
+      files.map((file) => path.join(project, file)),
+      { ...STRICT, ...resolution },
+    );
+    const faults = ts.getPreEmitDiagnostics(program).map(({ file, messageText }) => {
+      const where = file === undefined ? '' : path.relative(published, file.fileName);
+      return `${where}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`;
+    });
+    t.same(faults, [], name);
   }
 });
 

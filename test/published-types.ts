@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, symlinkSync } from 'node:fs';
+import { copyFileSync } from 'node:fs';
 import path from 'node:path';
 import { root } from './root.ts';
 
@@ -14,14 +14,4 @@ export function emitPublishedTypes(directory: string): void {
   });
   if (status !== 0) throw new Error(`the declarations cannot be made: ${stdout}`);
   copyFileSync(path.join(root, 'package.json'), path.join(directory, 'package.json'));
-}
-
-/** Makes `directory` a project with the types of this package and of Node installed. */
-export function installTypes(directory: string, published: string): void {
-  mkdirSync(path.join(directory, 'node_modules/@types'), { recursive: true });
-  symlinkSync(published, path.join(directory, 'node_modules/cordwood'));
-  for (const name of ['node', '../undici-types']) {
-    const target = path.join(root, 'node_modules/@types', name);
-    symlinkSync(target, path.join(directory, 'node_modules/@types', name));
-  }
 }

@@ -152,16 +152,22 @@ export class ClientCore implements AsyncDisposable {
     return this.read(options, body.length, decodeAnswer, (out) => out.bytes(body));
   }
 
-  /** As `command`, for machines that take and give msgpack values. Any status but `ok` is an error. */
-  send(command: unknown, options?: CommandOptions): Promise<unknown> {
-    return this.write(options, 64, decodeAnswerValue, (out) => {
+  /**
+   * As `command`, for machines that take and give msgpack values. Any status but `ok` is an error. `Result` is what the
+   * caller expects; it is not checked.
+   *
+   * @example
+   * const total = await client.send<number>({ name: 'visits', by: 1 });
+   */
+  send<Result = unknown>(command: unknown, options?: CommandOptions): Promise<Result> {
+    return this.write(options, 64, decodeAnswerValue as Decode<Result>, (out) => {
       writeValue(out, command);
     });
   }
 
-  /** As `query`, for machines that take and give msgpack values. Any status but `ok` is an error. */
-  ask(query: unknown, options?: QueryOptions): Promise<unknown> {
-    return this.read(options, 64, decodeAnswerValue, (out) => {
+  /** As `query`, for machines that take and give msgpack values; see `send`. */
+  ask<Answer = unknown>(query: unknown, options?: QueryOptions): Promise<Answer> {
+    return this.read(options, 64, decodeAnswerValue as Decode<Answer>, (out) => {
       writeValue(out, query);
     });
   }

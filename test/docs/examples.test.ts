@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
+import ts from 'typescript';
 import { TestCluster } from '../e2e/support/cluster.ts';
 import { http } from '../e2e/support/http-stacks.ts';
 import { until } from '../e2e/support/until.ts';
@@ -18,8 +19,8 @@ const CHECKS = new Map<string, Check>([
   ['http-server.js', checkServer],
 ]);
 
-for (const file of readdirSync(path.join(ROOT, 'examples')).filter((name) => name.endsWith('.js'))) {
-  t.test(file, (t) => (CHECKS.get(file) ?? checkProgram)(t, readDocument(`examples/${file}`)));
+for (const file of readdirSync(path.join(ROOT, 'examples')).filter((name) => /\.[jt]s$/.test(name))) {
+  t.test(file, (t) => (CHECKS.get(file) ?? checkProgram)(t, programOf(file)));
 }
 
 t.test('the list of examples names each of them', async (t) => {
@@ -27,6 +28,14 @@ t.test('the list of examples names each of them', async (t) => {
   for (const file of readdirSync(path.join(ROOT, 'examples')))
     if (file !== 'README.md') t.match(list, `](${file})`);
 });
+
+/** What runs on every version of Node: examples in TypeScript lose their types, and keep their comments. */
+function programOf(file: string): string {
+  const code = readDocument(`examples/${file}`);
+  if (!file.endsWith('.ts')) return code;
+  const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext };
+  return ts.transpileModule(code, { compilerOptions }).outputText;
+}
 
 async function checkProgram(t: Test, code: string): Promise<void> {
   const place = await Workplace.open(t);

@@ -33,7 +33,7 @@ t.test('a machine of one’s own, its invariant and its model', async (t) => {
     seeds: 15,
     step: ({ client, dice, record }) => {
       const by = 1 + Math.floor(dice.next() * 5);
-      return record(by, () => client.send(by) as Promise<number>);
+      return record(by, () => client.send<number>(by));
     },
     invariant: ({ ask, index, node }) => {
       const { total, count } = ask(null) as { total: number; count: number };
@@ -76,7 +76,7 @@ t.test('answers that no order explains are found without an invariant', async (t
   const broken = simulate<number, number>({
     machine: () => counter(10),
     seeds: 5,
-    step: ({ client, record }) => record(1, () => client.send(1) as Promise<number>),
+    step: ({ client, record }) => record(1, () => client.send<number>(1)),
     model,
   });
   await t.rejects(broken, { message: /not linearizable/ });
@@ -99,7 +99,7 @@ t.test('without faults nothing goes wrong, and every call has its answer', async
     seeds: 5,
     faults: [],
     nodes: 3,
-    step: ({ client, record }) => record(1, () => client.send(1) as Promise<number>),
+    step: ({ client, record }) => record(1, () => client.send<number>(1)),
     model,
   });
   t.equal(faults.size, 0);
