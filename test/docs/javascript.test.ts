@@ -17,6 +17,21 @@ const FRAGMENTS = new Map([
     },
   ],
   [
+    "README.md: import { startServer } from 'cordwood/server';",
+    {
+      before: `
+        import { RaftNode, StackMachine } from 'cordwood';
+        const machine = new StackMachine();
+        const node = await RaftNode.start({ id: 1, cluster: ['127.0.0.1:0'], dataDir: 'data', machine });`,
+      after: `
+        const pushed = await fetch('http://' + server.address + '/sPush', { method: 'POST', body: 'a,b' });
+        console.log(pushed.status, (await pushed.text()).trim());
+        await server.close();
+        await node.close();`,
+      prints: ['200 1'],
+    },
+  ],
+  [
     'docs/errors.md: try {',
     {
       before: `
@@ -63,7 +78,8 @@ t.test('fragments', async (t) => {
     const { before, after, prints } = FRAGMENTS.get(block.name)!;
     const program = `${before}\n${block.code}\n${after}`
       .replaceAll('127.0.0.1:12380', cluster.addresses[0]!)
-      .replaceAll('127.0.0.1:22380', cluster.addresses[1]!);
+      .replaceAll('127.0.0.1:22380', cluster.addresses[1]!)
+      .replace('port: 12380', 'port: 0');
     const { code, stdout, stderr } = await place.module(program);
     t.equal(code, 0, `${block.name}\n${stderr}`);
     t.same(stdout.trimEnd().split('\n'), prints, block.name);
