@@ -60,7 +60,7 @@ export function register(program: Command): void {
     )
     .option(
       '--log-ahead-mb <n>',
-      'room made ready ahead of the log while it rests, in MiB (default: 0: a few)',
+      'room made ready ahead of the log while it rests, in MiB (default: 1, and the next file in good time)',
       integer('--log-ahead-mb', 0, 65_536),
     )
     .addOption(logLevelOption('least important lines to log'))

@@ -71,7 +71,7 @@ export interface NodeOptions {
   /**
    * Room on the disk that the log makes ready while it rests, so that it overwrites instead of growing under load: a
    * fifth more throughput with many calls under way. Once the log has been compacted it writes over its own files
-   * anyway. Default 0: a few MiB.
+   * anyway. Default, and the least: 1 MiB, and the file that comes next (4 to 64 MiB) once the current one is half full.
    */
   readonly logAheadBytes?: number;
   /** With less free on the disk, no writes are taken (`DISK_FULL`). Default: a tenth of it, at most 256 MiB. */
