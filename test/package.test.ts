@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
@@ -57,6 +58,22 @@ t.test('every entry point has its source', async (t) => {
     t.ok(manifest.files.includes(folder), `${folder} is published`);
   }
   t.equal(manifest.exports['./package.json'], './package.json');
+});
+
+t.test('the README leads nowhere outside the tarball', async (t) => {
+  const { stdout } = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
+  const packed = files.map((file) => file.path);
+  const links = [...readFileSync(path.join(root, 'README.md'), 'utf8').matchAll(/\]\(([^)\s#:]+)[^)\s]*\)/g)];
+  t.ok(links.length > 15);
+  for (const [, target] of links)
+    t.ok(
+      packed.some((file) => (target!.endsWith('/') ? file.startsWith(target!) : file === target)),
+      target!,
+    );
 });
 
 t.test('types come before code in every export', async (t) => {
