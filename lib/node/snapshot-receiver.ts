@@ -6,7 +6,7 @@ import {
   type SnapshotChunk,
   type SnapshotManifest,
 } from '../../protocol/peer-transfer.ts';
-import type { NodeId, SnapshotMeta, Term } from '../core/types.ts';
+import type { Index, NodeId, SnapshotMeta, Term } from '../core/types.ts';
 import type { LogStore, SnapshotWriter } from '../log/log-store.ts';
 import type { Transport } from '../transport/transport.ts';
 
@@ -61,10 +61,20 @@ export class SnapshotReceiver {
     });
   }
 
-  /** Now and then: tells the leader that a large snapshot which is being installed is not stuck. */
-  keepAlive(): void {
-    const staging = this.#finishing;
-    if (staging !== null) this.#ack(staging.from, staging.manifest.meta, staging.offset, SnapshotStatus.more);
+  /**
+   * Now and then: tells the leader that a large snapshot which is being installed is not stuck, and lets go of one that
+   * broke off when the log has everything up to `commit`, and with it what the snapshot would bring.
+   */
+  sweep(commit: Index): void {
+    const finishing = this.#finishing;
+    if (finishing !== null) {
+      this.#ack(finishing.from, finishing.manifest.meta, finishing.offset, SnapshotStatus.more);
+    }
+    const staging = this.#staging;
+    if (staging === null || staging.manifest.meta.index > commit) return;
+    this.#enqueue(async () => {
+      if (this.#staging === staging) await this.#drop();
+    });
   }
 
   async close(): Promise<void> {
@@ -93,8 +103,7 @@ export class SnapshotReceiver {
       old.from = from;
     } else {
       await this.#drop();
-      const writer = await this.#log.snapshots.create(meta);
-      this.#staging = { manifest, from, writer, offset: 0 };
+      this.#staging = { manifest, from, writer: await this.#create(from, meta), offset: 0 };
     }
     this.#ack(from, meta, this.#staging!.offset, SnapshotStatus.more);
     if (manifest.sizeBytes === this.#staging!.offset) await this.#commit(this.#staging!);
@@ -125,6 +134,16 @@ export class SnapshotReceiver {
     } finally {
       this.#finishing = null;
       this.#ack(staging.from, meta, staging.offset, status);
+    }
+  }
+
+  async #create(from: NodeId, meta: SnapshotMeta): Promise<SnapshotWriter> {
+    try {
+      return await this.#log.snapshots.create(meta);
+    } catch (error) {
+      // Otherwise the leader waits for an answer until its patience is at an end.
+      this.#ack(from, meta, 0, SnapshotStatus.busy);
+      throw error;
     }
   }
 

@@ -151,7 +151,9 @@ export class Snapshots {
 
   sweep(patienceMs: number): void {
     this.#transfers.sweep(patienceMs);
-    this.#receiver.keepAlive();
+    const { core } = this.#driver;
+    // What a node in quarantine knows to be committed is not what its log holds.
+    this.#receiver.sweep(core.quarantined ? 0 : core.commitIndex);
   }
 
   async close(): Promise<void> {

@@ -101,7 +101,7 @@ t.test('a snapshot that takes long to install is not taken for stuck', async (t)
   for (let ms = 0; ms < 6 * patienceMs; ms++) {
     await rig.run(1);
     rig.transfers.sweep(patienceMs);
-    if (ms % 10 === 0) rig.followers.get(2)!.receiver.keepAlive();
+    if (ms % 10 === 0) rig.followers.get(2)!.receiver.sweep(0);
   }
   t.equal(await contentOf(rig, 2), MIB, 'all of it is there');
   t.same(rig.ended, [], 'and the leader waits for the rest');
@@ -147,6 +147,33 @@ t.test('a transfer that fails is not begun again at once', async (t) => {
     rig.transfers.sweep(1000);
   }
   t.equal(await contentOf(rig, 2), MIB, 'it is begun again by itself');
+});
+
+t.test('a follower whose disk has no room for a snapshot says so', async (t) => {
+  const rig = new SnapshotRig([2]);
+  await rig.snapshot(MIB);
+  rig.followers.get(2)!.disk.capacityBytes = 0;
+  rig.transfers.send(2, 3);
+  await rig.run(20);
+  t.same(rig.begun, [2]);
+  t.same(rig.ended, [2], 'the leader does not wait until it loses patience');
+});
+
+t.test('what a broken-off transfer has brought is let go once the log makes it superfluous', async (t) => {
+  const rig = new SnapshotRig([2]);
+  await rig.snapshot(6 * MIB);
+  rig.transfers.send(2, 3);
+  await rig.run(10);
+  rig.link(2, false);
+  const { disk, receiver } = rig.followers.get(2)!;
+  const pieces = (): string[] => disk.files().filter((file) => file.endsWith('.tmp'));
+  t.equal(pieces().length, 1);
+  receiver.sweep(META.index - 1);
+  await settle();
+  t.equal(pieces().length, 1, 'it may go on where it was');
+  receiver.sweep(META.index);
+  await settle();
+  t.same(pieces(), []);
 });
 
 t.test('a leader that is none any more sends nothing more', async (t) => {

@@ -62,9 +62,9 @@ export async function settle(): Promise<void> {
   for (let i = 0; i < 60; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-function openLog(): LogStore {
+function openLog(disk: MemoryDisk): LogStore {
   return new DirectLogStore({
-    disk: new MemoryDisk(),
+    disk,
     path: 'node',
     events: { onDurable: () => undefined, onFailure: () => undefined },
     schedule: (_step, _bytes, run) => {
@@ -75,6 +75,7 @@ function openLog(): LogStore {
 }
 
 interface Follower {
+  readonly disk: MemoryDisk;
   readonly log: LogStore;
   readonly receiver: SnapshotReceiver;
   up: boolean;
@@ -85,7 +86,7 @@ interface Follower {
 /** A leader's transfers and the receivers of its followers, with nothing between them but links that can break. */
 export class SnapshotRig {
   readonly runtime: ManualRuntime = new ManualRuntime();
-  readonly leaderLog: LogStore = openLog();
+  readonly leaderLog: LogStore = openLog(new MemoryDisk());
   readonly followers: Map<number, Follower> = new Map();
   readonly transfers: SnapshotTransfers;
   /** Offsets of the chunks sent to each follower. */
@@ -100,12 +101,13 @@ export class SnapshotRig {
 
   constructor(ids: readonly number[]) {
     for (const id of ids) {
-      const log = openLog();
+      const disk = new MemoryDisk();
+      const log = openLog(disk);
       const receiver = new SnapshotReceiver(log, this.#transport(id), {
         term: 3,
         received: () => this.install(),
       });
-      this.followers.set(id, { log, receiver, up: true, stuck: false });
+      this.followers.set(id, { disk, log, receiver, up: true, stuck: false });
       this.offsets.set(id, []);
     }
     this.transfers = new SnapshotTransfers(
