@@ -4,7 +4,7 @@ export type { RecoveryProgress } from '../log/recovery-progress.ts';
 export type { SnapshotOrigin } from '../log/snapshot-format.ts';
 export type { ByteWriter } from '../../protocol/byte-writer.ts';
 export type { Backup, BackupOptions } from './backup.ts';
-export type { Explanation, Finding, FindingCode } from './explain.ts';
+export type { Explanation, Finding, FindingCode, FindingCodes } from './explain.ts';
 export type { LatencyCounts } from './latency.ts';
 export type { ChangeOptions, ChangeResult } from './membership.ts';
 export type { MembershipTarget } from './membership-plan.ts';
