@@ -116,6 +116,11 @@ export class Call {
     return (this.kind >= 0x10 && this.kind <= 0x1f) || this.kind === Kind.admin;
   }
 
+  /** Whether it takes effect in the order in which calls were made. */
+  get isCommand(): boolean {
+    return this.kind === Kind.command || this.kind === Kind.keyedCommand;
+  }
+
   /** Commands of a session get a sequence number when they are first sent. */
   get wantsSession(): boolean {
     return this.kind === Kind.command && this.retry === Retry.always;

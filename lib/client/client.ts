@@ -34,9 +34,9 @@ export interface ListOptions extends QueryOptions {
  * possible, and tries again where that is safe: with a session (the default) every command runs at most once
  * however often it is sent.
  *
- * Every call rejects with a `CordwoodError` whose `outcome` tells whether the command may have run. Calls made without
- * awaiting the ones before are sent in their order and, where nothing has to be sent again, run in it. Request
- * bodies are copied before a method returns.
+ * Every call rejects with a `CordwoodError` whose `outcome` tells whether the command may have run. Commands made without
+ * awaiting the ones before are sent in their order and run in it, unless one has to be sent again or, without a session,
+ * its node falls silent. Request bodies are copied before a method returns.
  *
  * @example
  * await using client = await Client.connect({ addresses: ['127.0.0.1:12380', '127.0.0.1:22380'] });

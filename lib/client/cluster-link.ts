@@ -99,7 +99,8 @@ export class ClusterLink implements ConnectionEvents {
     for (const connection of this.#using()) {
       if (connection.requests.size === 0) continue;
       const quietMs = now - connection.quietSince;
-      if (quietMs > stallMs / 2) connection.ping();
+      // New commands wait for those on a retiring connection. It may be well and they lost behind it: only answers count.
+      if (quietMs > stallMs / 2 && !connection.retiring) connection.ping();
       if (quietMs <= stallMs || connection.stalled) continue;
       connection.stalled = true;
       if (connection.retiring) this.#events.onAbandoned(connection);

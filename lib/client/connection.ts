@@ -46,6 +46,8 @@ export class Connection {
   retiring = false;
   /** Silent for too long with requests on it. */
   stalled = false;
+  /** Retiring, and silent for too long: no new call waits for those that are left on it. */
+  abandoned = false;
   /** The node says that it stops. */
   leaving = false;
   /** Since when nothing was heard, or nothing was asked. */

@@ -142,6 +142,7 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
       connection.fail(error);
       return;
     }
+    connection.abandoned = true;
     for (const call of connection.requests.calls()) {
       // A command that must not be sent twice waits on: the node may answer yet.
       if (call.isWrite && call.retry === Retry.never) continue;

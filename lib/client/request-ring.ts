@@ -11,6 +11,8 @@ export class RequestRing {
   #mask = FIRST_SIZE - 1;
   #nextId: number;
   size = 0;
+  /** So many of them are commands. */
+  commands = 0;
 
   constructor(firstId = 1) {
     this.#nextId = firstId >>> 0;
@@ -28,6 +30,7 @@ export class RequestRing {
     this.#slots[id & this.#mask] = call;
     this.#nextId = (id + 1) >>> 0;
     this.size++;
+    if (call.isCommand) this.commands++;
     call.requestId = id;
     return id;
   }
@@ -39,6 +42,7 @@ export class RequestRing {
     if (call === null || call.requestId !== id) return null;
     this.#slots[slot] = null;
     this.size--;
+    if (call.isCommand) this.commands--;
     return call;
   }
 

@@ -36,6 +36,8 @@ export class Sender {
   /** Reads that need a leader, and those that any node answers. */
   readonly reads: Lane = new Lane();
   readonly localReads: Lane = new Lane();
+  /** Where commands were sent last. */
+  #commandsOn: Connection | null = null;
   readonly #lanes: readonly Lane[] = [this.writes, this.reads, this.localReads];
   #firstLane = 0;
 
@@ -136,6 +138,10 @@ export class Sender {
   /** Sends what may be sent of a lane; false if something is left for want of room. */
   #sendLane(lane: Lane, connection: Connection): boolean {
     const { maxOutstanding, maxOutstandingBytes } = this.#settings;
+    if (lane === this.writes) {
+      if (this.#wouldOvertake(connection)) return true;
+      this.#commandsOn = connection;
+    }
     for (let call = lane.head; call !== null; call = lane.head) {
       if (lane.holdUntil > this.#now) {
         this.#wake(lane.holdUntil);
@@ -154,6 +160,16 @@ export class Sender {
       connection.send(call);
     }
     return true;
+  }
+
+  /**
+   * Whether commands sent now could run before those made earlier: these are still on their way to the leader through
+   * a follower, and the way to the leader itself is shorter. They have their answers, or are back in the lane, within
+   * a round trip or `stallMs`.
+   */
+  #wouldOvertake(connection: Connection): boolean {
+    const before = this.#commandsOn;
+    return before !== null && before !== connection && before.requests.commands > 0 && !before.abandoned;
   }
 
   /**
