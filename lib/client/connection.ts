@@ -224,7 +224,8 @@ export class Connection {
       this.#events.onWelcome(this, this.welcome);
     } else if (kind === Kind.leader) {
       this.#events.onLeader(this, decodeLeader(bytes, at, end));
-    } else {
+    } else if (KNOWN_KINDS.has(kind)) {
+      // Any other kind is for clients newer than this one (PROTOCOL.md, 1).
       throw new CordwoodError(
         'PROTOCOL_ERROR',
         `${this.address} sent a frame of kind ${kind} (request ${frameRequestId(bytes, at)}) that no node sends`,
@@ -232,6 +233,8 @@ export class Connection {
     }
   }
 }
+
+const KNOWN_KINDS: ReadonlySet<number> = new Set(Object.values(Kind));
 
 /** What an error frame says, as an error. */
 function toldError(address: string, bytes: Uint8Array, at: number, end: number): CordwoodError {

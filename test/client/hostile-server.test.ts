@@ -21,7 +21,8 @@ const hostile: readonly [string, (link: FakeLink) => void][] = [
     (link) => link.sendRaw(Buffer.from('ffffffff9000000001000000', 'hex')),
   ],
   ['a frame too short for a header', (link) => link.sendRaw(Buffer.from('0400000090000000', 'hex'))],
-  ['a kind no node sends', (link) => link.sendRaw(frame(0x42, 0, 1, new Uint8Array(3)))],
+  ['a request', (link) => link.sendRaw(frame(Kind.ping, 0, 1, new Uint8Array(3)))],
+  ['a second welcome', (link) => link.sendRaw(link.node.welcome())],
   [
     'a leader frame that is no msgpack',
     (link) => link.sendRaw(frame(Kind.leader, 0, 0, Uint8Array.of(0xc1))),
@@ -77,6 +78,22 @@ t.test('answers nobody asked for are ignored', async (t) => {
   t.equal(client.node?.nodeId, 1);
 });
 
+t.test('frames of a kind this client does not know are ignored', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  const node = cluster.node(1);
+  node.onFrame = (received, link) => {
+    for (const kind of [0x42, 0x92]) link.sendRaw(frame(kind, 0, received.requestId, new Uint8Array(3)));
+    link.answer(received);
+  };
+  // Without a session: were the connection to end, the command would be unknown.
+  await using client = await Client.connect({ addresses: cluster.addresses, session: false });
+  const disconnects: unknown[] = [];
+  client.on('disconnect', ({ error }) => disconnects.push(error));
+  t.equal(await client.push('a', 1), 1);
+  t.strictSame(disconnects, []);
+});
+
 t.test('hostile answers to the preamble', async (t) => {
   const cluster = await FakeCluster.start();
   t.teardown(() => cluster.close());
@@ -90,6 +107,8 @@ t.test('hostile answers to the preamble', async (t) => {
   await t.rejects(Client.connect({ addresses: cluster.addresses, connectTimeoutMs: 300 }), {
     outcome: 'not_applied',
   } as never);
+  node.onPreamble = (link) => link.sendRaw(frame(0x42, 0, 1, new Uint8Array(3)));
+  await t.rejects(Client.connect({ addresses: cluster.addresses }), { code: 'PROTOCOL_ERROR' });
   node.onPreamble = (link) => link.respond(1, 0, encodeValue(1));
   await t.rejects(Client.connect({ addresses: cluster.addresses }), { code: 'PROTOCOL_ERROR' });
   node.onPreamble = (link) => link.drop();
