@@ -30,9 +30,6 @@ export interface CallHost {
 
 /**
  * All calls from being made to being settled, and everything they hold: memory, deadlines, abort signals.
- *
- * Calls are made in two steps, so that a body is written straight to where it leaves from: `begin`, write the
- * body, `commit`.
  */
 export class CallRegistry {
   /** Calls not settled, and the bytes of their frames. */
@@ -81,8 +78,31 @@ export class CallRegistry {
     return this.outstanding >= maxOutstanding || this.queuedBytes >= maxOutstandingBytes;
   }
 
-  /** Begins the frame of a call; the caller writes the body to what comes back, at once, and then commits. */
-  begin(lane: Lane, kind: Kind, flags: number, bodyBytes: number): ByteWriter {
+  /**
+   * Makes a call and queues it. `writeBody` is called at once, so that a body is written straight to where it leaves
+   * from; if it throws there is no call, and the promise rejects with that.
+   */
+  make<T>(
+    lane: Lane,
+    kind: Kind,
+    flags: number,
+    bodyBytes: number,
+    writeBody: (out: ByteWriter) => void,
+    retry: Retry,
+    decode: Decode<T>,
+    options: CallOptions | undefined,
+  ): Promise<T> {
+    const out = this.#begin(lane, kind, flags, bodyBytes);
+    try {
+      writeBody(out);
+    } catch (error) {
+      this.#cancel();
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+    }
+    return this.#commit(retry, decode, options);
+  }
+
+  #begin(lane: Lane, kind: Kind, flags: number, bodyBytes: number): ByteWriter {
     if (this.#making) throw new Error('a call was made while the body of another was being written');
     this.#making = true;
     const chunk = lane.frames.chunkFor(bodyBytes + 64);
@@ -95,13 +115,13 @@ export class CallRegistry {
   }
 
   /** Takes back what was begun, because the body cannot be written. */
-  cancel(): void {
+  #cancel(): void {
     this.#making = false;
     this.#chunk!.writer.position = this.#start;
   }
 
   /** Completes the frame and queues the call. */
-  commit<T>(retry: Retry, decode: Decode<T>, options: CallOptions | undefined): Promise<T> {
+  #commit<T>(retry: Retry, decode: Decode<T>, options: CallOptions | undefined): Promise<T> {
     this.#making = false;
     const lane = this.#lane!;
     const chunk = this.#chunk!;
@@ -111,7 +131,7 @@ export class CallRegistry {
     const timeoutMs = options?.timeoutMs ?? this.#settings.timeoutMs;
     const refusal = this.#refusalOf(bytes, signal, timeoutMs);
     if (refusal !== null) {
-      this.cancel();
+      this.#cancel();
       return Promise.reject(refusal);
     }
     endFrame(chunk.writer, start);

@@ -174,18 +174,19 @@ export class ClientCore implements AsyncDisposable {
 
   /** What the connected node says of itself and its cluster. */
   status(options?: CallOptions): Promise<NodeStatus> {
-    const dispatcher = this.#dispatcher;
-    dispatcher.calls.begin(dispatcher.sender.localReads, Kind.status, 0, 0);
-    return dispatcher.calls.commit(Retry.always, decodeAnswerValue as Decode<NodeStatus>, options);
+    const { calls, sender } = this.#dispatcher;
+    const decode = decodeAnswerValue as Decode<NodeStatus>;
+    return calls.make(sender.localReads, Kind.status, 0, 0, writeNothing, Retry.always, decode, options);
   }
 
   /** Members of the cluster, changes of them, leadership, explanations. */
   get admin(): ClusterAdmin {
     return new ClusterAdmin((request, retry, options) => {
-      const dispatcher = this.#dispatcher;
-      const out = dispatcher.calls.begin(dispatcher.sender.reads, Kind.admin, 0, 256);
-      writeValue(out, request);
-      return dispatcher.calls.commit(retry, decodeAnswerValue, options);
+      const { calls, sender } = this.#dispatcher;
+      const writeBody = (out: ByteWriter): void => {
+        writeValue(out, request);
+      };
+      return calls.make(sender.reads, Kind.admin, 0, 256, writeBody, retry, decodeAnswerValue, options);
     });
   }
 
@@ -196,23 +197,18 @@ export class ClientCore implements AsyncDisposable {
     decode: Decode<T>,
     writeBody: (out: ByteWriter) => void,
   ): Promise<T> {
-    const dispatcher = this.#dispatcher;
+    const { calls, sender, settings } = this.#dispatcher;
     const key = options?.idempotencyKey;
-    const out = dispatcher.calls.begin(
-      dispatcher.sender.writes,
-      key === undefined ? Kind.command : Kind.keyedCommand,
-      0,
-      bodyBytes,
-    );
-    try {
-      if (key !== undefined) writeKey(out, key);
-      writeBody(out);
-    } catch (error) {
-      dispatcher.calls.cancel();
-      return rejected(error);
+    if (key === undefined) {
+      const retry = settings.session ? Retry.always : Retry.never;
+      return calls.make(sender.writes, Kind.command, 0, bodyBytes, writeBody, retry, decode, options);
     }
-    const retry = key !== undefined || dispatcher.settings.session ? Retry.always : Retry.never;
-    return dispatcher.calls.commit(retry, decode, options);
+    const writeKeyed = (out: ByteWriter): void => {
+      writeKey(out, key);
+      writeBody(out);
+    };
+    const kind = Kind.keyedCommand;
+    return calls.make(sender.writes, kind, 0, bodyBytes, writeKeyed, Retry.always, decode, options);
   }
 
   /** @internal As `write`. */
@@ -222,19 +218,18 @@ export class ClientCore implements AsyncDisposable {
     decode: Decode<T>,
     writeBody: (out: ByteWriter) => void,
   ): Promise<T> {
-    const dispatcher = this.#dispatcher;
+    const { calls, sender } = this.#dispatcher;
     const level = ReadLevel[options?.level ?? 'linearizable'];
-    const lane = level >= ReadLevel.bounded ? dispatcher.sender.localReads : dispatcher.sender.reads;
-    const out = dispatcher.calls.begin(lane, Kind.query, level, bodyBytes);
-    try {
-      if (options?.maxStalenessMs !== undefined && level === ReadLevel.bounded)
-        writeStaleness(out, out.position - FRAME_HEADER_BYTES, options.maxStalenessMs);
-      writeBody(out);
-    } catch (error) {
-      dispatcher.calls.cancel();
-      return rejected(error);
-    }
-    return dispatcher.calls.commit(Retry.always, decode, options);
+    const lane = level >= ReadLevel.bounded ? sender.localReads : sender.reads;
+    const maxStalenessMs = level === ReadLevel.bounded ? options?.maxStalenessMs : undefined;
+    const write =
+      maxStalenessMs === undefined
+        ? writeBody
+        : (out: ByteWriter): void => {
+            writeStaleness(out, out.position - FRAME_HEADER_BYTES, maxStalenessMs);
+            writeBody(out);
+          };
+    return calls.make(lane, Kind.query, level, bodyBytes, write, Retry.always, decode, options);
   }
 
   /** @internal Begins to connect and does not wait for it. */
@@ -274,9 +269,7 @@ export class ClientCore implements AsyncDisposable {
   }
 }
 
-function rejected(error: unknown): Promise<never> {
-  return Promise.reject(error instanceof Error ? error : new Error(String(error)));
-}
+function writeNothing(): void {}
 
 function writeKey(out: ByteWriter, key: string): void {
   const bytes = Buffer.from(key);

@@ -90,16 +90,19 @@ export class SessionKeeper {
     const queue = this.#queue;
     const { runtime, sender, calls } = queue;
     if (this.#nonce === 0) this.#nonce = 1 + runtime.random() * 0x100000 + (runtime.random() >>> 12);
-    writeValue(calls.begin(sender.control, Kind.openSession, 0, 64), {
-      ttlMs: this.#ttlMs,
-      nonce: this.#nonce,
-    });
-    calls.commit(Retry.always, decodeSessionNumber, undefined).then(
-      (id) => {
+    const request = { ttlMs: this.#ttlMs, nonce: this.#nonce };
+    const writeBody = (out: ByteWriter): void => {
+      writeValue(out, request);
+    };
+    const { control } = sender;
+    const retry = Retry.always;
+    const id = calls.make(control, Kind.openSession, 0, 64, writeBody, retry, decodeSessionNumber, undefined);
+    id.then(
+      (number) => {
         if (calls.closed) return;
         this.#opening = false;
         this.#nonce = 0;
-        this.#session = new Session(id, this.#ttlMs);
+        this.#session = new Session(number, this.#ttlMs);
         this.#lastUsedMs = runtime.now();
         this.#keepAliveLater();
         queue.sessionReady();
@@ -129,10 +132,13 @@ export class SessionKeeper {
   #keepAlive(session: Session, timeoutMs: number): void {
     const queue = this.#queue;
     this.#lastUsedMs = queue.runtime.now();
-    const out = queue.calls.begin(queue.sender.control, Kind.keepAlive, 0, 0);
-    out.position -= 16;
-    out.u64(session.id).u64(0);
-    queue.calls.commit(Retry.always, decodeNothing, { timeoutMs: Math.ceil(timeoutMs) }).then(
+    const { calls, sender } = queue;
+    const writeIds = (out: ByteWriter): void => {
+      out.position -= 16;
+      out.u64(session.id).u64(0);
+    };
+    const options = { timeoutMs: Math.ceil(timeoutMs) };
+    calls.make(sender.control, Kind.keepAlive, 0, 0, writeIds, Retry.always, decodeNothing, options).then(
       () => {},
       (error: unknown) => {
         if ((error as CordwoodError).code === 'SESSION_EXPIRED') queue.sessionEnded(session);

@@ -78,3 +78,14 @@ t.test('a pop of what cannot be decoded says that it ran, and keeps the bytes', 
   t.equal(await client.size('odd'), 0);
   t.equal(Object.hasOwn(await failureOf(client.pop('none')), 'encoded'), false);
 });
+
+t.test('a request that cannot be encoded fails alone, of whatever kind it is', async (t) => {
+  const client = await connect(t);
+  const tooLarge = 2n ** 70n;
+  await t.rejects(client.push('a', tooLarge), RangeError);
+  await t.rejects(client.push('a', tooLarge, { idempotencyKey: 'k' }), RangeError);
+  await t.rejects(client.ask(tooLarge), RangeError);
+  await t.rejects(client.admin.add({ id: tooLarge as never, address: '127.0.0.1:1' }), RangeError);
+  await t.rejects(client.admin.transfer(tooLarge as never), RangeError);
+  t.equal(await client.push('a', 1), 1);
+});
