@@ -66,6 +66,8 @@ export class LineRunner {
       this.#blocked = false;
       this.#write();
       this.#room();
+      // These may have been the last replies: nothing else looks after them.
+      this.#checkIdle();
     });
   }
 

@@ -194,6 +194,30 @@ t.test('an output that is not taken stops the input', async (t) => {
   );
 });
 
+t.test('it ends when the last replies were taken late', async (t) => {
+  const { server } = await open(t);
+  const client = await Client.connect({ addresses: [server.address] });
+  t.teardown(() => client.close());
+  const input = new PassThrough();
+  let take: (() => void) | undefined;
+  let wroteAll = (): void => {};
+  const full = new Promise<void>((resolve) => (wroteAll = resolve));
+  const output = new Writable({
+    highWaterMark: 1,
+    write(_chunk, _encoding, done) {
+      take = done;
+      wroteAll();
+    },
+  });
+  const done = converse(client, input, output, { timeout: 5_000, window: 16 }, false);
+  input.end('push late 1\n');
+  await full;
+  // Nothing but the output is waited for any more.
+  await new Promise(setImmediate);
+  take!();
+  t.equal(await done, 0);
+});
+
 t.test('whoever reads the replies may stop: no noise, no wait', async (t) => {
   const { server } = await open(t);
   const child = spawn(process.execPath, [PROGRAM, 'nc', server.address]);
