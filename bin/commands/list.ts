@@ -17,12 +17,13 @@ export function register(program: Command): void {
     .option('--after <name>', 'go on behind this name')
     .option('--limit <n>', 'at most so many', integer('--limit', 1, 1_000_000), 1_000);
   stackOptions(command).action(async (prefix: string, options: ListOptions) => {
-    const [{ withStacks }, { printStacks }] = await Promise.all([
+    const [{ withStacks }, { listStacks }, { printStacks }] = await Promise.all([
       import('../support/with-stacks.ts'),
+      import('../support/list-stacks.ts'),
       import('../support/print.ts'),
     ]);
     await withStacks(options, async (stacks, call) => {
-      printStacks(await stacks.list(prefix, options.after ?? '', options.limit, call), options);
+      printStacks(await listStacks(stacks, prefix, options.after ?? '', options.limit, call), options);
     });
   });
 }

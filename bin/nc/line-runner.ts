@@ -3,6 +3,7 @@ import { encodeValue } from '../../protocol/msgpack.ts';
 import type { CallOptions, StackCalls, Taken } from '../../lib/server/stack-calls.ts';
 import { jsonOf, scalarOf } from '../../lib/server/value-text.ts';
 import { ExitCode, oneLine, verdictOf } from '../support/exit-codes.ts';
+import { listStacks } from '../support/list-stacks.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { LineCommand } from './line-command.ts';
 import { parseLine } from './line-command.ts';
@@ -156,8 +157,8 @@ export class LineRunner {
         return json ? JSON.stringify({ name: command.name, dropped }) : 'dropped';
       }
       case 'list': {
-        const stacksFound = await stacks.list(command.prefix, '', 10_000, call);
-        return JSON.stringify(stacksFound.map(({ name, size }) => [name, size]));
+        const found = await listStacks(stacks, command.prefix, '', Infinity, call);
+        return JSON.stringify(found.map(({ name, size }) => [name, size]));
       }
       case 'status':
         return this.#options.status();

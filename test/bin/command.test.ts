@@ -1,6 +1,7 @@
 import path from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
+import { Client } from '../../lib/client/index.ts';
 import { startServer } from '../../lib/server/index.ts';
 import { Kind } from '../../protocol/constants.ts';
 import { freePorts } from '../e2e/support/ports.ts';
@@ -81,6 +82,24 @@ t.test('JSON for programs', async (t) => {
   await check(t, ['pop', 'j', '--count', '9', '--json'], 0, '{"values":["v"]}\n');
   const listed = JSON.parse((await cordwood('list', 'j', '--json')).stdout) as object;
   t.same(listed, { stacks: [{ name: 'j', size: 0 }] });
+});
+
+t.test('more stacks than one answer holds are all listed', async (t) => {
+  const client = await Client.connect({ addresses: [server.address] });
+  // An answer ends at about 1 MiB; nc asks for 10,000 at a time.
+  const count = 10_500;
+  const names = Array.from({ length: count }, (_, i) => `many${String(i).padStart(200, '0')}`);
+  await Promise.all(names.map((name) => client.create(name)));
+  await client.close();
+  await check(t, ['list', 'many', '--limit', '1000000'], 0, names.map((name) => `0\t${name}\n`).join(''));
+  const some = names.slice(1, count - 1);
+  const limits = ['--after', names[0]!, '--limit', String(some.length)];
+  await check(t, ['list', 'many', ...limits], 0, some.map((name) => `0\t${name}\n`).join(''));
+  const { stdout } = await run(['nc'], { env, input: 'list many\n' });
+  t.strictSame(
+    JSON.parse(stdout),
+    names.map((name) => [name, 0]),
+  );
 });
 
 t.test('a command line that makes no sense', async (t) => {
