@@ -1,11 +1,7 @@
 #!/usr/bin/env node
 import { main } from './main.ts';
+import { watchOutput } from './support/lost-output.ts';
 
-// Whoever reads our output may stop when it has enough.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error;
-  });
-}
-
-process.exitCode = await main(process.argv.slice(2));
+const args = process.argv.slice(2);
+watchOutput(args);
+process.exitCode = await main(args);

@@ -12,7 +12,7 @@ export const ExitCode = {
   usage: 2,
   /** It did not happen and will not. */
   notApplied: 3,
-  /** It may have happened, or may happen still. */
+  /** It may have happened, or may happen still; or it has, and nobody was told what came of it. */
   unknown: 4,
   /** A node could not start, or was stopped by a fault of its own. */
   failed: 5,
@@ -25,7 +25,7 @@ Exit status:
   1  done, and the answer is no (no such stack, or nothing on it)
   2  wrong input: the command line, or a path, name or value in it
   3  it was not carried out and will not be: try again, or see what the code says
-  4  the outcome is unknown: it may have happened
+  4  the outcome is unknown, or could not be printed: it may have happened
   5  a node could not start, or was stopped by a fault
 `;
 

@@ -1,3 +1,4 @@
+import { closeSync, existsSync, openSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -209,6 +210,28 @@ t.test('outcomes have exit statuses of their own', async (t) => {
   };
   losing = true;
   t.match(await host.run(['push', 'a', '2', ...args]), { code: 4, stderr: /\(unknown\)\n$/ });
+});
+
+const FULL = '/dev/full';
+t.test('an output that cannot be written', { skip: !existsSync(FULL) }, async (t) => {
+  const full = openSync(FULL, 'w');
+  t.teardown(() => closeSync(full));
+  const cases: [string[], number, RegExp, string?][] = [
+    [['push', 'full', 'one', 'two', 'three'], 4, /ENOSPC.* \(unknown\)\n$/],
+    [['pop', 'full'], 4, /ENOSPC.* \(unknown\)\n$/],
+    [['nc'], 4, /ENOSPC.* \(unknown\)\n$/, 'pop full\n'],
+    [['top', 'full'], 3, /ENOSPC.* \(not_applied\)\n$/],
+    [['exists', 'nothing'], 3, /ENOSPC.* \(not_applied\)\n$/],
+    [['pop', 'nothing'], 1, /NOT_FOUND/],
+    [['--version'], 3, /ENOSPC/],
+  ];
+  for (const [args, code, line, input = ''] of cases) {
+    const { stderr, ...result } = await run(args, { env, stdout: full, input });
+    t.equal(result.code, code, args.join(' '));
+    t.match(stderr, line, args.join(' '));
+    t.match(stderr, /^cordwood: .*\n$/, 'one line');
+  }
+  await check(t, ['size', 'full'], 0, '1\n');
 });
 
 t.test('status', async (t) => {

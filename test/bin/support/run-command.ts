@@ -17,19 +17,22 @@ export async function run(
     readonly input?: string | Uint8Array;
     readonly env?: NodeJS.ProcessEnv;
     readonly cwd?: string;
+    /** Where the output goes instead of into the result. */
+    readonly stdout?: number;
   } = {},
 ): Promise<CommandResult> {
   const { CORDWOOD_ADDR: _, ...inherited } = process.env;
   const child = spawn(process.execPath, [PROGRAM, ...args], {
     env: { ...inherited, NO_COLOR: '1', ...options.env },
+    stdio: ['pipe', options.stdout ?? 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   const out: Buffer[] = [];
   const err: Buffer[] = [];
-  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
-  child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
-  child.stdin.on('error', () => {});
-  child.stdin.end(options.input ?? '');
+  child.stdout?.on('data', (chunk: Buffer) => out.push(chunk));
+  child.stderr!.on('data', (chunk: Buffer) => err.push(chunk));
+  child.stdin!.on('error', () => {});
+  child.stdin!.end(options.input ?? '');
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() };
 }
