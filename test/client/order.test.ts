@@ -40,7 +40,7 @@ async function open(t: Test, options: object = {}): Promise<Switch> {
     held,
     takeOver: async () => {
       const taken = new Promise<void>((resolve) => client.on('connect', () => resolve()));
-      dials[0]!.sendRaw(leader.welcome());
+      dials.at(-1)!.sendRaw(leader.welcome());
       await taken;
     },
   };
@@ -49,7 +49,7 @@ async function open(t: Test, options: object = {}): Promise<Switch> {
 const seqs = ({ applied }: FakeCluster): number[] => applied.map(({ seq }) => seq);
 
 t.test('commands do not overtake those that are on their way through a follower', async (t) => {
-  const { cluster, client, follower, leader, held, takeOver } = await open(t);
+  const { cluster, client, follower, leader, held, takeOver } = await open(t, { stallMs: 10_000 });
   const before = [client.push('a', 1), client.push('a', 2)];
   await follower.until(() => held.length === 2);
   await takeOver();
