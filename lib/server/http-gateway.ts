@@ -1,5 +1,4 @@
-import { createServer } from 'node:http';
-import type { IncomingMessage, Server as NodeHttpServer, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
@@ -14,11 +13,13 @@ import { HttpTotals, metricsRoute } from './http-metrics.ts';
 import type { DoorCounts } from './http-metrics.ts';
 import { defencePolicy, refusalOf } from './http-defence.ts';
 import { pageRoutes } from './http-pages.ts';
+import { Pipelines } from './http-pipeline.ts';
 import { errorReply, failureReply, sendReply } from './http-reply.ts';
 import type { Reply } from './http-reply.ts';
 import { announcedBytes, readRequest, requestTarget, timeoutOf } from './http-request.ts';
 import { commandRoutes } from './http-routes.ts';
 import type { Route } from './http-routes.ts';
+import { createHttpServer } from './http-server.ts';
 import { stackRoutes } from './http-stacks.ts';
 import type { ServerLimits } from './limits.ts';
 import { LIVE_PATH, LiveStream } from './live-stream.ts';
@@ -71,11 +72,15 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
 
   /** Whatever is asked, this answers it and never rejects. */
   async function answer({ incoming, outgoing }: Env['Bindings'], route: Route | Reply): Promise<Response> {
-    await turnOf(incoming.socket, outgoing);
     let reply: Reply;
     try {
       const refused = refusalOf(incoming.headers, policy);
-      if (refused !== null) reply = errorReply(403, 'UNAUTHORIZED', refused);
+      const { host, expect } = incoming.headers;
+      if (host === undefined && incoming.httpVersion === '1.1')
+        reply = errorReply(400, 'MALFORMED', 'the Host header is missing');
+      else if (expect !== undefined && !expect.toLowerCase().includes('100-continue'))
+        reply = errorReply(417, 'UNSUPPORTED', 'only 100-continue can be expected');
+      else if (refused !== null) reply = errorReply(403, 'UNAUTHORIZED', refused);
       else if ('status' in route) reply = route;
       else if (output.exceeded)
         reply = failureReply(new CordwoodError('BUSY', 'too many replies are under way'));
@@ -144,12 +149,15 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
       });
     },
   });
-  const serve = (incoming: IncomingMessage, outgoing: ServerResponse): void =>
-    void listener(incoming, outgoing);
-  const server = createHttpServer(limits, maxBodyBytes, serve);
-  const liveServer = createHttpServer(limits, maxBodyBytes, serve);
+  const pipelines = new Pipelines((incoming, outgoing) => void listener(incoming, outgoing), limits);
+  const server = createHttpServer(limits, maxBodyBytes, pipelines);
+  const liveServer = createHttpServer(limits, maxBodyBytes, pipelines);
   const live = new LiveStream(node, ({ headers }) => refusalOf(headers, policy));
-  liveServer.on('upgrade', (incoming, socket, head) => live.upgrade(incoming, socket, head));
+  liveServer.on('upgrade', (incoming, socket, head) => {
+    // Behind requests that wait for their answers it would take the place of one.
+    if (pipelines.of(incoming.socket).idle) live.upgrade(incoming, socket, head);
+    else socket.destroy();
+  });
   const sockets = new Set<Socket>();
   return {
     open: (socket, head) => {
@@ -179,70 +187,8 @@ function methodOf({ method = '' }: IncomingMessage): string {
 }
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']);
 
-/** The last reply of each connection that is under way. */
-const lastReplies = new WeakMap<Socket, Promise<void>>();
-
-/**
- * Resolves when it is this reply's turn on its connection. Requests may be pipelined by the hundred in one packet;
- * carried out at once, all their replies would pile up in memory behind a client that reads none.
- */
-function turnOf(socket: Socket, outgoing: ServerResponse): Promise<void> {
-  const before = lastReplies.get(socket) ?? Promise.resolve();
-  const gone = new Promise<void>((resolve) => outgoing.once('close', resolve));
-  lastReplies.set(
-    socket,
-    before.then(() => gone),
-  );
-  return before;
-}
-
 function pathOf(incoming: IncomingMessage): string {
   const target = requestTarget(incoming);
   const mark = target.indexOf('?');
   return mark === -1 ? target : target.slice(0, mark);
-}
-
-function createHttpServer(
-  limits: ServerLimits,
-  maxBodyBytes: number,
-  listener: (incoming: IncomingMessage, outgoing: ServerResponse) => void,
-): NodeHttpServer {
-  const server = createServer(
-    {
-      maxHeaderSize: limits.maxHeaderBytes,
-      headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
-      requestTimeout: limits.requestTimeoutMs,
-      keepAliveTimeout: limits.keepAliveTimeoutMs,
-      connectionsCheckingInterval: Math.max(50, Math.min(1_000, limits.headersTimeoutMs / 4)),
-      requireHostHeader: true,
-    },
-    listener,
-  );
-  server.maxHeadersCount = 100;
-  // A connection on which nothing moves for longer than any command may take is dead, or takes no reply.
-  server.timeout = limits.maxCommandTimeoutMs + 5_000;
-  // Node checks the timeouts of requests only on servers that listen; this one's sockets come from elsewhere.
-  server.emit('listening');
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) {
-      socket.destroy();
-      return;
-    }
-    const [status, code, text] =
-      error.code === 'HPE_HEADER_OVERFLOW'
-        ? [431, 'TOO_LARGE', 'Request Header Fields Too Large']
-        : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-          ? [408, 'TIMEOUT', 'Request Timeout']
-          : [400, 'MALFORMED', 'Bad Request'];
-    const body = `${JSON.stringify({ error: { code, message: text, outcome: 'not_applied' } })}\n`;
-    socket.end(
-      `HTTP/1.1 ${status} ${text}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
-    );
-  });
-  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    // A body that will be refused for its size need not be sent at all.
-    if (Number(incoming.headers['content-length'] ?? 0) <= maxBodyBytes) outgoing.writeContinue();
-    listener(incoming, outgoing);
-  });
-  return server;
 }

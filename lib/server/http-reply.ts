@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import type { ServerResponse } from 'node:http';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { ErrorCode, Outcome } from '../../protocol/errors.ts';
@@ -130,6 +131,14 @@ const FIXED_HEADERS = {
   'x-content-type-options': 'nosniff',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
 };
+
+/** A reply that closes its connection, for where no `ServerResponse` is. */
+export function rawReply({ status, type = '', body = '', headers }: Reply): string {
+  const length = String(Buffer.byteLength(body));
+  const lines = { ...FIXED_HEADERS, ...headers, 'content-type': type, 'content-length': length };
+  const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n${head.join('')}\r\n${String(body)}`;
+}
 
 /** `stallMs`: a stream's reader that takes nothing for so long is cut off. */
 export function sendReply(outgoing: ServerResponse, reply: Reply, stallMs: number): void {

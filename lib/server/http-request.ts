@@ -91,6 +91,8 @@ function readBody(incoming: IncomingMessage, maxBytes: number): Promise<Uint8Arr
   // A body that says beforehand that it is too large is not read at all; one that does not is read up to the limit.
   if (Number(incoming.headers['content-length'] ?? 0) > maxBytes)
     return Promise.reject(new BodyTooLarge(maxBytes));
+  // Its 'close' has been, and would be waited for in vain.
+  if (incoming.destroyed) return Promise.reject(clientGone());
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -104,10 +106,14 @@ function readBody(incoming: IncomingMessage, maxBytes: number): Promise<Uint8Arr
       }
     });
     incoming.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
-    const lost = (): void => reject(new CordwoodError('CONNECTION_LOST', 'the client went away'));
+    const lost = (): void => reject(clientGone());
     incoming.once('error', lost);
     incoming.once('close', lost);
   });
+}
+
+function clientGone(): CordwoodError {
+  return new CordwoodError('CONNECTION_LOST', 'the client went away');
 }
 
 function callOptions(incoming: IncomingMessage, limits: ServerLimits): CallOptions {

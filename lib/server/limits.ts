@@ -34,6 +34,11 @@ export interface ServerLimits {
   readonly maxHeaderBytes: number;
   /** Bodies of HTTP requests that are under way, all together; beyond it large ones wait. Default 64 MiB. */
   readonly maxTotalBodyBytes: number;
+  /**
+   * HTTP requests that wait behind earlier ones of their connection, on all connections; the connection that brings one
+   * more is closed. Default 32,768.
+   */
+  readonly maxWaitingRequests: number;
   /** How long the gateway tries to carry out an HTTP request that names no time of its own. Default 5,000. */
   readonly commandTimeoutMs: number;
   /** The most a request may ask for. Default 60,000. */
@@ -56,6 +61,7 @@ export const defaultLimits: ServerLimits = {
   keepAliveTimeoutMs: 30_000,
   maxHeaderBytes: 16 << 10,
   maxTotalBodyBytes: 64 << 20,
+  maxWaitingRequests: 32_768,
   commandTimeoutMs: 5_000,
   maxCommandTimeoutMs: 60_000,
   closeGraceMs: 2_000,

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { WebSocket, WebSocketServer } from 'ws';
 import type { Requests } from '../node/types.ts';
-import { errorReply } from './http-reply.ts';
+import { errorReply, rawReply } from './http-reply.ts';
 import type { Reply } from './http-reply.ts';
 import { requestTarget } from './http-request.ts';
 
@@ -55,14 +55,14 @@ export class LiveStream {
     const interval = new URLSearchParams(query).get('interval') ?? String(DEFAULT_INTERVAL_MS);
     const refusal = this.#refusal(incoming, path, interval);
     if (refusal !== null) {
-      refuse(socket, refusal);
+      socket.end(rawReply(refusal));
       return;
     }
     this.#open().then(
       (server) => {
         server.handleUpgrade(incoming, socket, head, (watcher) => this.#watch(watcher, Number(interval)));
       },
-      () => refuse(socket, errorReply(500, 'INTERNAL', 'this node cannot open the stream', 'unknown')),
+      () => socket.end(rawReply(errorReply(500, 'INTERNAL', 'this node cannot open the stream', 'unknown'))),
     );
   }
 
@@ -121,10 +121,4 @@ export class LiveStream {
     });
     send();
   }
-}
-
-function refuse(socket: Duplex, { status, type = '', body = '', headers }: Reply): void {
-  const lines = { ...headers, 'content-type': type, 'content-length': String(Buffer.byteLength(body)) };
-  const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status} Refused\r\nconnection: close\r\n${head.join('')}\r\n${String(body)}`);
 }

@@ -82,6 +82,30 @@ t.test('a backup that breaks off does not look like one that ended', async (t) =
   t.equal(node.ended, 2);
 });
 
+t.test('rubbish behind the request gets no answer in the middle of a backup', async (t) => {
+  let goOn: () => void = () => {};
+  const gate = new Promise<void>((resolve) => (goOn = resolve));
+  node.pieces = async function* () {
+    yield MIB;
+    await gate;
+    yield MIB;
+  };
+  const socket = connect(server.port, server.host);
+  socket.write('GET /v1/admin/backup HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk) => chunks.push(chunk));
+  await once(socket, 'data');
+  await new Promise((resolve) => socket.write('\0\x01\r\n\r\n', resolve));
+  // A round trip through the same server: the rubbish has been read by then.
+  await fetch(`http://${server.address}/healthz`);
+  goOn();
+  await once(socket, 'close');
+  const text = Buffer.concat(chunks).toString('latin1');
+  t.ok(text.indexOf('HTTP/1.1 400') > 2 * MIB.length, 'not in the middle');
+  t.match(text.slice(-600), /\r\n0\r\n\r\nHTTP\/1\.1 400 /);
+  t.equal(node.ended, 3);
+});
+
 t.test('who only asks whether there is one gets no bytes', async (t) => {
   node.pieces = async function* () {
     t.fail('nothing is read');
@@ -90,7 +114,7 @@ t.test('who only asks whether there is one gets no bytes', async (t) => {
   const response = await ask('HEAD');
   t.equal(response.statusCode, 200);
   t.equal((await bodyOf(response)).length, 0);
-  t.equal(node.ended, 3);
+  t.equal(node.ended, 4);
 });
 
 t.test('a reader that stands still, or leaves, holds nothing', async (t) => {
@@ -105,7 +129,7 @@ t.test('a reader that stands still, or leaves, holds nothing', async (t) => {
   idle.write('GET /v1/admin/backup HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await once(idle, 'readable');
   idle.on('error', () => undefined);
-  await until('the end of the one that is not read', () => node.ended === 4);
+  await until('the end of the one that is not read', () => node.ended === 5);
   t.ok(taken < 100, `${taken} pieces were made for nobody`);
   idle.destroy();
 
@@ -113,7 +137,7 @@ t.test('a reader that stands still, or leaves, holds nothing', async (t) => {
   await once(response, 'data');
   response.on('error', () => undefined);
   response.destroy();
-  await until('the end of the one that was left', () => node.ended === 5);
+  await until('the end of the one that was left', () => node.ended === 6);
 });
 
 t.test('a refusal is an answer like any other', async (t) => {
