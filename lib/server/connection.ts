@@ -10,7 +10,7 @@ import { readShared } from '../transport/read-buffer.ts';
 import { CountedRequests } from './counted-requests.ts';
 import type { FrameTotals } from './counted-requests.ts';
 import type { ServerLimits } from './limits.ts';
-import type { OutputBudget } from './output-budget.ts';
+import type { OutputBudget, UnsentOutput } from './output-budget.ts';
 
 /** Room for answers to begin with, and to go back to after a large one. */
 const OUT_BYTES = 16 << 10;
@@ -47,11 +47,11 @@ export class Connection implements Sink {
   readonly #socket: Socket;
   readonly #host: ConnectionHost;
   readonly #requests: CountedRequests;
+  readonly #unsent: UnsentOutput;
   #intake: Intake | null = null;
   #preamble: Uint8Array = new Uint8Array(0);
   #holds = 0;
   #lastWords = false;
-  #counted = 0;
   #closed = false;
   /** For the preamble first, for the other side's FIN at the end. */
   #timer: NodeJS.Timeout | null;
@@ -65,10 +65,10 @@ export class Connection implements Sink {
     this.#timer = setTimeout(() => {
       this.#fail('PROTOCOL_ERROR', 'the preamble did not arrive in time');
     }, handshakeMs);
+    this.#unsent = host.output.watch(socket, (why) => this.#cutOff(why));
     readShared(socket, (chunk) => this.#onData(chunk));
     socket.on('drain', () => this.#onDrain());
     socket.on('end', () => this.end());
-    socket.on('timeout', () => this.#onStall());
     socket.on('close', () => this.#onClose());
   }
 
@@ -179,33 +179,20 @@ export class Connection implements Sink {
     // Mostly the kernel has taken all of it before write() returns, and then the buffer is ours again.
     if (socket.writableLength > 0 || out.buffer.length > KEEP_BYTES) out.leave(OUT_BYTES);
     else out.clear();
-    if (socket.writableLength > 0 || this.#counted > 0) this.#weigh();
+    if (socket.writableLength > 0 || this.#unsent.bytes > 0) this.#weigh();
   }
 
-  /** Keeps the account of what the kernel has not taken yet, and acts when it grows too long. */
+  /** Acts when what the kernel has not taken yet grows too long. */
   #weigh(): void {
-    const { limits, output } = this.#host;
-    const queued = this.#socket.writableLength;
-    output.change(queued - this.#counted);
-    this.#counted = queued;
-    if (queued <= limits.pauseOutputBytes) return;
-    if (queued > limits.maxOutputBytes || output.exceeded) {
-      this.#cutOff('it does not take its answers as fast as it asks');
-      return;
-    }
-    this.#hold(Hold.output);
-    // Node's socket timeout counts what the kernel takes out of a long write as activity, and nothing is read now.
-    this.#socket.setTimeout(limits.stallTimeoutMs);
+    const { pauseOutputBytes, maxOutputBytes } = this.#host.limits;
+    const bytes = this.#unsent.weigh();
+    if (bytes > maxOutputBytes) this.#cutOff('it does not take its answers as fast as it asks');
+    else if (bytes > pauseOutputBytes) this.#hold(Hold.output);
   }
 
   #onDrain(): void {
     this.#weigh();
-    this.#socket.setTimeout(0);
     this.#release(Hold.output);
-  }
-
-  #onStall(): void {
-    this.#cutOff('it took none of its answers for too long');
   }
 
   #cutOff(why: string): void {
@@ -257,8 +244,6 @@ export class Connection implements Sink {
   #onClose(): void {
     this.#closed = true;
     this.#stopTimer();
-    this.#host.output.change(-this.#counted);
-    this.#counted = 0;
     this.out.clear();
     this.#requests.detach(this);
     this.#host.onClose(this);

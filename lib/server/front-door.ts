@@ -106,7 +106,7 @@ class FrontDoor implements Server, ConnectionHost {
     this.#options = options;
     this.node = options.node;
     this.limits = resolveLimits(options.limits);
-    this.output = new OutputBudget(this.limits.maxTotalOutputBytes);
+    this.output = new OutputBudget(this.limits);
     this.#listener = createNetServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
       (socket) => this.#accept(socket),

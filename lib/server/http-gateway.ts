@@ -23,13 +23,13 @@ import { createHttpServer } from './http-server.ts';
 import { stackRoutes } from './http-stacks.ts';
 import type { ServerLimits } from './limits.ts';
 import { LIVE_PATH, LiveStream } from './live-stream.ts';
-import type { OutputBudget } from './output-budget.ts';
+import type { OutputBudget, UnsentOutput } from './output-budget.ts';
 import { stackCalls } from './stack-calls.ts';
 
 export interface HttpGatewayOptions {
   readonly node: Requests;
   readonly limits: ServerLimits;
-  /** Replies under way count here; while it is exceeded, requests are refused before they are carried out. */
+  /** While it is exceeded, requests are refused before they are carried out. */
   readonly output: OutputBudget;
   /** For `GET /metrics`. */
   readonly door: DoorCounts;
@@ -68,6 +68,8 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
   const policy = defencePolicy(options.listenHost, options.allowedHosts);
   const totals = new HttpTotals();
   let closing = false;
+  const sockets = new Map<Socket, UnsentOutput>();
+  const weigh = (socket: Socket): void => void sockets.get(socket)?.weigh();
   const maxBodyBytes = Math.max(1, node.maxFrameBytes - FRAME_OVERHEAD_BYTES);
 
   /** Whatever is asked, this answers it and never rejects. */
@@ -82,11 +84,15 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
         reply = errorReply(417, 'UNSUPPORTED', 'only 100-continue can be expected');
       else if (refused !== null) reply = errorReply(403, 'UNAUTHORIZED', refused);
       else if ('status' in route) reply = route;
-      else if (output.exceeded)
-        reply = failureReply(new CordwoodError('BUSY', 'too many replies are under way'));
+      else if (output.exceeded) reply = tooManyReplies();
       else {
         await bodies.take(announcedBytes(incoming, maxBodyBytes), outgoing, timeoutOf(incoming, limits));
         reply = await route.handle(await readRequest(incoming, maxBodyBytes, limits));
+        // Hundreds may have been asked for while none was there to be counted. What only reads can be read again.
+        if (route.method === 'GET' && !output.hasRoomFor(reply.body?.length ?? 0)) {
+          reply.stream?.close();
+          reply = tooManyReplies();
+        }
       }
     } catch (error) {
       reply = failureReply(error);
@@ -96,11 +102,10 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
       if (!incoming.complete) outgoing.shouldKeepAlive = false;
     }
     if (closing) outgoing.shouldKeepAlive = false;
-    const bytes = reply.body?.length ?? 0;
-    output.change(bytes);
     totals.add(methodOf(incoming), 'status' in route ? 'none' : route.path, reply.status);
-    outgoing.once('close', () => output.change(-bytes));
     sendReply(outgoing, reply, limits.stallTimeoutMs);
+    weigh(incoming.socket);
+    outgoing.once('close', () => weigh(incoming.socket));
     return RESPONSE_ALREADY_SENT;
   }
 
@@ -158,10 +163,13 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
     if (pipelines.of(incoming.socket).idle) live.upgrade(incoming, socket, head);
     else socket.destroy();
   });
-  const sockets = new Set<Socket>();
   return {
     open: (socket, head) => {
-      sockets.add(socket);
+      const cutOff = (why: string): void => {
+        options.onFault('CONNECTION_LOST', why);
+        socket.destroy();
+      };
+      sockets.set(socket, output.watch(socket, cutOff));
       socket.once('close', () => sockets.delete(socket));
       (LiveStream.isWanted(head) ? liveServer : server).emit('connection', socket);
     },
@@ -174,11 +182,15 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
       }
       live.close();
       await Promise.all(
-        [...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve))),
+        [...sockets.keys()].map((socket) => new Promise((resolve) => socket.once('close', resolve))),
       );
       await stacks.close();
     },
   };
+}
+
+function tooManyReplies(): Reply {
+  return failureReply(new CordwoodError('BUSY', 'too many replies are under way'));
 }
 
 /** For counting: what a client makes up must not make up a line of its own each time. */

@@ -14,14 +14,14 @@ export interface ServerLimits {
 
   /** Unsent answers at which a connection's requests are no longer read. Default 8 MiB. */
   readonly pauseOutputBytes: number;
-  /** A connection above `pauseOutputBytes` that takes nothing for so long is closed, within twice this time. Default 10,000. */
+  /** A connection that takes none of its unsent answers for so long is closed. Default 10,000. */
   readonly stallTimeoutMs: number;
   /**
    * Unsent answers at which a connection is closed at once: reads are small and their answers are not, so requests
    * that were read already can still pile up far more than `pauseOutputBytes`. Default 128 MiB.
    */
   readonly maxOutputBytes: number;
-  /** Unsent answers of all connections; above it, those over `pauseOutputBytes` are closed. Default 512 MiB. */
+  /** Unsent answers of all connections; above it, those that keep the most for the longest are closed. Default 512 MiB. */
   readonly maxTotalOutputBytes: number;
 
   /** From the start of an HTTP request to the end of its headers. Default 10,000. */
