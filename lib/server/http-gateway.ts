@@ -1,8 +1,6 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { getRequestListener } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import { Hono } from 'hono';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { Client } from '../client/index.ts';
 import type { Requests } from '../node/types.ts';
@@ -16,7 +14,9 @@ import { pageRoutes } from './http-pages.ts';
 import { Pipelines } from './http-pipeline.ts';
 import { errorReply, failureReply, sendReply } from './http-reply.ts';
 import type { Reply } from './http-reply.ts';
-import { announcedBytes, readRequest, requestTarget, timeoutOf } from './http-request.ts';
+import { announcedBytes, readRequest, timeoutOf } from './http-request.ts';
+import { createRouter } from './http-router.ts';
+import type { Bindings } from './http-router.ts';
 import { commandRoutes } from './http-routes.ts';
 import type { Route } from './http-routes.ts';
 import { createHttpServer } from './http-server.ts';
@@ -47,15 +47,11 @@ export interface HttpGateway {
   close(): Promise<void>;
 }
 
-interface Env {
-  Bindings: { incoming: IncomingMessage; outgoing: ServerResponse };
-}
-
 /** Beside the value: frame header, command, name and key. */
 const FRAME_OVERHEAD_BYTES = 2_048;
 
 /**
- * Builds the gateway. Hono routes; bodies are read and replies written here, directly on Node's own objects, because
+ * Builds the gateway. Bodies are read and replies written here, directly on Node's own objects, because
  * a value is bytes and its limits hold before it is anything else.
  */
 export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
@@ -73,7 +69,7 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
   const maxBodyBytes = Math.max(1, node.maxFrameBytes - FRAME_OVERHEAD_BYTES);
 
   /** Whatever is asked, this answers it and never rejects. */
-  async function answer({ incoming, outgoing }: Env['Bindings'], route: Route | Reply): Promise<Response> {
+  async function answer({ incoming, outgoing }: Bindings, route: Route | Reply): Promise<Response> {
     let reply: Reply;
     try {
       const refused = refusalOf(incoming.headers, policy);
@@ -109,10 +105,6 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
     return RESPONSE_ALREADY_SENT;
   }
 
-  const app = new Hono<Env>({
-    // `env` holds the bindings, though the type of this option does not say so.
-    getPath: (_request, extra) => pathOf((extra as { env: Env['Bindings'] }).env.incoming),
-  });
   const routes = [
     ...pageRoutes(node),
     ...commandRoutes(stacks),
@@ -127,34 +119,7 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
         errorReply(426, 'UNSUPPORTED', 'this is a WebSocket', 'not_applied', { upgrade: 'websocket' }),
     },
   ];
-  const methods = new Map<string, string[]>();
-  for (const route of routes) {
-    app.on(route.method, route.path, (c) => answer(c.env, route));
-    const known = methods.get(route.path) ?? [];
-    known.push(...(route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]));
-    methods.set(route.path, known);
-  }
-  for (const [path, known] of methods) {
-    const headers = { allow: [...known, 'OPTIONS'].join(', ') };
-    app.on('OPTIONS', path, (c) => answer(c.env, { status: 204, headers }));
-    const message = `${path} takes ${known.join(', ')}`;
-    app.all(path, (c) => answer(c.env, errorReply(405, 'UNSUPPORTED', message, 'not_applied', headers)));
-  }
-  app.notFound((c) => answer(c.env, errorReply(404, 'NOT_FOUND', 'nothing is here; GET / lists what is')));
-
-  const listener = getRequestListener(app.fetch, {
-    overrideGlobalObjects: false,
-    // HTTP/1.0 may leave the host out.
-    hostname: 'localhost',
-    errorHandler: (error) => {
-      const message = error instanceof Error ? error.message : 'bad request';
-      return new Response(errorReply(400, 'MALFORMED', message).body as string, {
-        status: 400,
-        headers: { 'content-type': 'application/json' },
-      });
-    },
-  });
-  const pipelines = new Pipelines((incoming, outgoing) => void listener(incoming, outgoing), limits);
+  const pipelines = new Pipelines(createRouter(routes, answer), limits);
   const server = createHttpServer(limits, maxBodyBytes, pipelines);
   const liveServer = createHttpServer(limits, maxBodyBytes, pipelines);
   const live = new LiveStream(node, ({ headers }) => refusalOf(headers, policy));
@@ -198,9 +163,3 @@ function methodOf({ method = '' }: IncomingMessage): string {
   return METHODS.has(method) ? method : 'other';
 }
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']);
-
-function pathOf(incoming: IncomingMessage): string {
-  const target = requestTarget(incoming);
-  const mark = target.indexOf('?');
-  return mark === -1 ? target : target.slice(0, mark);
-}
