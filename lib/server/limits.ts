@@ -80,6 +80,7 @@ const RULES: Rules<ServerLimits> = {
   keepAliveTimeoutMs: timeMs,
   maxHeaderBytes: positive,
   maxTotalBodyBytes: positiveOrInfinite,
+  maxWaitingRequests: positiveOrInfinite,
   commandTimeoutMs: timeMs,
   maxCommandTimeoutMs: timeMs,
   closeGraceMs: timeMs,
