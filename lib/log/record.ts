@@ -37,10 +37,15 @@ export function measureRecord(bytes: Uint8Array, at: number, end: number): numbe
   return at + size > end ? 0 : size;
 }
 
+/** Whether the 40 bytes at `at` are a record's header, by its checksum; they must be there. */
+export function recordHeaderIsWhole(bytes: Uint8Array, at: number): boolean {
+  return headerCrc(bytes, at) === readU32(bytes, at + 4);
+}
+
 /** Size of the record at `at` if every checksum and every reserved byte of it is right; otherwise 0. */
 export function verifyRecord(bytes: Uint8Array, at: number, end: number): number {
   const size = measureRecord(bytes, at, end);
-  if (size === 0 || headerCrc(bytes, at) !== readU32(bytes, at + 4)) return 0;
+  if (size === 0 || !recordHeaderIsWhole(bytes, at)) return 0;
   return verifyBody(bytes, at, size) ? size : 0;
 }
 

@@ -1,3 +1,5 @@
+import { RECORD_HEADER_BYTES } from '../../protocol/constants.ts';
+import { BlockSieve } from './block-sieve.ts';
 import type { Disk } from './disk.ts';
 import { readFully } from './disk.ts';
 import { measureRecord, verifyBody } from './record.ts';
@@ -15,6 +17,8 @@ import type { BlockHeader, SegmentHeader } from './segment-format.ts';
 
 /** Reads of this size keep a disk at its sequential speed. */
 const WINDOW_BYTES = 4 << 20;
+/** Read for a record header that lies elsewhere: a few of them where they are small, little where they are not. */
+const PROBE_BYTES = 512;
 
 /** A whole, verified block. `bytes[start, end)` are its records; valid until the next call. */
 export interface Block {
@@ -38,6 +42,10 @@ export class SegmentReader {
   #window: Uint8Array;
   #windowStart = 0;
   #windowEnd = 0;
+  #sieve: BlockSieve | null = null;
+  #probed: Uint8Array | null = null;
+  #probedStart = 0;
+  #probedEnd = 0;
 
   /**
    * `windowBytes` are read at a time, more only where a block is larger. `spare` is memory for that which is not needed
@@ -66,7 +74,7 @@ export class SegmentReader {
 
   /** The block at `position`, which must have this sequence number; null if no such block verifies. */
   next(sequence: number): Block | null {
-    const block = this.#blockAt(this.position, true);
+    const block = this.#blockAt(this.position);
     if (block?.header.magic !== BLOCK_MAGIC || block.header.sequence !== sequence) return null;
     this.position = block.offset + BLOCK_HEADER_BYTES + block.header.bytes;
     return block;
@@ -74,7 +82,7 @@ export class SegmentReader {
 
   /** Whether the segment's end is marked at `position`: the log goes on in another file. */
   atEndMark(sequence: number): boolean {
-    const block = this.#blockAt(this.position, true);
+    const block = this.#blockAt(this.position);
     return block?.header.magic === END_MAGIC && block.header.sequence === sequence;
   }
 
@@ -86,37 +94,35 @@ export class SegmentReader {
   findLater(sequence: number): number {
     let position = this.position + 8;
     while (position + BLOCK_HEADER_BYTES <= this.fileBytes) {
-      const length = Math.min(WINDOW_BYTES, this.fileBytes - position);
-      const at = this.#load(position, length);
+      const at = this.#loadedAt(position) ?? this.#load(position, BLOCK_HEADER_BYTES);
+      const length = this.#windowEnd - position;
       const view = Buffer.from(this.#window.buffer, this.#window.byteOffset + at, length);
       // Every magic starts with the same two bytes; zeros, the usual tail, are skipped at memory speed.
-      let hit = view.indexOf('CW', 0, 'latin1');
-      while (hit >= 0) {
+      for (let hit = view.indexOf('CW', 0, 'latin1'); hit >= 0; hit = view.indexOf('CW', hit + 1, 'latin1')) {
         const offset = position + hit;
-        if (offset % 8 === 0 && this.#isLater(offset, sequence)) return offset;
-        // #isLater may have moved the window.
-        const again = this.#load(position, length);
-        const fresh = Buffer.from(this.#window.buffer, this.#window.byteOffset + again, length);
-        hit = fresh.indexOf('CW', hit + 1, 'latin1');
+        if (offset % 8 !== 0 || hit + BLOCK_HEADER_BYTES > length) continue;
+        if (this.#isLater(view, hit, offset, sequence)) return offset;
       }
-      position += Math.max(8, length - 8);
+      // A header that is cut off here is looked at with what follows.
+      position += length - BLOCK_HEADER_BYTES + 8;
       position -= position % 8;
     }
     return -1;
   }
 
-  #isLater(offset: number, sequence: number): boolean {
-    if (offset + BLOCK_HEADER_BYTES > this.fileBytes) return false;
-    // A recycled file is full of old blocks: their numbers give them away before anything else is read.
-    const { sequence: found } = readBlockHeader(this.#window, this.#load(offset, BLOCK_HEADER_BYTES));
-    return found >= sequence && this.#blockAt(offset, false) !== null;
+  #isLater(bytes: Uint8Array, at: number, offset: number, sequence: number): boolean {
+    if (this.#header === null) return false;
+    this.#sieve ??= new BlockSieve(this.#header, this.fileBytes, (position) => this.#probe(position));
+    return this.#sieve.isBlock(bytes, at, offset, sequence);
   }
 
   /** Every whole block from `position` on that was written no earlier than `sequence`, whatever lies between them. */
   *blocksBehind(sequence: number): Generator<Block> {
-    let at = this.#isLater(this.position, sequence) ? this.position : this.findLater(sequence);
+    // From `position` itself on.
+    this.position -= 8;
+    let at = this.findLater(sequence);
     while (at >= 0) {
-      const block = this.#blockAt(at, true);
+      const block = this.#blockAt(at);
       this.position = at;
       if (block !== null) {
         yield block;
@@ -130,7 +136,7 @@ export class SegmentReader {
     this.#disk.close(this.#fd);
   }
 
-  #blockAt(offset: number, bodies: boolean): Block | null {
+  #blockAt(offset: number): Block | null {
     if (this.#header === null || offset + BLOCK_HEADER_BYTES > this.fileBytes) return null;
     let at = this.#load(offset, BLOCK_HEADER_BYTES);
     const header = readBlockHeader(this.#window, at);
@@ -152,14 +158,33 @@ export class SegmentReader {
     }
     if (record !== end || this.#checksum.digest(this.#header.nonce, bytes, at) !== blockCrc(bytes, at))
       return null;
-    if (bodies) {
-      for (record = start; record < end;) {
-        const size = measureRecord(bytes, record, end);
-        if (!verifyBody(bytes, record, size)) return null;
-        record += size;
-      }
+    for (record = start; record < end;) {
+      const size = measureRecord(bytes, record, end);
+      if (!verifyBody(bytes, record, size)) return null;
+      record += size;
     }
     return { header, offset, bytes, start, end };
+  }
+
+  /** Where in the window `position` is, if a block's header from there on is in it. */
+  #loadedAt(position: number): number | undefined {
+    const isLoaded = position >= this.#windowStart && position + BLOCK_HEADER_BYTES <= this.#windowEnd;
+    return isLoaded ? position - this.#windowStart : undefined;
+  }
+
+  /** The header of a record that may be anywhere, read without giving up the window. */
+  #probe(position: number): { readonly bytes: Uint8Array; readonly at: number } {
+    const end = position + RECORD_HEADER_BYTES;
+    if (position >= this.#windowStart && end <= this.#windowEnd)
+      return { bytes: this.#window, at: position - this.#windowStart };
+    const bytes = (this.#probed ??= new Uint8Array(PROBE_BYTES));
+    if (position < this.#probedStart || end > this.#probedEnd) {
+      const wanted = Math.min(bytes.length, this.fileBytes - position);
+      this.#probedEnd = position + readFully(this.#disk, this.#fd, bytes, 0, wanted, position);
+      this.#probedStart = position;
+      if (end > this.#probedEnd) throw cutShort();
+    }
+    return { bytes, at: position - this.#probedStart };
   }
 
   /** Makes `[position, position + length)` of the file available; returns where in the window it starts. */
@@ -169,9 +194,13 @@ export class SegmentReader {
     if (length > this.#window.length) this.#window = new Uint8Array(length);
     const wanted = Math.min(this.#window.length, this.fileBytes - position);
     const got = readFully(this.#disk, this.#fd, this.#window, 0, wanted, position);
-    if (got < length) throw Object.assign(new Error('a segment ended while it was read'), { code: 'EIO' });
+    if (got < length) throw cutShort();
     this.#windowStart = position;
     this.#windowEnd = position + got;
     return 0;
   }
+}
+
+function cutShort(): Error {
+  return Object.assign(new Error('a segment ended while it was read'), { code: 'EIO' });
 }
