@@ -141,7 +141,14 @@ export class SnapshotFileWriter {
     this.path = path;
     this.#encoder = new SnapshotEncoder(meta, owner);
     this.#fd = disk.openDirect(path, 'create');
-    this.#position = writeFully(disk, this.#fd, [this.#encoder.header], 0);
+    try {
+      this.#position = writeFully(disk, this.#fd, [this.#encoder.header], 0);
+    } catch (error) {
+      // Nobody else knows of it yet. On a full disk each attempt would leave a descriptor and a file behind.
+      this.close();
+      disk.unlink(path);
+      throw error;
+    }
   }
 
   write(content: Uint8Array): void {

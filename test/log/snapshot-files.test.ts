@@ -133,6 +133,20 @@ t.test('content that the disk changed is noticed when it is read back', async (t
   t.same(disk.files(), []);
 });
 
+t.test('a snapshot that a full disk does not let begin leaves no file and no descriptor', async (t) => {
+  const { disk, files } = make();
+  const opened = t.capture(disk, 'openDirect', disk.openDirect.bind(disk));
+  const closed = t.capture(disk, 'close', disk.close.bind(disk));
+  disk.onCall = ({ operation }) => {
+    if (operation === 'write') throw Object.assign(new Error('full'), { code: 'ENOSPC' });
+    return undefined;
+  };
+  for (let i = 0; i < 3; i++) t.throws(() => files.create(metaOf(3)), { code: 'ENOSPC' });
+  t.same(disk.files(), []);
+  t.equal(opened().length, 3);
+  t.equal(closed().length, 3);
+});
+
 t.test('every flipped byte is noticed', async (t) => {
   const { disk, files } = make();
   const handle = files.create(metaOf(3));
