@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import { CordwoodError } from '../../protocol/errors.ts';
+import { diskError } from './disk-error.ts';
 
 /** Released when the process ends, however it ends. */
 export interface DirectoryLock {
@@ -32,21 +33,44 @@ async function lockBySocket(path: string, file: string, traceless: boolean): Pro
     server.listen(`\0cordwood-data:${dev.toString()}:${ino.toString()}`, resolve);
   });
   server.unref();
-  // For whoever looks, and for the message a second process gives; the lock is the socket.
-  if (!traceless) fs.writeFileSync(file, `${process.pid}\n`, { mode: 0o600 });
+  const close = (): Promise<void> =>
+    new Promise((resolve) => {
+      server.close(() => {
+        resolve();
+      });
+    });
+  if (!traceless) {
+    try {
+      notePid(file);
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  }
   return {
     release: async () => {
       if (!server.listening) return;
       if (!traceless) fs.rmSync(file, { force: true });
-      await new Promise<void>((resolve) => {
-        server.close(() => {
-          resolve();
-        });
-      });
+      await close();
     },
   };
 }
 
+/**
+ * For whoever looks, and for the message a second process gives; the lock is the socket. A full disk, which may have no
+ * room for it, is no reason not to start: the log has a reserve, and starting is how a node gets room.
+ */
+function notePid(file: string): void {
+  try {
+    fs.writeFileSync(file, `${process.pid}\n`, { mode: 0o600 });
+  } catch (error) {
+    if (diskError(error).code !== 'DISK_FULL') throw error;
+    // What is there now is cut short, or names an earlier process.
+    fs.rmSync(file, { force: true });
+  }
+}
+
+/** Here the number is the lock: where there is no room for it, nobody else could see that the directory is in use. */
 function lockByFile(path: string, file: string): DirectoryLock {
   for (let attempt = 0; ; attempt++) {
     try {

@@ -55,6 +55,27 @@ t.test('a second process is refused at once, and let in when the first was kille
   await directory.close();
 });
 
+t.test(
+  'a disk without room for the process number does not keep a node from starting',
+  { skip: process.platform !== 'linux' },
+  async (t) => {
+    const path = t.testdir();
+    await (await DataDirectory.open(options(path))).close();
+    fs.symlinkSync('/dev/full', `${path}/LOCK`);
+    const directory = await DataDirectory.open(options(path));
+    await t.rejects(DataDirectory.open(options(path)), { code: 'DIRECTORY_LOCKED' });
+    await directory.close();
+  },
+);
+
+t.test('a directory whose LOCK cannot be written for another reason is given back', async (t) => {
+  const path = t.testdir();
+  fs.mkdirSync(`${path}/LOCK`);
+  await t.rejects(DataDirectory.open(options(path)), { code: 'BAD_OPTION' });
+  fs.rmdirSync(`${path}/LOCK`);
+  await (await DataDirectory.open(options(path))).close();
+});
+
 t.test('where there are no abstract sockets, a file is the lock', async (t) => {
   const path = t.testdir();
   const { platform } = process;
