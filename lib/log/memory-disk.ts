@@ -57,7 +57,7 @@ export class MemoryDisk implements Disk {
    * a returned number limits how many bytes are moved.
    */
   onCall: ((call: DiskCall) => number | undefined) | null = null;
-  /** Writes that would make the files larger than this together fail with `ENOSPC`. */
+  /** Writes that would make the files larger than this together fail with `ENOSPC`, and new files where that is reached. */
   capacityBytes: number = 2 ** 40;
   #names = new Map<string, MemoryFile>();
   #durableNames = new Map<string, MemoryFile>();
@@ -78,6 +78,8 @@ export class MemoryDisk implements Disk {
     if (mode === 'create') {
       if (file !== undefined) throw failure('EEXIST', path);
       if (!this.#directories.has(parent(path))) throw failure('ENOENT', path);
+      // A name takes room too: many file systems have none for it once they are full.
+      if (this.space().freeBytes === 0) throw failure('ENOSPC', path);
       file = emptyFile();
       this.#names.set(path, file);
       this.#nameChanges.push({ kind: 'add', path, file });

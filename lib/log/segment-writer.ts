@@ -56,7 +56,7 @@ export class SegmentWriter {
    * segment that can be found has a whole first block. It is the current one from then on.
    */
   start(segment: Segment, parts: readonly Uint8Array[], blockBytes: number, spares: SpareSegments): void {
-    const file = spares.take(segment.header.capacityBytes);
+    const file = this.#untilRoom(() => spares.take(segment.header.capacityBytes), this.#makeRoom);
     segment.fileBytes = file.fileBytes;
     const end = segment.writeOffset + blockBytes;
     const header = encodeSegmentHeader(segment.header);
@@ -104,13 +104,24 @@ export class SegmentWriter {
    * that was cut short is begun again: nobody has been told of it, and it goes to the same place.
    */
   #write(fd: number, wanted: readonly Uint8Array[], needed: readonly Uint8Array[], position: number): void {
-    for (let parts = wanted; ; parts = needed) {
+    let parts = wanted;
+    this.#untilRoom(
+      () => writeFully(this.#disk, fd, parts, position),
+      () => {
+        const isLess = parts !== needed;
+        parts = needed;
+        return isLess || this.#makeRoom();
+      },
+    );
+  }
+
+  /** What `action` yields, tried again on a full disk as long as `makeRoom` says so. */
+  #untilRoom<T>(action: () => T, makeRoom: () => boolean): T {
+    for (;;) {
       try {
-        writeFully(this.#disk, fd, parts, position);
-        return;
+        return action();
       } catch (error) {
-        const { code } = diskError(error);
-        if (code !== 'DISK_FULL' || (parts === needed && !this.#makeRoom())) throw error;
+        if (diskError(error).code !== 'DISK_FULL' || !makeRoom()) throw error;
       }
     }
   }

@@ -1,5 +1,7 @@
 import t from 'tap';
+import type { EngineOptions } from '../../lib/log/log-engine.ts';
 import { MemoryDisk } from '../../lib/log/memory-disk.ts';
+import { openLogFiles } from '../../lib/log/open-log-files.ts';
 import { SnapshotFiles } from '../../lib/log/snapshot-files.ts';
 import { config, entry, open, tinySizes, writeOf } from './helpers.ts';
 
@@ -61,6 +63,40 @@ t.test('a write that finds no room takes the files made ahead for it', async (t)
   t.equal(engine.image.lastIndex, 2);
   t.same(sparesOf(disk), []);
 });
+
+t.test(
+  'where there is no room for a new file, the next segment gets that of the reserve, or waits',
+  async (t) => {
+    const disk = new MemoryDisk();
+    let waits = 0;
+    const options: EngineOptions = {
+      sizes: { ...tinySizes, spareSegments: 0, reserveBytes: 1000 },
+      owner: 7,
+      random: () => undefined,
+      waitForRoom: () => {
+        if (waits++ > 0) setFree(disk, 4000);
+        return true;
+      },
+    };
+    const { engine } = openLogFiles(disk, '/d', options, true);
+    engine.write([writeOf(1, [entry(1, 1, 1, 300)], { term: 1, vote: 1 })]);
+    engine.sync();
+    while (engine.prepare());
+    t.ok(disk.exists('/d/log/reserve'));
+
+    setFree(disk, 0);
+    engine.write([writeOf(2, [entry(2, 1, 2, 300)])]);
+    t.notOk(disk.exists('/d/log/reserve'));
+    t.equal(waits, 0);
+
+    setFree(disk, 0);
+    engine.write([writeOf(3, [entry(3, 1, 3, 300)])]);
+    engine.sync();
+    t.equal(waits, 2);
+    t.equal(engine.segments, 3);
+    t.equal(open(disk.clone()).recovery.lastIndex, 3);
+  },
+);
 
 t.test('on a small disk segments stay small: a log shrinks by whole ones', async (t) => {
   const disk = new MemoryDisk();
