@@ -23,12 +23,9 @@ export function recoverSnapshots(disk: Disk, directory: string, owner: number): 
   const unreadable: { path: string; reason: string; index: number }[] = [];
   let latest: StoredSnapshot | null = null;
   let bytes = 0;
+  removeUnfinished(disk, directory);
   for (const name of disk.readdir(directory).reverse()) {
     const path = `${directory}/${name}`;
-    if (name.endsWith('.tmp')) {
-      disk.unlink(path);
-      continue;
-    }
     const parsed = parseSnapshotName(name);
     if (parsed === undefined || latest !== null) continue;
     const { snapshot, fileBytes, problem } = readSnapshot(disk, path, parsed, owner, false);
@@ -41,6 +38,11 @@ export function recoverSnapshots(disk: Disk, directory: string, owner: number): 
   // A snapshot whose name survived only in the kernel's memory must not be relied on.
   disk.syncDirectory(directory);
   return { latest, unreadable, bytes };
+}
+
+/** Removes what writers left that are gone. */
+export function removeUnfinished(disk: Disk, directory: string): void {
+  for (const name of disk.readdir(directory)) if (name.endsWith('.tmp')) disk.unlink(`${directory}/${name}`);
 }
 
 /** Every snapshot of a directory, newest first, each read to its end and its digest summed. Changes nothing. */
@@ -106,9 +108,16 @@ export class SnapshotFiles {
   #bytes = 0;
   readonly #writers = new Map<number, { readonly file: SnapshotFileWriter; readonly meta: SnapshotMeta }>();
   readonly #readers = new Map<number, SnapshotFileReader>();
-  #nextHandle = 1;
+  #nextHandle: number;
 
-  constructor(disk: Disk, directory: string, owner: number, latest: StoredSnapshot | null) {
+  constructor(
+    disk: Disk,
+    directory: string,
+    owner: number,
+    latest: StoredSnapshot | null,
+    firstHandle: number = 1,
+  ) {
+    this.#nextHandle = firstHandle;
     this.#disk = disk;
     this.#directory = directory;
     this.#owner = owner;

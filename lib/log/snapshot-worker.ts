@@ -1,13 +1,15 @@
 import { NodeDisk } from './node-disk.ts';
 import { performSnapshotCall } from './snapshot-calls.ts';
-import { SnapshotFiles } from './snapshot-files.ts';
+import { SnapshotFiles, removeUnfinished } from './snapshot-files.ts';
 import { toPlainError } from './thread-messages.ts';
 import type { FromSnapshotThread, SnapshotThreadTask, ToSnapshotThread } from './thread-messages.ts';
 
 /** The snapshot thread: snapshots are large, and an append must never wait behind one. */
 export default function serveSnapshots(task: SnapshotThreadTask): Promise<void> {
   const { port } = task;
-  const files = new SnapshotFiles(new NodeDisk(), task.path, task.owner, null);
+  const disk = new NodeDisk();
+  if (task.firstHandle > 1) removeUnfinished(disk, task.path);
+  const files = new SnapshotFiles(disk, task.path, task.owner, null, task.firstHandle);
   return new Promise((resolve) => {
     const finish = (): void => {
       port.removeAllListeners();

@@ -23,6 +23,8 @@ export interface SnapshotThreadTask {
   readonly port: MessagePort;
   readonly path: string;
   readonly owner: number;
+  /** Number of the first writer or reader. Above 1 the thread takes the place of one that has died. */
+  readonly firstHandle: number;
 }
 
 /**

@@ -7,7 +7,12 @@ import { fromPlainError } from './thread-messages.ts';
 import type { FromSnapshotThread, SnapshotThreadTask, ToSnapshotThread } from './thread-messages.ts';
 import { WorkerThread } from './worker-thread.ts';
 
+/** A thread has fewer handles than this: those of one that died mean nothing to the next, rather than another file. */
+const HANDLES_OF_A_THREAD: number = 2 ** 32;
+
 interface Waiting {
+  /** What it makes is the newest snapshot. */
+  readonly commits: boolean;
   /** Memory of what the call writes; null: it writes nothing. */
   readonly memory: SharedArrayBuffer | null;
   resolve(reply: SnapshotReply): void;
@@ -16,7 +21,8 @@ interface Waiting {
 
 /**
  * The snapshot thread seen from outside. It starts with the first call, as most nodes take no snapshot for a while, or
- * with `warmUp`: starting a thread takes as long as reading a hundred megabytes.
+ * with `warmUp`: starting a thread takes as long as reading a hundred megabytes. One that dies (of too little memory, say) fails
+ * the calls it had and takes its open files with it; the next call starts another.
  */
 export class SnapshotThread {
   readonly #start: () => WorkerThread;
@@ -30,8 +36,12 @@ export class SnapshotThread {
   #spare: SharedArrayBuffer | null = null;
 
   constructor(path: string, owner: number) {
-    const task: Omit<SnapshotThreadTask, 'port'> = { path, owner };
-    this.#start = () => new WorkerThread('snapshot-worker', task);
+    let firstHandle = 1;
+    this.#start = () => {
+      const task: Omit<SnapshotThreadTask, 'port'> = { path, owner, firstHandle };
+      firstHandle += HANDLES_OF_A_THREAD;
+      return new WorkerThread('snapshot-worker', task);
+    };
   }
 
   /** Starts the thread, which is going to be needed. No calls before `recovered`. */
@@ -58,7 +68,7 @@ export class SnapshotThread {
         memory = content.buffer;
         sent = { ...call, content };
       }
-      this.#waiting.set(id, { memory, resolve, reject });
+      this.#waiting.set(id, { commits: call.kind === 'commit', memory, resolve, reject });
       thread.port.postMessage({ kind: 'call', id, call: sent } satisfies ToSnapshotThread);
     });
   };
@@ -94,15 +104,27 @@ export class SnapshotThread {
       this.#waiting.delete(message.id);
       if (message.kind === 'reply') {
         this.#spare = waiting?.memory ?? this.#spare;
+        // A thread that comes after must not take an older one for the newest: it removes the others.
+        if (waiting?.commits === true) this.#noteCommitted(message.reply);
         waiting?.resolve(message.reply);
       } else waiting?.reject(fromPlainError(message.error));
     });
     thread.ended.catch((error: unknown) => {
+      if (!this.#closed) {
+        this.#thread = null;
+        // Stops what is left of its pool; there is nobody to tell of a failure.
+        thread.join().catch(() => {});
+      }
       this.#fail(diskError(error));
     });
     if (this.#known)
       thread.port.postMessage({ kind: 'latest', latest: this.#latest } satisfies ToSnapshotThread);
     return thread;
+  }
+
+  #noteCommitted({ snapshot }: SnapshotReply): void {
+    if (snapshot === undefined) return;
+    if (this.#latest === null || this.#latest.meta.index <= snapshot.meta.index) this.#latest = snapshot;
   }
 
   #fail(error: Error): void {
