@@ -26,7 +26,6 @@ export const clusterZoo: readonly Bug[] = [
   },
   {
     name: 'a node with a damaged log votes',
-    from: 301,
     seenIn: 'NuRaft #185; Protocol-Aware Recovery (FAST 2018)',
     file: 'core/election',
     change: [['!hasLost(s) && (', '(']],
