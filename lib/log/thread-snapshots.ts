@@ -21,8 +21,8 @@ interface Waiting {
 
 /**
  * The snapshot thread seen from outside. It starts with the first call, as most nodes take no snapshot for a while, or
- * with `warmUp`: starting a thread takes as long as reading a hundred megabytes. One that dies (of too little memory, say) fails
- * the calls it had and takes its open files with it; the next call starts another.
+ * with `warmUp`: starting a thread takes as long as reading a hundred megabytes. One that dies (of too little memory,
+ * say) fails the calls it had and takes its open files with it; the next call starts another.
  */
 export class SnapshotThread {
   readonly #start: () => WorkerThread;

@@ -15,8 +15,9 @@ class AnswerCodec extends ExtensionCodec {
 /** For states: also what would come back without its methods. */
 class StateCodec extends AnswerCodec {
   override tryToEncode(object: unknown, context: undefined): ExtData | null {
+    const extension = super.tryToEncode(object, context);
     if (typeof object === 'object' && object !== null) assertPlain(object);
-    return super.tryToEncode(object, context);
+    return extension;
   }
 }
 
@@ -52,7 +53,6 @@ export function decodeState(bytes: Uint8Array): unknown {
 
 function assertPlain(object: object): void {
   if (Array.isArray(object) || object instanceof Uint8Array || object instanceof Date) return;
-  assertEncodable(object);
   const prototype: unknown = Object.getPrototypeOf(object);
   if (prototype === Object.prototype || prototype === null) return;
   throw new TypeError(`an instance of ${object.constructor.name} would come back as a plain object`);

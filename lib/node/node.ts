@@ -160,16 +160,16 @@ export class RaftNode implements Requests {
     });
     parts.core.campaignSoon();
     logEvents.open({
-      durable: (ticket, forMs) => {
+      onDurable: (ticket, forMs) => {
         driver.durable(ticket, forMs);
       },
-      failed: (error) => {
+      onFailure: (error) => {
         node.#fail(error);
       },
-      damaged: (damage) => {
+      onDamage: (damage) => {
         driver.snapshots.renew(damage);
       },
-      space: (space) => {
+      onSpace: (space) => {
         driver.space.take(space);
       },
     });

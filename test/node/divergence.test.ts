@@ -1,5 +1,6 @@
 import t from 'tap';
 import { StackMachine } from '../../lib/machine/stack-machine.ts';
+import type { RaftNode } from '../../lib/node/node.ts';
 import type { ApplyMeta } from '../../lib/machine/state-machine.ts';
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
@@ -23,13 +24,26 @@ class FaultyMachine extends StackMachine {
   }
 }
 
-t.test('a replica that gives other answers stops and says so; the others go on', async (t) => {
+interface Faulty {
+  readonly cluster: MemoryCluster;
+  readonly leader: RaftNode;
+  /** The replica that answers entry `at` in another way. */
+  readonly node: RaftNode;
+  readonly faulty: number;
+}
+
+async function startFaulty(at: number): Promise<Faulty> {
   const cluster = await MemoryCluster.start(3);
   const leader = await cluster.leader();
   const faulty = leader.id === 1 ? 2 : 1;
   await cluster.stop(faulty);
-  cluster.machineOf = (id) => (id === faulty ? new FaultyMachine(100) : new StackMachine());
+  cluster.machineOf = (id) => (id === faulty ? new FaultyMachine(at) : new StackMachine());
   const node = await cluster.boot(faulty);
+  return { cluster, leader, node, faulty };
+}
+
+t.test('a replica that gives other answers stops and says so; the others go on', async (t) => {
+  const { cluster, leader, faulty, node } = await startFaulty(100);
   await cluster.push(0, 300);
   await until('the replica to stop', () => node.failure !== null);
   t.match(node.failure, { code: 'STATE_DIVERGED' });
@@ -47,12 +61,7 @@ t.test('a replica that gives other answers stops and says so; the others go on',
 });
 
 t.test('a quiet cluster finds it, too: it compares each second in which something is written', async (t) => {
-  const cluster = await MemoryCluster.start(3);
-  const leader = await cluster.leader();
-  const faulty = leader.id === 1 ? 2 : 1;
-  await cluster.stop(faulty);
-  cluster.machineOf = (id) => (id === faulty ? new FaultyMachine(5) : new StackMachine());
-  const node = await cluster.boot(faulty);
+  const { cluster, leader, node } = await startFaulty(5);
   let pushes = 0;
   await until('the replica to stop', async () => {
     // Some 240 pushes, 5 ms and more apart: a second begins among them, and the 256th entry is not.

@@ -1,25 +1,14 @@
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import t from 'tap';
-import type { Test } from 'tap';
 import { Client } from '../../lib/client/index.ts';
 import { startServer } from '../../lib/server/index.ts';
-import type { Server, ServerLimits } from '../../lib/server/index.ts';
 import { encodePreamble } from '../../protocol/client-codec.ts';
 import { Kind, Status } from '../../protocol/constants.ts';
 import { BinaryClient, pushFrame, topFrame } from './support/binary.ts';
 import { FakeNode } from './support/fake-node.ts';
 import { ask, raw } from './support/http.ts';
-
-async function open(
-  t: Test,
-  limits: Partial<ServerLimits> = {},
-): Promise<{ node: FakeNode; server: Server; port: number }> {
-  const node = new FakeNode();
-  const server = await startServer({ node, listen: { port: 0 }, limits: { closeGraceMs: 500, ...limits } });
-  t.teardown(() => server.close());
-  return { node, server, port: server.port };
-}
+import { openServer as open } from './support/open-server.ts';
 
 t.test('both protocols on one port', async (t) => {
   const { server, port } = await open(t);

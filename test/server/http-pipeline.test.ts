@@ -8,18 +8,17 @@ import type { Server, ServerLimits } from '../../lib/server/index.ts';
 import { until } from '../e2e/support/until.ts';
 import { FakeNode } from './support/fake-node.ts';
 import { ask, raw } from './support/http.ts';
+import { openServer } from './support/open-server.ts';
 
 /** A node that holds every request until `work` is called, behind a gateway that has its session. */
 async function open(
   t: Test,
   limits: Partial<ServerLimits> = {},
 ): Promise<{ node: FakeNode; server: Server; port: number }> {
-  const node = new FakeNode();
-  const server = await startServer({ node, listen: { port: 0 }, limits: { closeGraceMs: 500, ...limits } });
-  t.teardown(() => server.close());
-  t.equal((await ask(server.port, '/sCreate', { body: 'p' })).status, 201);
-  node.holding = true;
-  return { node, server, port: server.port };
+  const opened = await openServer(t, limits);
+  t.equal((await ask(opened.port, '/sCreate', { body: 'p' })).status, 201);
+  opened.node.holding = true;
+  return opened;
 }
 
 function push(value: string, length: number = Buffer.byteLength(`p,${value}`)): string {
