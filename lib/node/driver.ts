@@ -1,4 +1,4 @@
-import { Lane, Status } from '../../protocol/constants.ts';
+import { Status } from '../../protocol/constants.ts';
 import type { RaftCore } from '../core/raft-core.ts';
 import type { AppendAck, Index, Message, NodeId } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
@@ -11,7 +11,7 @@ import { Forwarder } from './forwarder.ts';
 import type { ResolvedOptions } from './options.ts';
 import { Outbound } from './outbound.ts';
 import { PeerReports } from './peer-reports.ts';
-import { PendingReads, type Unserved } from './pending-reads.ts';
+import { PendingReads } from './pending-reads.ts';
 import { Health } from './health.ts';
 import type { PeerRegistry } from './peer-registry.ts';
 import { ReadLevels } from './read-levels.ts';
@@ -23,10 +23,7 @@ import { Silence } from './silence.ts';
 import { Snapshots } from './snapshots.ts';
 import { SpaceGuard } from './space-guard.ts';
 import { Standing } from './standing.ts';
-import { TurnTimer } from './turn-timer.ts';
-
-/** Between two looks at clients that did not take their answers. */
-const STALLED_READS_MS = 5;
+import { Turn } from './turn.ts';
 
 export interface DriverParts {
   readonly core: RaftCore;
@@ -81,11 +78,9 @@ export class Driver {
 
   readonly #events: DriverEvents;
   readonly #records: Records;
-  readonly #timer: TurnTimer;
   readonly #standing: Standing;
+  readonly #turn: Turn;
   #turnDue = false;
-  #durableTicket = 0;
-  #sweepDueMs = 0;
   #stopped = false;
 
   constructor(parts: DriverParts, events: DriverEvents) {
@@ -106,16 +101,6 @@ export class Driver {
       // on and commit nothing. Its next start finds out what is left of its log, and lets others help.
       if (index > this.applier.applied) events.failed(error);
     });
-    this.#timer = new TurnTimer(
-      this.options.runtime,
-      (now) => {
-        this.core.clock(now);
-        return this.#noticeStall(now);
-      },
-      () => {
-        this.wake();
-      },
-    );
     this.health = new Health(this, parts.registry);
     this.levels = new ReadLevels(this, parts.registry);
     this.pipeline = new Pipeline(this.core, this.#records, this.replies, this.options.maxBatchBytes);
@@ -157,6 +142,7 @@ export class Driver {
         events.failed(error);
       },
     });
+    this.#turn = new Turn(this, this.#records, this.#standing);
   }
 
   get now(): number {
@@ -172,7 +158,7 @@ export class Driver {
     if (this.#turnDue || this.#stopped) return;
     this.#turnDue = true;
     this.core.clock(this.now);
-    this.options.runtime.defer(this.#turn);
+    this.options.runtime.defer(this.#takeTurn);
   }
 
   /** A message of a peer's core. `bytes` hold the records of an append, from `recordsAt` on. */
@@ -220,7 +206,7 @@ export class Driver {
   /** `forMs`: how long it has been durable. */
   durable(ticket: number, forMs: number): void {
     this.wake();
-    this.#durableTicket = ticket;
+    this.#records.durableTicket = ticket;
     this.health.durable(ticket, forMs);
     this.core.durable(ticket);
   }
@@ -237,125 +223,19 @@ export class Driver {
     // Whoever still asks it for its state had better not be told that it leads.
     this.core.stepDown();
     this.#stopped = true;
-    this.#timer.cancel();
+    this.#turn.cancel();
     this.admission.releaseWaiters();
     for (const watcher of this.afterTurn) watcher();
   }
 
-  // --- the turn -----------------------------------------------------------------------------------------------------
-
-  readonly #turn = (): void => {
+  readonly #takeTurn = (): void => {
     if (!this.#stopped) this.log.poll();
     this.#turnDue = false;
     if (this.#stopped) return;
     try {
-      this.#runTurn();
+      this.#turn.run();
     } catch (error) {
       this.#events.failed(error as Error);
     }
   };
-
-  #runTurn(): void {
-    const { core } = this;
-    const now = this.now;
-    core.clock(now);
-    this.#noticeStall(now);
-    core.tick();
-    if (now >= this.health.dueMs) this.health.check(now);
-    this.space.turn(now);
-    if (core.role === 'leader') this.pipeline.propose(now);
-    const token = this.reads.ask();
-    if (token !== 0) {
-      core.readIndex(token);
-      this.levels.asked(token, now);
-    }
-
-    const effects = core.drain();
-    this.#standing.followConfig();
-    this.#records.layCreated(effects.created);
-    // The followers' disks and ours work at the same time (dissertation 10.2.1), and theirs are further away.
-    for (const { to, message } of effects.messages) {
-      if (this.outbound.send(to, message)) this.silence.sent(to, message, now);
-      else if (message.kind === 'readRequest') {
-        // A leader may be heard before there is a way to it. Who asks then is told now, and not when patience ends.
-        core.readLost(message.token);
-        this.wake();
-      }
-    }
-    this.transport.flush();
-    if (effects.persist !== null) {
-      this.health.persisting(effects.persist.ticket);
-      this.#records.write(effects.persist, this.log);
-    }
-
-    for (const read of effects.reads) {
-      this.reads.confirmed(read.token, read.index);
-      this.levels.confirmed(read.token, read.index);
-    }
-    for (const failed of effects.failedReads) {
-      this.reads.failed(failed);
-      this.levels.failed(failed);
-    }
-    for (const peer of effects.snapshots) this.snapshots.send(peer);
-
-    this.pipeline.proposals.committed(core.commitIndex, now);
-    let unserved: Unserved = 'nothing';
-    if (!core.installing) {
-      this.applier.advance(core.commitIndex);
-      this.levels.applied(this.applier.applied);
-      unserved = this.reads.serve(this.state, this.applier.applied);
-    }
-    this.#standing.followRole();
-    this.quarantine.turn(now);
-    if (now >= this.#sweepDueMs) this.#sweep(now);
-    this.#releaseMemory();
-    this.replies.flush();
-    this.transport.flush();
-    this.admission.turn();
-    this.snapshots.maybeTake();
-    if (this.afterTurn.size > 0) for (const watcher of this.afterTurn) watcher();
-    // Commitment has made room in the pipeline after this turn's sealing.
-    if (core.role === 'leader' && this.pipeline.isReady(now)) this.wake();
-    if (unserved === 'more') this.wake();
-    const readsDueMs = unserved === 'stalled' ? now + STALLED_READS_MS : Infinity;
-    // Heartbeats, or the end of the patience with them, bring turns that sweep: none is due for that alone.
-    this.log.announce(core.awaitsDisk);
-    this.#timer.arm(Math.min(effects.nextDeadlineMs, this.health.wakeMs, readsDueMs));
-  }
-
-  // --- consequences -------------------------------------------------------------------------------------------------
-
-  /** Things that are nobody's event: answers that were lost on the way, transfers without progress. */
-  #sweep(now: number): void {
-    const patienceMs = 5 * this.options.electionTimeoutMs;
-    this.#sweepDueMs = now + this.options.electionTimeoutMs;
-    this.forwarder.expire(now - patienceMs);
-    this.reads.expire(now - patienceMs);
-    this.levels.expire(now - patienceMs);
-    this.snapshots.sweep(patienceMs);
-    this.reports.tell(now);
-    this.silence.check(now);
-  }
-
-  #releaseMemory(): void {
-    const { core } = this;
-    this.#records.evict(Math.min(this.applier.applied, core.durableIndex));
-    for (const member of core.config.members) {
-      if (member.id !== this.options.id && this.transport.queuedBytes(member.id, Lane.data) > 0) return;
-    }
-    this.#records.drained(this.#durableTicket);
-  }
-
-  /**
-   * The timer should have fired long ago: the process itself stood still. What the others said meanwhile waits in the
-   * sockets and must be heard before an election is called, or leadership given up, over it.
-   */
-  #noticeStall(now: number): boolean {
-    const lateMs = this.#timer.lateMs(now);
-    if (lateMs <= this.options.heartbeatMs / 2) return false;
-    this.core.stalled();
-    this.health.stalled(lateMs);
-    this.silence.stalled(lateMs);
-    return true;
-  }
 }

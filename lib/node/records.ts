@@ -27,6 +27,8 @@ export class Records {
   readonly batchArena: SlabArena = new SlabArena(SLAB_BYTES);
   /** Records that came from a leader or that the core made. */
   readonly #recordArena = new SlabArena(SLAB_BYTES);
+  /** The log has read what was written with this ticket and before. */
+  durableTicket = 0;
   readonly #wallNow: () => number;
   #lastTimeMs: number;
 
@@ -116,10 +118,10 @@ export class Records {
     if (this.cache.bytes > CACHE_BYTES) this.cache.evict(safe, CACHE_BYTES);
   }
 
-  /** No socket is reading from any record released before now; the log has read those of `durableTicket` and before. */
-  drained(durableTicket: number): void {
-    this.batchArena.drained(durableTicket);
-    this.#recordArena.drained(durableTicket);
+  /** No socket is reading from any record released before now. */
+  drained(): void {
+    this.batchArena.drained(this.durableTicket);
+    this.#recordArena.drained(this.durableTicket);
   }
 
   /** The cluster's clock: the leader's wall clock, never behind what any entry before says. */
