@@ -19,6 +19,7 @@ const MAX_QUICK_ATTEMPTS = 8;
 export function resetElectionTimer(s: CoreState): void {
   const t = s.options.electionTimeoutMs;
   s.electionDeadlineMs = s.nowMs + s.random.between(t, 2 * t);
+  s.stallExcused = false;
 }
 
 /** Something came from the leader of this term. */
@@ -308,6 +309,7 @@ function becomeLeader(s: CoreState): void {
   s.ackDue = false;
   syncProgress(s);
   s.quorumDeadlineMs = s.nowMs + s.options.electionTimeoutMs;
+  s.stallExcused = false;
   // Heartbeats at once: every follower should know before its own timer runs out.
   s.heartbeatDeadlineMs = s.nowMs;
   s.quietIndex = 0;
@@ -341,6 +343,7 @@ export function renewQuorum(s: CoreState): boolean {
   const alive = hasQuorum(s.config, (id) => id === s.id || (s.progress.get(id)?.lastActiveMs ?? -1) > since);
   if (alive) {
     s.quorumDeadlineMs = Math.max(s.quorumDeadlineMs, s.heartbeatDeadlineMs, s.nowMs + electionTimeoutMs / 2);
+    s.stallExcused = false;
   }
   return alive;
 }

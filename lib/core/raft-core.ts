@@ -178,12 +178,15 @@ export class RaftCore {
    * This node itself stood still for a while (a stalled event loop, a stopped process). What others sent meanwhile
    * may still be on its way through the sockets, so it gives them one heartbeat's time before it campaigns. A leader
    * waits longer before it takes their silence for the loss of its quorum: they can only answer what it says from now
-   * on, and where all nodes share a process they stood still as well.
+   * on, and where all nodes share a process they stood still as well. Only the first stall puts a deadline off: on a
+   * machine that has too much to do every timer is late, and nobody would ever lead, or give up leading.
    */
   stalled(): void {
     const s = this.#s;
     const { heartbeatMs, electionTimeoutMs } = s.options;
     dropLease(s);
+    if (s.stallExcused) return;
+    s.stallExcused = true;
     if (s.role === 'leader') {
       s.quorumDeadlineMs = Math.max(s.quorumDeadlineMs, s.nowMs + electionTimeoutMs / 2);
     } else {

@@ -106,6 +106,8 @@ export class CoreState {
   /** Writes of this node take too long: it does not campaign. */
   diskStalled = false;
   electionDeadlineMs = 0;
+  /** A stall of this node has put off the deadline in force, of its election or of its quorum. */
+  stallExcused = false;
   lastLeaderContactMs: number = -Infinity;
   /** The leader's process is gone for sure: its host refuses connections. */
   leaderLost = false;
