@@ -6,6 +6,8 @@ import { beginPeerFrame, checkPeerFrame, peerError, readField, sealPeerFrame } f
 export interface PeerReport {
   /** Its disk is nearly full: it had better not lead. */
   readonly low: boolean;
+  /** Its disk stands still, or its process did lately: no leader hands over to it for its health's sake. */
+  readonly unwell: boolean;
   readonly freeBytes: number;
   /** Index of the entry after which `answersHash` was taken; 0: none yet. */
   readonly checkIndex: number;
@@ -15,9 +17,10 @@ export interface PeerReport {
 
 const REPORT_BYTES = PEER_HEADER_BYTES + 24;
 const LOW = 1;
+const UNWELL = 2;
 
 export function encodeReport(out: ByteWriter, report: PeerReport): void {
-  const start = beginPeerFrame(out, PeerKind.report, report.low ? LOW : 0);
+  const start = beginPeerFrame(out, PeerKind.report, (report.low ? LOW : 0) | (report.unwell ? UNWELL : 0));
   out.u64(report.freeBytes).u64(report.checkIndex).u64(report.answersHash);
   sealPeerFrame(out, start);
 }
@@ -27,12 +30,13 @@ export function decodeReport(bytes: Uint8Array, start: number, end: number): Pee
   if (end - start !== REPORT_BYTES) throw peerError('a report has another length');
   checkPeerFrame(bytes, start, end, end);
   const flags = bytes[start + 5]!;
-  if ((flags & ~LOW) !== 0) throw peerError('unknown flags');
+  if ((flags & ~(LOW | UNWELL)) !== 0) throw peerError('unknown flags');
   const at = start + PEER_HEADER_BYTES;
   const answersHash = readField(bytes, at + 16);
   if (answersHash > 0xffffffff) throw peerError('a hash is too large');
   return {
-    low: flags === LOW,
+    low: (flags & LOW) !== 0,
+    unwell: (flags & UNWELL) !== 0,
     freeBytes: readField(bytes, at),
     checkIndex: readField(bytes, at + 8),
     answersHash,

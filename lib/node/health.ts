@@ -8,6 +8,8 @@ import type { PeerRegistry } from './peer-registry.ts';
 /** Stalls of the event loop within `STALL_WINDOW` election timeouts after which a leader had better be another. */
 const MAX_STALLS = 3;
 const STALL_WINDOW = 10;
+/** Election timeouts after a stall in which no leader hands over to this node for its own stalls. */
+const UNWELL_FOR = 30;
 /** Election timeouts between two attempts to give leadership away. */
 const GIVE_AWAY_PAUSE = 5;
 const PRIORITY_PAUSE = 10;
@@ -16,8 +18,9 @@ const MIN_TENURE = 2;
 
 /**
  * Watches this node's own disk and event loop. A leader that cannot sync or whose process keeps standing still slows
- * everybody down though its heartbeats look fine; it hands leadership to a node that is well. It also makes way for a
- * voter of higher priority.
+ * everybody down though its heartbeats look fine; it hands leadership to a node that is well. Where none is, as on a
+ * machine that has too much to do for all of them, leadership stays: to pass it round would only add to the work. It
+ * also makes way for a voter of higher priority.
  */
 export class Health {
   /** How long writes took until they were durable. */
@@ -27,6 +30,7 @@ export class Health {
   /** Writes under way: ticket and time, oldest first. */
   readonly #writes: { ticket: number; sinceMs: number }[] = [];
   #stalls: number[] = [];
+  #lastStallMs = -Infinity;
   #leaderSinceMs = Infinity;
   #giveAwayDueMs = 0;
   #priorityDueMs = 0;
@@ -62,6 +66,15 @@ export class Health {
     return this.#stalls.length;
   }
 
+  /**
+   * No leader that is not well should hand over to this node; the others hear of it. One stall is enough for that, and
+   * for long: followers, whose timers are seldom due, notice few of theirs.
+   */
+  get unwell(): boolean {
+    const { now, options } = this.#driver;
+    return this.diskStalled || now - this.#lastStallMs < UNWELL_FOR * options.electionTimeoutMs;
+  }
+
   persisting(ticket: number): void {
     this.#writes.push({ ticket, sinceMs: this.#driver.now });
   }
@@ -78,8 +91,9 @@ export class Health {
     // Short pauses are ordinary: garbage is collected, a snapshot's view is taken.
     const least = options.electionTimeoutMs / 4;
     // One stall may be noticed twice, by the timer and by the turn it was late for.
-    const last = this.#stalls.at(-1) ?? -Infinity;
-    if (durationMs >= least && now - last >= least) this.#stalls.push(now);
+    if (durationMs < least || now - this.#lastStallMs < least) return;
+    this.#stalls.push(now);
+    this.#lastStallMs = now;
   }
 
   check(now: number): void {
@@ -103,9 +117,11 @@ export class Health {
   #giveAway(now: number, why: string): void {
     if (now < this.#giveAwayDueMs) return;
     const { core, options } = this.#driver;
+    const target = this.#furthest();
+    if (target === 0) return;
     this.#giveAwayDueMs = now + GIVE_AWAY_PAUSE * options.electionTimeoutMs;
-    const target = core.transfer(0);
-    if (target !== 0) options.logger.warn({ target }, `this leader hands over: ${why}`);
+    options.logger.warn({ target }, `this leader hands over: ${why}`);
+    core.transfer(target);
   }
 
   #makeWay(now: number): void {
@@ -119,15 +135,35 @@ export class Health {
     core.transfer(target);
   }
 
+  /** The voter that is live and well and has most of the log; 0: none. */
+  #furthest(): NodeId {
+    const { core } = this.#driver;
+    let best = 0;
+    let bestMatch = -1;
+    for (const id of core.config.voters) {
+      const match = core.progressOf(id)?.match ?? 0;
+      if (match <= bestMatch || !this.#isFit(id)) continue;
+      best = id;
+      bestMatch = match;
+    }
+    return best;
+  }
+
+  /** Another voter that answers and has not said that it is unwell. */
+  #isFit(id: NodeId): boolean {
+    const { core, options, reports } = this.#driver;
+    if (id === options.id || !isVoter(core.config, id) || !isLive(this.#driver, id)) return false;
+    return reports.of(id)?.unwell !== true;
+  }
+
   /** The live, caught-up voter with the highest priority above this node's own; 0: none. */
   #betterLeader(): NodeId {
     const { core, options } = this.#driver;
     let best = 0;
     let priority = options.priority;
     for (const id of core.config.voters) {
-      if (id === options.id || !isVoter(core.config, id)) continue;
       const theirs = this.#registry.factsOf(id)?.priority ?? 0;
-      if (theirs <= priority || !isLive(this.#driver, id)) continue;
+      if (theirs <= priority || !this.#isFit(id)) continue;
       if ((core.progressOf(id)?.match ?? 0) < core.commitIndex) continue;
       best = id;
       priority = theirs;

@@ -20,7 +20,7 @@ const QUIET_TIMEOUTS = 60;
 const ROOM_STEP_BYTES = 64 << 20;
 
 /**
- * Reports between nodes. Each says how much room it has, and what the answers to all commands so far came to. Replicas
+ * Reports between nodes. Each says how much room it has, whether it is well, and what the answers to all commands so far came to. Replicas
  * that applied the same entries gave the same answers; one that differs from the others (a bit that flipped in memory,
  * a machine that is not deterministic) must not serve any longer, for nobody knows what it holds.
  */
@@ -40,6 +40,7 @@ export class PeerReports {
   #toldIndex: Index = 0;
   #toldConfig: Config | null = null;
   #toldRoom = 0;
+  #toldUnwell = false;
 
   constructor(driver: Driver, failed: (error: Error) => void) {
     this.#driver = driver;
@@ -68,27 +69,30 @@ export class PeerReports {
 
   /** Tells everyone, if there is news, or if it is long ago: whoever has come back must hear it some time. */
   tell(now: number): void {
-    const { core, space, options } = this.#driver;
+    const { core, health, space, options } = this.#driver;
     const room = Math.floor(space.freeBytes / ROOM_STEP_BYTES);
     // A new member may have connected before it was one, and was told nothing then.
     const isNews =
       space.low ||
       this.#lastIndex !== this.#toldIndex ||
       room !== this.#toldRoom ||
+      health.unwell !== this.#toldUnwell ||
       core.config !== this.#toldConfig;
     if (isNews || now - this.#toldMs >= QUIET_TIMEOUTS * options.electionTimeoutMs) this.send();
   }
 
   /** Tells everyone, now. */
   send(): void {
-    const { core, transport, options, space, connected } = this.#driver;
+    const { core, transport, options, health, space, connected } = this.#driver;
     this.#toldMs = this.#driver.now;
     this.#toldIndex = this.#lastIndex;
     this.#toldConfig = core.config;
     this.#toldRoom = Math.floor(space.freeBytes / ROOM_STEP_BYTES);
+    this.#toldUnwell = health.unwell;
     const out = new ByteWriter(64);
     encodeReport(out, {
       low: space.low,
+      unwell: this.#toldUnwell,
       freeBytes: space.freeBytes,
       checkIndex: this.#lastIndex,
       answersHash: this.#checks.get(this.#lastIndex) ?? 0,

@@ -13,6 +13,7 @@ function reportsOf(connected: ReadonlySet<number>, refuses: ReadonlySet<number>)
     core: { config: { members: [{ id: 1 }, { id: 2 }, { id: 3 }] } },
     options: { id: 1, electionTimeoutMs: TIMEOUT_MS },
     space: { freeBytes: 1 << 30, low: false },
+    health: { unwell: false },
     transport: {
       send: (peer: number) => {
         if (refuses.has(peer) || !connected.has(peer)) return false;
@@ -43,6 +44,11 @@ t.test('without news everyone is told once a minute, with news at once', async (
   driver.space.freeBytes += 1 << 30;
   t.same(look(62 * TIMEOUT_MS), [2, 3]);
   t.same(look(63 * TIMEOUT_MS), []);
+  driver.health.unwell = true;
+  t.same(look(64 * TIMEOUT_MS), [2, 3]);
+  t.same(look(65 * TIMEOUT_MS), []);
+  driver.health.unwell = false;
+  t.same(look(66 * TIMEOUT_MS), [2, 3]);
 });
 
 t.test('who has become a member meanwhile is told, though it connected as a stranger', async (t) => {

@@ -393,7 +393,13 @@ golden(
     }),
     peer('adminReply', { token: 10, run: hex(codec.encodeClientFrame(read('response', { body: {} }))) }),
     peer('forwardReply', { token: 9, run: hex(codec.encodeClientFrame(read('response', { body: 1 }))) }),
-    peer('report', { low: true, freeBytes: 5_000_000, checkIndex: 768, answersHash: 0xfedc_ba98 }),
+    peer('report', {
+      low: true,
+      unwell: true,
+      freeBytes: 5_000_000,
+      checkIndex: 768,
+      answersHash: 0xfedc_ba98,
+    }),
     peer('snapshotBegin', {
       leaderTerm: 6,
       meta: { index: 900, term: 5, config, configIndex: 1 },
