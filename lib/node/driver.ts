@@ -1,6 +1,6 @@
 import { Status } from '../../protocol/constants.ts';
 import type { RaftCore } from '../core/raft-core.ts';
-import type { AppendAck, Index, Message, NodeId } from '../core/types.ts';
+import type { AppendAck, Message, NodeId } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
 import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -168,7 +168,7 @@ export class Driver {
     if (this.space.refuses(message)) return;
     // What a lease is counted from must not lie before the message has arrived.
     if (this.options.leaseReads && message.kind === 'heartbeat') this.core.clock(this.now);
-    const first = this.#hear(from, message);
+    const first = this.core.receive(from, message);
     // Before records are replaced: whoever still waits for the old ones is answered from them.
     this.#standing.followRole();
     if (first !== 0 && message.kind === 'append') this.#records.keep(message, first, bytes, recordsAt);
@@ -182,7 +182,7 @@ export class Driver {
     if (this.#turnDue || message.rejected || message.term !== this.core.term || !this.#isAtRest())
       return false;
     this.core.clock(this.now);
-    this.#hear(from, message);
+    this.core.receive(from, message);
     if (!this.#isAtRest()) this.wake();
     return true;
   }
@@ -191,16 +191,6 @@ export class Driver {
   #isAtRest(): boolean {
     if (!this.core.settled || this.applier.applied < this.core.commitIndex) return false;
     return this.pipeline.batcher.queuedBytes === 0 && this.afterTurn.size === 0;
-  }
-
-  /** A message that contradicts what is known for sure must end the node in order, and not the process around it. */
-  #hear(from: NodeId, message: Message): Index {
-    try {
-      return this.core.receive(from, message);
-    } catch (error) {
-      this.#events.failed(error as Error);
-      return 0;
-    }
   }
 
   /** `forMs`: how long it has been durable. */

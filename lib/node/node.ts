@@ -108,7 +108,9 @@ export class RaftNode implements Requests {
       handOver: (target, timeoutMs) => this.handOver(target, timeoutMs),
       explain: () => this.explain(),
     });
-    this.#lanes = new PeerLanes(this.#driver, this.#admin, this.#leaderWatch, parts.registry);
+    this.#lanes = new PeerLanes(this.#driver, this.#admin, this.#leaderWatch, parts.registry, (error) => {
+      this.#fail(error);
+    });
   }
 
   #createMembership(parts: NodeParts, options: ResolvedOptions): Membership {

@@ -1,4 +1,5 @@
 import { Lane } from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
 import type { NodeId } from '../core/types.ts';
 import type { TransportEvents } from '../transport/transport.ts';
 import type { Admin } from './admin.ts';
@@ -13,18 +14,32 @@ export class PeerLanes implements Omit<TransportEvents, 'onRejected'> {
   readonly #admin: Admin;
   readonly #leaderWatch: LeaderWatch;
   readonly #registry: PeerRegistry;
+  readonly #failed: (error: Error) => void;
 
-  constructor(driver: Driver, admin: Admin, leaderWatch: LeaderWatch, registry: PeerRegistry) {
+  constructor(
+    driver: Driver,
+    admin: Admin,
+    leaderWatch: LeaderWatch,
+    registry: PeerRegistry,
+    failed: (error: Error) => void,
+  ) {
     this.#driver = driver;
     this.#admin = admin;
     this.#leaderWatch = leaderWatch;
     this.#registry = registry;
+    this.#failed = failed;
   }
 
   onFrame(peer: NodeId, lane: Lane, bytes: Uint8Array, start: number, end: number): void {
     if (this.#driver.stopped) return;
     this.#driver.silence.heard(peer, lane);
-    takePeerFrame(this.#driver, this.#admin, peer, bytes, start, end);
+    try {
+      takePeerFrame(this.#driver, this.#admin, peer, bytes, start, end);
+    } catch (error) {
+      if (CordwoodError.is(error)) throw error;
+      // What contradicts what is known for sure must end the node in order, and not the process around it.
+      this.#failed(error as Error);
+    }
   }
 
   onUp(peer: NodeId, lane: Lane): void {
