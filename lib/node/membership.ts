@@ -118,17 +118,21 @@ export class Membership {
   ): Promise<void> {
     const { core } = this.#parts;
     const waiting = { deadlineMs, signal: options.signal };
+    // What the plan was made from. While newcomers were asked who they are this node may have lost leadership and got it
+    // back, and another leader may have made a change: the plan would undo that.
+    let { configIndex } = plan;
     if (plan.newcomers.length > 0) {
       const old = core.config;
       const learners = [...old.learners, ...plan.newcomers];
-      await this.#change({ voters: old.voters, learners, members }, waiting);
+      await this.#change({ voters: old.voters, learners, members }, configIndex, waiting);
+      ({ configIndex } = core);
     }
     const added = plan.newcomers.length === 0 ? '' : `; ${plan.newcomers.join(', ')} joined as learners`;
     for (const id of plan.promoted) await this.#catchUp(id, options, deadlineMs, added);
     this.#mustLead(added);
     // Time has gone by since the plan was made.
     if (options.force !== true) checkQuorum(plan, (id) => this.#parts.isLive(id));
-    if (!this.#isInForce(plan)) await this.#change({ ...plan, members }, waiting);
+    if (!this.#isInForce(plan)) await this.#change({ ...plan, members }, configIndex, waiting);
   }
 
   /** Asks those who are new who they are. Returns the members with what they said. */
@@ -180,12 +184,12 @@ export class Membership {
     return who.incarnation;
   }
 
-  /** One change through the log: ends when it is committed, whoever leads by then. */
-  async #change(target: Wanted, waiting: Waiting): Promise<void> {
+  /** One change of the configuration at `expectedIndex`: ends when it is committed, whoever leads by then. */
+  async #change(target: Wanted, expectedIndex: Index, waiting: Waiting): Promise<void> {
     const { core, turns } = this.#parts;
     turns.wake();
     const term = core.term;
-    const index = core.proposeConfig(target, core.configIndex);
+    const index = core.proposeConfig(target, expectedIndex);
     if (typeof index !== 'number') throw refusalError(index);
     try {
       await this.#until('the change to be committed', () => this.#isSettled(target, index, term), waiting);

@@ -1,7 +1,11 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import t from 'tap';
 import { MemoryDisk } from '../../lib/log/memory-disk.ts';
 import type { RaftNode } from '../../lib/node/node.ts';
+import { askIntroduction } from '../../lib/transport/ask-introduction.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
+import { encodeIntroduction } from '../../protocol/introduction.ts';
 import { pause } from '../e2e/support/until.ts';
 import { Caller } from './support/caller.ts';
 import { TestCluster } from './support/test-cluster.ts';
@@ -122,6 +126,40 @@ t.test('members changed while a node was away: it comes back with the old list a
     return config.voters.includes(5) && commitIndex === cluster.node(5).status().commitIndex;
   });
   t.equal(back.status().quarantine, null);
+});
+
+t.test('a plan that another leader’s change overtook does not undo it', async (t) => {
+  const cluster = await TestCluster.start(t, 4, { electionTimeoutMs: 2000 });
+  const planner = await cluster.leader();
+  await cluster.meet();
+  const other = planner.id === 1 ? 2 : 1;
+  const [moving, demoted] = [1, 2, 3, 4].filter((id) => id !== planner.id && id !== other) as [
+    number,
+    number,
+  ];
+  // Where node `moving` is said to have moved to somebody listens who takes his time to say who he is.
+  const introduction = encodeIntroduction(
+    await askIntroduction(cluster.address(moving), { timeoutMs: 3000 }),
+  );
+  const asked: Socket[] = [];
+  const slow = createServer((socket) => socket.on('error', () => {}).once('data', () => asked.push(socket)));
+  await once(slow.listen(0, '127.0.0.1'), 'listening');
+  t.teardown(() => slow.close());
+  const { port } = slow.address() as AddressInfo;
+
+  const members = [{ id: moving, peerAddress: `127.0.0.1:${port}` }];
+  const overtaken = planner.reconfigure({ voters: [1, 2, 3, 4], members });
+  const outcome = t.rejects(overtaken, { code: 'CONFIG_MISMATCH', outcome: 'not_applied' });
+  await cluster.until('the question', () => asked.length > 0);
+  await planner.handOver(other);
+  const voters = [1, 2, 3, 4].filter((id) => id !== demoted);
+  await cluster.node(other).reconfigure({ voters, learners: [demoted] });
+  await cluster.node(other).handOver(planner.id);
+  await cluster.until('the planner leads again', () => planner.core.termCommitted);
+  for (const socket of asked) socket.end(introduction);
+
+  await outcome;
+  t.match(planner.status().config, { voters, outgoing: [], learners: [demoted] });
 });
 
 t.test('what cannot be, is refused, and nothing is changed', async (t) => {
