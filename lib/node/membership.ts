@@ -67,7 +67,8 @@ export class Membership {
    *
    * @throws CordwoodError `NOT_LEADER`, `CHANGE_PENDING`, `CONFIG_MISMATCH`, `WOULD_LOSE_QUORUM`, `ID_RETIRED`,
    *   `NOT_EMPTY`, `UNREACHABLE`, `WRONG_CLUSTER`, `WRONG_NODE`, `BAD_OPTION`, `TIMEOUT`, `ABORTED`; its `outcome` is
-   *   `unknown` if the change of voters had begun and nobody here can say how it ends
+   *   `unknown` if the change of voters had begun and nobody here can say how it ends, or if leadership was lost when new
+   *   nodes had joined as learners
    */
   async reconfigure(target: MembershipTarget, options: ChangeOptions = {}): Promise<ChangeResult> {
     const { core } = this.#parts;
@@ -270,7 +271,9 @@ export class Membership {
 
   #mustLead(added = ''): void {
     if (this.#parts.core.role === 'leader') return;
-    throw new CordwoodError('NOT_LEADER', `this node does not lead; no voter was changed${added}`);
+    const message = `this node does not lead; no voter was changed${added}`;
+    // Something has happened: whoever asked must not take this for an answer after which he may simply ask another node.
+    throw new CordwoodError('NOT_LEADER', message, added === '' ? {} : { outcome: 'unknown' });
   }
 
   async #until(what: string, done: () => boolean, waiting: Waiting): Promise<void> {

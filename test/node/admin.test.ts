@@ -42,6 +42,38 @@ t.test('members are added, promoted, removed and listed by way of any node', asy
   );
 });
 
+t.test('a change that got half way is not said not to have happened', async (t) => {
+  const cluster = await TestCluster.start(t, 3, { electionTimeoutMs: 2000 }, 1);
+  const leader = await cluster.leader();
+  const next = cluster.nodes.find((n) => n.id !== leader.id)!;
+  await cluster.meet();
+  await cluster.startNode(4, { join: true });
+  const client = Client.local(next);
+  t.teardown(() => client.close());
+  const { configIndex } = await client.admin.members();
+
+  // The newcomer’s disk takes nothing, so it does not catch up.
+  cluster.gate(4).stall();
+  const added = client.admin.add(
+    { id: 4, address: cluster.address(4) },
+    { expectedConfigIndex: configIndex },
+  );
+  const outcome = t.rejects(added, { outcome: 'unknown', message: /4 joined as learners/ });
+  await cluster.until('it is a learner', () => {
+    const { config, commitIndex } = leader.status();
+    return (
+      config.learners.includes(4) && config.outgoing.length === 0 && leader.core.configIndex <= commitIndex
+    );
+  });
+  await leader.handOver(next.id);
+  await outcome;
+  t.match(next.status().config, { voters: [1, 2, 3], learners: [4] });
+
+  cluster.gate(4).goOn();
+  const again = await client.admin.add({ id: 4, address: cluster.address(4) });
+  t.match(again, { done: true, config: { voters: [1, 2, 3, 4] } }, 'asked again, it is carried out');
+});
+
 t.test('leadership goes where it is told to, and nowhere else', async (t) => {
   const cluster = await TestCluster.start(t, 3);
   const leader = await cluster.leader();
