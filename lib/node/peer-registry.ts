@@ -31,6 +31,9 @@ export interface RegistryOptions {
   readonly graceMs: number;
 }
 
+/** No configuration has more members than this: whoever comes beyond is none of a newer one. */
+const MAX_GUESTS = 64;
+
 /** A peer that is no member of the configuration here, but of a newer one, by its own word. */
 interface Guest {
   readonly member: Member;
@@ -187,7 +190,8 @@ export class PeerRegistry {
     if (this.#config.retired?.includes(from) === true) {
       return { code: 'NODE_REMOVED', message: `node ${from} was removed from the cluster` };
     }
-    if (configIndex > this.#configIndex && peerAddress !== undefined) {
+    const hasRoom = this.#guests.has(from) || this.#guests.size < MAX_GUESTS;
+    if (configIndex > this.#configIndex && peerAddress !== undefined && hasRoom) {
       this.#guests.set(from, { member: { id: from, peerAddress }, configIndex });
       this.#update();
       return null;

@@ -94,6 +94,17 @@ t.test('the first directory met under an id is the only one', async (t) => {
   });
 });
 
+t.test('guests are no more than a configuration can have, and nobody beyond is remembered', async (t) => {
+  const memory = volatileMemory();
+  const { registry, peers } = make(configOf([1, 2, 3]), 5, memory);
+  for (let id = 4; id < 1000; id++) registry.judge(hello(id, `directory ${id}`, 7));
+  t.equal(peers().length, 2 + 64);
+  t.equal(registry.judge(hello(4, 'directory 4', 8)), null, 'a guest may come again');
+  t.match(registry.judge(hello(999, 'directory 999', 7)), { code: 'UNKNOWN_PEER' });
+  t.equal(memory.incarnationOf(999), undefined);
+  t.equal(registry.judge(hello(2, 'directory 2')), null, 'members are always let in');
+});
+
 t.test('what the configuration says of a member holds before it was ever met', async (t) => {
   const config = { ...configOf([1, 2]), members: [member(1), { ...member(2), incarnation: 'true' }] };
   const { registry } = make(config, 7);
