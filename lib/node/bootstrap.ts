@@ -85,6 +85,7 @@ export async function openParts(
         runtime,
         fresh: log.recovery.lastIndex === 0 && quarantine === null,
         graceMs: 2 * resolved.electionTimeoutMs,
+        isCommitted: () => core.configIndex <= core.commitIndex,
       },
       quarantine === null ? core.config : known,
       core.configIndex,

@@ -29,6 +29,8 @@ export interface RegistryOptions {
   readonly fresh: boolean;
   /** How long a member that was removed is still talked to, so that it learns of it. */
   readonly graceMs: number;
+  /** Whether the configuration in force is known to be committed. */
+  readonly isCommitted: () => boolean;
 }
 
 /** No configuration has more members than this: whoever comes beyond is none of a newer one. */
@@ -187,7 +189,7 @@ export class PeerRegistry {
   #judgeMembership(other: PeerIntroduction): Refusal | null {
     const { from, peerAddress, configIndex = 0 } = other;
     if (this.#config.members.some(({ id }) => id === from)) return null;
-    if (this.#config.retired?.includes(from) === true) {
+    if (this.#isRemoved(from)) {
       return { code: 'NODE_REMOVED', message: `node ${from} was removed from the cluster` };
     }
     const hasRoom = this.#guests.has(from) || this.#guests.size < MAX_GUESTS;
@@ -216,9 +218,18 @@ export class PeerRegistry {
     });
   }
 
+  /**
+   * Whether `id` was removed, and nobody needs it any more. That it will be is certain before that: but until it is
+   * committed, those who have not heard of it may need its vote, and it may be the only one that can tell them.
+   */
+  #isRemoved(id: NodeId): boolean {
+    return this.#config.retired?.includes(id) === true && this.#options.isCommitted();
+  }
+
+  /** Should it not be settled yet, the others say so when the node comes back to them after it is. */
   #noticeRemoval(): void {
     const { id } = this.#options;
-    if (isMember(this.#config, id) || this.#config.retired?.includes(id) !== true) return;
+    if (isMember(this.#config, id) || !this.#isRemoved(id)) return;
     this.bar({ code: 'NODE_REMOVED', message: removedMessage(id) });
   }
 

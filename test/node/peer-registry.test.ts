@@ -47,6 +47,7 @@ function make(
   configIndex = 0,
   memory: PeerMemory = volatileMemory(),
   fresh: boolean = true,
+  isCommitted: () => boolean = () => true,
 ): Made {
   const timers: (() => void)[] = [];
   const runtime: Runtime = {
@@ -65,7 +66,7 @@ function make(
     error: (_fields: object, message: string) => errors.push(message),
   };
   const registry = new PeerRegistry(
-    { id: 1, memory, logger, runtime, fresh, graceMs: 100 },
+    { id: 1, memory, logger, runtime, fresh, graceMs: 100, isCommitted },
     config,
     configIndex,
   );
@@ -156,6 +157,20 @@ t.test('a node that sees itself removed keeps quiet, but not for a change that w
   t.match(gone.registry.barred, { code: 'NODE_REMOVED' });
   t.same(gone.peers(), []);
   t.match(gone.registry.judge(hello(2, 'x')), { code: 'UNKNOWN_PEER' }, 'and does not pass its fate on');
+});
+
+t.test('until a removal is committed nobody is told of it, nor keeps quiet', async (t) => {
+  let committed = false;
+  const { registry, peers, elapse } = make(configOf([1, 2, 3]), 0, volatileMemory(), true, () => committed);
+  registry.follow(configOf([2], [1, 3]), 5);
+  elapse();
+  t.equal(registry.barred, null);
+  t.same(peers(), [2]);
+  t.match(registry.judge(hello(3, 'x')), { code: 'UNKNOWN_PEER' }, 'it may ask again');
+  committed = true;
+  t.match(registry.judge(hello(3, 'x')), { code: 'NODE_REMOVED' });
+  registry.turnedAway(2, 'NODE_REMOVED', 'node 1 was removed');
+  t.match(registry.barred, { code: 'NODE_REMOVED' });
 });
 
 t.test('told that its place is taken, a node ends its connections and says so once', async (t) => {
