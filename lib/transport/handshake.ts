@@ -75,6 +75,21 @@ export function judgeHello(hello: Hello, identity: PeerIdentity): Refusal | null
   return judge(hello, identity);
 }
 
+/**
+ * Two processes on copies of one directory: each would end the other's connections, again and again. Whoever answers
+ * where its peers look for the node is the one they go on with; `answering` is where that one says it is.
+ */
+export function judgeTwin(hello: Hello, answering: string | undefined): Refusal | null {
+  const { from, peerAddress } = hello;
+  if (answering === undefined || peerAddress === undefined || peerAddress === answering) return null;
+  return {
+    code: 'WRONG_NODE',
+    message:
+      `node ${from} answers at ${answering}, and another process that calls itself node ${from} came from ` +
+      `${peerAddress}: does it run on a copy of the directory?`,
+  };
+}
+
 /** What a node is told that is no member. */
 export function unknownPeer(hello: Hello, identity: PeerIdentity): Refusal {
   return {

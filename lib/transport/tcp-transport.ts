@@ -5,7 +5,7 @@ import { Lane } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { Hello, PeerIntroduction, PeerWelcome, Refusal } from '../../protocol/peer-handshake.ts';
 import type { Member, NodeId } from '../core/types.ts';
-import { judgeHello, unknownPeer } from './handshake.ts';
+import { judgeHello, judgeTwin, unknownPeer } from './handshake.ts';
 import { InboundConnection, type InboundHost } from './inbound.ts';
 import type { OutgoingLane } from './lane.ts';
 import { type LinkHost, PeerLink } from './peer-link.ts';
@@ -63,6 +63,8 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   readonly #strangers = new Set<InboundConnection>();
   readonly #incarnations = new Map<NodeId, string>();
   readonly #clientAddresses = new Map<NodeId, string>();
+  /** Where the process says it is that answers at a peer's address, as long as it does. */
+  readonly #answering = new Map<NodeId, string>();
   readonly #toldCauses = new Set<string>();
   /** Lanes that were sent on since the last flush; one that has taken turns with another may be in it twice. */
   #unflushed: OutgoingLane[] = [];
@@ -100,6 +102,7 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
     for (const [id, link] of this.#links) {
       if (wanted.has(id)) continue;
       this.#links.delete(id);
+      this.#answering.delete(id);
       const leaving = link.close(CLOSE_GRACE_MS).finally(() => this.#leaving.delete(leaving));
       this.#leaving.add(leaving);
       for (const connection of this.#inbound) if (connection.peer === id) connection.destroy();
@@ -172,10 +175,13 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
 
   up(peer: NodeId, lane: Lane, welcome: PeerWelcome): void {
     this.#learn(welcome);
+    const { peerAddress } = welcome;
+    if (lane === Lane.control && peerAddress !== undefined) this.#answering.set(peer, peerAddress);
     if (this.#closing === null) this.#options.events.onUp(peer, lane);
   }
 
   down(peer: NodeId, lane: Lane): void {
+    if (lane === Lane.control) this.#answering.delete(peer);
     if (this.#closing === null) this.#options.events.onDown(peer, lane);
   }
 
@@ -187,7 +193,9 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
 
   judge(hello: Hello): Refusal | null {
     const { identity, policy } = this.#context;
-    const refusal = judgeHello(hello, identity) ?? policy?.judge(hello) ?? null;
+    const answering = this.#answering.get(hello.from);
+    const refusal =
+      judgeHello(hello, identity) ?? judgeTwin(hello, answering) ?? policy?.judge(hello) ?? null;
     if (refusal !== null) return refusal;
     return this.#links.has(hello.from)
       ? (this.#options.checkPeer?.(hello) ?? null)

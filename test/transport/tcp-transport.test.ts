@@ -396,6 +396,26 @@ t.test('the hook can refuse a peer; a changed incarnation is reported', async (t
   t.pass('and it is connected all the same');
 });
 
+t.test(
+  'a second process with the directory of a peer that is there does not end its connections',
+  async (t) => {
+    const identity = { clusterId: 'wood', nodeId: 2, incarnation: 'data-2', clientAddress: '' };
+    const nodes = await pair(t, {}, { identity: { ...identity, peerAddress: '10.0.0.2:1' } });
+    const [one, two] = nodes;
+    await bothUp(nodes);
+    const copy = await start(t, 2, { identity: { ...identity, peerAddress: '10.0.0.3:1' } });
+    copy.transport.setPeers([one.member]);
+    await copy.events.until(() => copy.events.told.length > 0);
+    t.match(copy.events.told[0], { what: 'rejected', detail: /WRONG_NODE.*10\.0\.0\.2.*10\.0\.0\.3.*copy/ });
+    t.match(one.events.of('rejected'), [{ peer: 2, detail: /WRONG_NODE/ }], 'the operator hears of it');
+    t.same(two.events.of('down'), []);
+
+    // When the one that answers where peers look for it is gone, the other may be where it went.
+    await two.transport.close();
+    await copy.events.until(isUp(copy, 1, Lane.control));
+  },
+);
+
 t.test('whoever is no peer gets one clear answer and is closed', async (t) => {
   const one = await start(t, 1);
   const { port } = one.transport;
