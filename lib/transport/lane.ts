@@ -28,6 +28,8 @@ export interface LaneHost {
 
 /** Redials right after a loss, 0, 1, 2, 4 and 8 ms apart, before the back-off begins. */
 const QUICK_REDIALS = 5;
+/** So often in a row a connection may be lost right after it was made and be dialled anew at once. */
+const MAX_YOUNG_LOSSES = 3;
 const KEEP_ALIVE_MS = 5_000;
 /** A peer that is not up yet, or no more. Anything else (a name nobody knows, no route) an operator wants to hear of. */
 const PASSING_FAULTS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT']);
@@ -52,6 +54,7 @@ export class OutgoingLane {
 
   #backoffMs: number;
   #quickRedials = 0;
+  #youngLosses = 0;
   /** Set between the loss of a working connection and the first sign of what became of the peer. */
   #lost = false;
   #usedSinceCheck = false;
@@ -231,7 +234,6 @@ export class OutgoingLane {
     this.#state = 'up';
     this.#upSinceMs = performance.now();
     this.#lost = false;
-    this.#backoffMs = limits.minRedialMs;
     this.#maxFrameBytes = Math.min(maxFrameBytesOf(limits, this.#lane), welcome.maxFrameBytes);
     if (this.#lane === Lane.bulk) this.#watchIdle();
     this.flush();
@@ -248,7 +250,13 @@ export class OutgoingLane {
     this.#queue.clear();
     this.#state = 'waiting';
     if (wasUp) {
+      const ageMs = performance.now() - this.#upSinceMs;
+      this.#youngLosses = ageMs < this.#context.limits.minRenewedAgeMs ? this.#youngLosses + 1 : 0;
       this.#lost = true;
+    }
+    // Whatever ends a connection as soon as it is up does so again: in a row they are no reason for haste.
+    if (wasUp && this.#youngLosses <= MAX_YOUNG_LOSSES) {
+      this.#backoffMs = this.#context.limits.minRedialMs;
       this.#quickRedials = QUICK_REDIALS;
     }
     const refused = this.#lost && errorCode === 'ECONNREFUSED';

@@ -215,6 +215,41 @@ t.test('a peer that is gone is told within a moment, once, and found again when 
   t.equal(one.events.of('refused').length, 0);
 });
 
+t.test(
+  'connections that are ended as soon as they are up are not dialled without a pause for ever',
+  async (t) => {
+    const server = createServer((socket) => {
+      const welcome = {
+        clusterId: 'wood',
+        from: 2,
+        to: 1,
+        incarnation: 'data-2',
+        clientAddress: '',
+        version: 1,
+      };
+      socket.on('error', () => {});
+      socket.once('data', () =>
+        socket.end(encodePeerWelcome({ ...welcome, maxFrameBytes: 1 << 20, features: [] })),
+      );
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    t.teardown(() => server.close());
+    const limits = { minRedialMs: 5, maxRedialMs: 20 };
+    let pauses = 0;
+    const setTimer = (delayMs: number, callback: () => void) => {
+      if (delayMs <= limits.maxRedialMs) pauses++;
+      const handle = setTimeout(callback, delayMs);
+      return () => {
+        clearTimeout(handle);
+      };
+    };
+    const { transport, events } = await start(t, 1, { limits, setTimer });
+    transport.setPeers([{ id: 2, peerAddress: `127.0.0.1:${(server.address() as AddressInfo).port}` }]);
+    await events.until(() => events.of('down').length >= 30);
+    t.ok(pauses >= 30 - 2 * 4, `${pauses} pauses; on each lane the first few losses are followed by none`);
+  },
+);
+
 t.test('a peer that was never there is not reported as gone', async (t) => {
   const closed = createServer().listen(0, '127.0.0.1');
   await once(closed, 'listening');
