@@ -2,7 +2,7 @@ import { Decoder, ExtData, ExtensionCodec } from '@msgpack/msgpack';
 
 import { copyOf } from './byte-writer.ts';
 import { CordwoodError } from './errors.ts';
-import { lastScan, Scan, skipValue } from './msgpack-scan.ts';
+import { lastScan, MAX_ANSWER_DEPTH, msgpackEnd, Scan, skipValue } from './msgpack-scan.ts';
 
 /*
  * Values of users out of their bytes. The library does nearly all of it; what it refuses or would change, although
@@ -37,10 +37,15 @@ const textDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
  * @throws CordwoodError `PROTOCOL_ERROR` if the bytes are no msgpack value, nested too deep, or a map in them has keys
  *   that are neither strings nor numbers.
  */
-export function decodeValue(bytes: Uint8Array, start = 0, end: number = bytes.length): unknown {
+export function decodeValue(
+  bytes: Uint8Array,
+  start = 0,
+  end: number = bytes.length,
+  maxDepth: number = MAX_ANSWER_DEPTH,
+): unknown {
   const content = binaryStart(bytes, start, end);
   if (content > 0) return copyOf(bytes, content, end);
-  if (skipValue(bytes, start, end) !== end)
+  if (msgpackEnd(bytes, start, end, maxDepth) !== end)
     throw new CordwoodError('PROTOCOL_ERROR', 'not one whole msgpack value');
   const scan = lastScan();
   let source = bytes.subarray(start, end);

@@ -17,9 +17,9 @@ export const TRUNCATED = -1;
 export const INVALID = -2;
 
 /** Deeper by one than values may be: what popMany takes off comes in an array. */
-const MAX_ANSWER_DEPTH = Limits.maxValueDepth + 1;
+export const MAX_ANSWER_DEPTH: number = Limits.maxValueDepth + 1;
 
-const MAX_DEPTH = 256;
+const MAX_DEPTH = 1024;
 /**
  * Values still to come on each open level. Float64 because a map32 announces up to 2^33. One scan runs at a time and
  * never yields, so one array serves all.
@@ -46,7 +46,7 @@ export function skipValue(bytes: Uint8Array, at: number, end: number): number {
  * Where the msgpack value that starts at `at` ends, or `TRUNCATED` or `INVALID`. Looks at structure only (the text
  * of a str need not be UTF-8), allocates nothing and never reads at or behind `end`. A length or count larger than the
  * bytes that are there is `TRUNCATED`, so whatever decodes a value that passed allocates no more than a small multiple
- * of its bytes. A value that is no array or map has depth 0; `maxDepth` is at most 256.
+ * of its bytes. A value that is no array or map has depth 0; `maxDepth` is at most 1024.
  */
 export function msgpackEnd(bytes: Uint8Array, at: number, end: number, maxDepth: number): number {
   found = 0;

@@ -1,9 +1,8 @@
-import { Decoder } from '@msgpack/msgpack';
 import { type ByteWriter, copyOf } from '../../protocol/byte-writer.ts';
 import { Limits, Status } from '../../protocol/constants.ts';
 import { ChunkReader, damaged } from './chunk-reader.ts';
 import { msgpackEnd, writeText } from './msgpack.ts';
-import { decodeState, encodeAnswer, encodeState } from './saved-state.ts';
+import { decodeInput, decodeState, encodeAnswer, encodeSaved, encodeState } from './saved-state.ts';
 import type { ApplyMeta, SnapshotView, StateMachine } from './state-machine.ts';
 
 const brand = Symbol.for('cordwood.commandError');
@@ -54,8 +53,8 @@ export interface MachineDefinition<State, Command, Query, Result, Answer> {
   readonly query: (state: State, query: Query) => Answer;
   /**
    * The state as something msgpack can carry: plain objects, arrays, strings, numbers, booleans, null, `Uint8Array`,
-   * `Date`. Default: the state itself. Needed for `Map`, `Set`, classes and bigint: without it no snapshot of them is
-   * made, the log is kept, and the node's log says why.
+   * `Date`. Default: the state itself. Needed for `Map`, `Set`, `Buffer`, classes, objects without a prototype and bigint:
+   * without it no snapshot of them is made, the log is kept, and the node's log says why.
    */
   readonly save?: (state: State) => unknown;
   /** The state from what `save` returned in a machine of that `version`. Throws if it cannot be. */
@@ -109,7 +108,6 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
   readonly version: number;
   readonly oldestVersion: number;
   readonly #definition: MachineDefinition<State, Command, Query, Result, Answer>;
-  readonly #decoder = new Decoder();
   #state: State;
 
   constructor(definition: MachineDefinition<State, Command, Query, Result, Answer>) {
@@ -163,7 +161,7 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
     }
     let saved: unknown;
     try {
-      saved = decodeState(copyOf(reader.buffer, reader.at, reader.at + bytes));
+      saved = decodeState(reader.buffer, reader.at, reader.at + bytes);
     } catch {
       throw damaged(`the state of machine "${this.name}" is not msgpack`);
     }
@@ -172,7 +170,7 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
 
   #save(): Uint8Array {
     const { save } = this.#definition;
-    return encodeState(save === undefined ? this.#state : save(this.#state));
+    return save === undefined ? encodeState(this.#state) : encodeSaved(save(this.#state));
   }
 
   #load(saved: unknown, version: number): State {
@@ -192,7 +190,7 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
       // Depth first: what nests too deeply for the encoder must not get into the state.
       if (msgpackEnd(bytes, start, end, Limits.maxValueDepth) !== end) throw new RangeError();
       // A copy, because decoded binary values are views, and the machine may keep them.
-      input = this.#decoder.decode(copyOf(bytes, start, end));
+      input = decodeInput(copyOf(bytes, start, end));
     } catch {
       writeText(out, 'Not one msgpack value.');
       return Status.badCommand;

@@ -1,5 +1,5 @@
 import { Decoder, Encoder, type ExtData, ExtensionCodec } from '@msgpack/msgpack';
-import { assertEncodable } from '../../protocol/msgpack.ts';
+import { assertEncodable, decodeValue } from '../../protocol/msgpack.ts';
 
 /** A state may nest deeper than the values it is made of, and is no stranger's. */
 const MAX_DEPTH = 1000;
@@ -12,20 +12,44 @@ class AnswerCodec extends ExtensionCodec {
   }
 }
 
-/** For states: also what would come back without its methods. */
-class StateCodec extends AnswerCodec {
+/** For what `save` made: also what would come back without its methods. */
+class SavedCodec extends AnswerCodec {
   override tryToEncode(object: unknown, context: undefined): ExtData | null {
     const extension = super.tryToEncode(object, context);
-    if (typeof object === 'object' && object !== null) assertPlain(object);
+    if (extension === null && typeof object === 'object' && object !== null) assertPlain(object);
     return extension;
+  }
+}
+
+/** For states that are saved as they are: also what would come back as something else. */
+class StateCodec extends SavedCodec {
+  override tryToEncode(object: unknown, context: undefined): ExtData | null {
+    const extension = super.tryToEncode(object, context);
+    if (typeof object === 'object' && object !== null) assertComesBack(object);
+    return extension;
+  }
+}
+
+/** For commands and queries. A timestamp that no Date can hold could neither be an answer nor be kept in a state. */
+class InputCodec extends ExtensionCodec {
+  override decode(data: Uint8Array, type: number, context: undefined): unknown {
+    const value = super.decode(data, type, context);
+    if (value instanceof Date) assertEncodable(value);
+    return value;
   }
 }
 
 // What is undefined stays away: as nil it would be null on a node that started from a snapshot.
 const common = { ignoreUndefined: true, maxDepth: MAX_DEPTH };
 const answers = new Encoder({ ...common, extensionCodec: new AnswerCodec() });
+const saved = new Encoder({ ...common, extensionCodec: new SavedCodec() });
 const states = new Encoder({ ...common, extensionCodec: new StateCodec() });
-const decoder = new Decoder();
+const inputs = new Decoder({ extensionCodec: new InputCodec() });
+
+/** A command or query that a defined machine is given. Throws if the bytes are not one msgpack value. */
+export function decodeInput(bytes: Uint8Array): unknown {
+  return inputs.decode(bytes);
+}
 
 /**
  * The answer of a defined machine as msgpack, valid until the next call.
@@ -37,7 +61,7 @@ export function encodeAnswer(answer: unknown): Uint8Array {
 }
 
 /**
- * A state to be stored in a snapshot.
+ * A state to be stored in a snapshot as it is.
  *
  * @throws TypeError for what would not come back as it is: a Map would be `{}`, an instance of a class would have lost
  *   its methods
@@ -46,14 +70,33 @@ export function encodeState(state: unknown): Uint8Array {
   return states.encode(state);
 }
 
-/** What `encodeState` was given. Throws if the bytes are not one msgpack value. */
-export function decodeState(bytes: Uint8Array): unknown {
-  return decoder.decode(bytes);
+/** What `save` made of a state, for which `load` makes it again: as `encodeState`, but any bytes and any map will do. */
+export function encodeSaved(state: unknown): Uint8Array {
+  return saved.encode(state);
+}
+
+/**
+ * What `encodeState` or `encodeSaved` was given, out of `bytes[start, end)`. Throws if the bytes are not one msgpack value.
+ * Whatever could be saved is read: keys may come from clients, so there may be one `__proto__`, which the library refuses.
+ */
+export function decodeState(bytes: Uint8Array, start = 0, end: number = bytes.length): unknown {
+  return decodeValue(bytes, start, end, MAX_DEPTH);
 }
 
 function assertPlain(object: object): void {
-  if (Array.isArray(object) || object instanceof Uint8Array || object instanceof Date) return;
+  if (Array.isArray(object) || object instanceof Uint8Array) return;
   const prototype: unknown = Object.getPrototypeOf(object);
   if (prototype === Object.prototype || prototype === null) return;
   throw new TypeError(`an instance of ${object.constructor.name} would come back as a plain object`);
+}
+
+/** The object has passed `assertPlain`. */
+function assertComesBack(object: object): void {
+  const prototype = Object.getPrototypeOf(object) as object | null;
+  if (prototype === null) throw new TypeError('an object without a prototype would come back with one');
+  // `in` and `toString` would find other things, and a Buffer has methods of its own.
+  if (object instanceof Uint8Array && prototype !== Uint8Array.prototype)
+    throw new TypeError(`a ${object.constructor.name} would come back as a Uint8Array`);
+  if (Array.isArray(object) && object.includes(undefined))
+    throw new TypeError('what is undefined in an array would come back as null');
 }

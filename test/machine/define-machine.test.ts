@@ -1,8 +1,9 @@
-import { encode } from '@msgpack/msgpack';
+import { encode, ExtData } from '@msgpack/msgpack';
 import t from 'tap';
 import type { MachineDefinition } from '../../lib/machine/define-machine.ts';
 import { CommandError, defineMachine } from '../../lib/machine/define-machine.ts';
 import { ReplicatedState } from '../../lib/machine/replicated-state.ts';
+import type { StateMachine } from '../../lib/machine/state-machine.ts';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { FRAME_HEADER_BYTES, Kind, Status } from '../../protocol/constants.ts';
 import { applyOne, ask, chunked, collect, responses, run } from './harness.ts';
@@ -158,6 +159,9 @@ t.test('a state that would not come back as it is makes no machine and no snapsh
     [{ big: 1n }, /BigInt/],
     [{ floats: new Float64Array(1) }, /only a Uint8Array/],
     [{ log: () => {} }, /Function/],
+    [{ bytes: Buffer.from('b') }, /a Buffer would come back as a Uint8Array/],
+    [{ map: Object.create(null) as object }, /without a prototype would come back with one/],
+    [{ list: [1, undefined] }, /undefined in an array would come back as null/],
   ];
   const plain = { apply: () => null, query: () => null };
   for (const [state, message] of states) {
@@ -181,12 +185,13 @@ t.test('a state that would not come back as it is makes no machine and no snapsh
     date: new Date(5),
     map: Object.assign(Object.create(null), { a: 1 }),
   };
-  const machine = defineMachine({
+  const machine = defineMachine<unknown>({
     name: 'm',
     version: 1,
     initial: () => kept,
     ...plain,
     query: (state) => state,
+    save: (state) => state,
   });
   await machine.restore(chunked(collect(machine.snapshot())), 1);
   t.same(ask(machine, 0).value, { bytes: Uint8Array.of(98), date: new Date(5), map: { a: 1 } });
@@ -194,6 +199,42 @@ t.test('a state that would not come back as it is makes no machine and no snapsh
     () => defineMachine({ ...definition, load: () => Object.assign(null as never, {}) }),
     /saved and loaded/,
   );
+});
+
+/** What clients name and send is kept as it comes. */
+function register(): StateMachine {
+  return defineMachine<{ values: Record<string, unknown> }>({
+    name: 'm',
+    version: 1,
+    initial: () => ({ values: {} }),
+    apply(state, command) {
+      const [name, value] = command as [string, unknown];
+      const before = Object.hasOwn(state.values, name) ? state.values[name] : null;
+      state.values = { ...state.values, [name]: value };
+      return before;
+    },
+    query: ({ values }) => Object.entries(values),
+  });
+}
+
+t.test('what a client chooses as a key or a value can be saved and loaded', async (t) => {
+  const machine = register();
+  run(machine, ['__proto__', 1]);
+  run(machine, ['text', `\ufeff${'x'.repeat(300)}`]);
+  run(machine, ['ext', new ExtData(5, Uint8Array.of(1, 2))]);
+  const before = ask(machine, 0).value;
+  const copy = register();
+  await copy.restore(chunked(collect(machine.snapshot())), 1);
+  t.same(ask(copy, 0).value, before);
+  t.equal(run(copy, ['__proto__', 2]).value, 1);
+});
+
+t.test('a timestamp that no Date can hold is no command', async (t) => {
+  const machine = register();
+  const date = Buffer.concat([Buffer.from([0xc7, 12, 0xff, 0, 0, 0, 0, 0x7f]), Buffer.alloc(7, 0xff)]);
+  const command = Buffer.concat([Buffer.from([0x92]), encode('a'), date]);
+  for (let i = 0; i < 2; i++) t.equal(run(machine, command).status, Status.badCommand);
+  machine.snapshot();
 });
 
 t.test('a result that msgpack would turn into something else is none', async (t) => {
