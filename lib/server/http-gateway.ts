@@ -99,7 +99,7 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
     }
     if (closing) outgoing.shouldKeepAlive = false;
     totals.add(methodOf(incoming), 'status' in route ? 'none' : route.path, reply.status);
-    sendReply(outgoing, reply, limits.stallTimeoutMs);
+    sendReply(outgoing, reply);
     weigh(incoming.socket);
     outgoing.once('close', () => weigh(incoming.socket));
     return RESPONSE_ALREADY_SENT;

@@ -140,8 +140,8 @@ export function rawReply({ status, type = '', body = '', headers }: Reply): stri
   return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n${head.join('')}\r\n${String(body)}`;
 }
 
-/** `stallMs`: a stream's reader that takes nothing for so long is cut off. */
-export function sendReply(outgoing: ServerResponse, reply: Reply, stallMs: number): void {
+/** Who takes nothing of it is cut off by the `OutputBudget`. */
+export function sendReply(outgoing: ServerResponse, reply: Reply): void {
   if (outgoing.headersSent || outgoing.destroyed) {
     reply.stream?.close();
     return;
@@ -155,7 +155,7 @@ export function sendReply(outgoing: ServerResponse, reply: Reply, stallMs: numbe
   if (reply.stream !== undefined) {
     headers['content-type'] = reply.type!;
     outgoing.writeHead(reply.status, headers);
-    void sendStream(outgoing, reply.stream, stallMs);
+    void sendStream(outgoing, reply.stream);
     return;
   }
   outgoing.writeHead(reply.status, headers);
@@ -163,7 +163,7 @@ export function sendReply(outgoing: ServerResponse, reply: Reply, stallMs: numbe
 }
 
 /** One piece after the other, as fast as they are taken. A reply that does not end well does not end at all. */
-async function sendStream(outgoing: ServerResponse, stream: ReplyStream, stallMs: number): Promise<void> {
+async function sendStream(outgoing: ServerResponse, stream: ReplyStream): Promise<void> {
   try {
     if (outgoing.req.method === 'HEAD') {
       outgoing.end();
@@ -171,7 +171,7 @@ async function sendStream(outgoing: ServerResponse, stream: ReplyStream, stallMs
     }
     for await (const piece of stream) {
       if (outgoing.destroyed) return;
-      if (!outgoing.write(piece)) await drained(outgoing, stallMs);
+      if (!outgoing.write(piece)) await drained(outgoing);
     }
     outgoing.end();
   } catch {
@@ -182,15 +182,13 @@ async function sendStream(outgoing: ServerResponse, stream: ReplyStream, stallMs
 }
 
 /** Resolves when what was written has left, or nothing will: a stream holds memory for as long as it is not over. */
-function drained(outgoing: ServerResponse, stallMs: number): Promise<void> {
+function drained(outgoing: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
-      clearTimeout(timer);
       outgoing.off('drain', done);
       outgoing.off('close', done);
       resolve();
     };
-    const timer = setTimeout(() => outgoing.destroy(), stallMs);
     outgoing.once('drain', done);
     outgoing.once('close', done);
   });

@@ -14,7 +14,10 @@ export interface ServerLimits {
 
   /** Unsent answers at which a connection's requests are no longer read. Default 8 MiB. */
   readonly pauseOutputBytes: number;
-  /** A connection that takes none of its unsent answers for so long is closed. Default 10,000. */
+  /**
+   * A connection that takes none of its unsent answers for so long is closed. The kernels' buffers hold megabytes and
+   * move on in large steps: of a client that reads 400 KB a second nothing may be seen for 10 s. Default 60,000.
+   */
   readonly stallTimeoutMs: number;
   /**
    * Unsent answers at which a connection is closed at once: reads are small and their answers are not, so requests
@@ -53,7 +56,7 @@ export const defaultLimits: ServerLimits = {
   maxConnectionsPerAddress: Infinity,
   handshakeTimeoutMs: 5_000,
   pauseOutputBytes: 8 << 20,
-  stallTimeoutMs: 10_000,
+  stallTimeoutMs: 60_000,
   maxOutputBytes: 128 << 20,
   maxTotalOutputBytes: 512 << 20,
   headersTimeoutMs: 10_000,

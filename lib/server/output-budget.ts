@@ -24,7 +24,7 @@ export class UnsentOutput {
   #closed = false;
   #bytes = 0;
   #stillSweeps = 0;
-  #sweptBytes = 0;
+  #sweptLeft = 0;
   #sweptQueue = 0;
 
   constructor(socket: Socket, cutOff: CutOff, change: (bytes: number) => void) {
@@ -64,11 +64,13 @@ export class UnsentOutput {
 
   sweep(): void {
     const bytes = this.weigh();
-    // A write of many MiB leaves piece by piece, and counts as unsent until its end: libuv knows what is left of it.
+    // What has left altogether: answers of one length, one after the other, leave as much unsent as there was.
+    const left = bytes === 0 ? 0 : this.#socket.bytesWritten - bytes;
+    // A write of many MiB leaves piece by piece, and counts as unsent until its end: libuv knows what remains of it.
     const queue = bytes === 0 ? 0 : ((this.#socket as Internals)._handle?.writeQueueSize ?? 0);
-    const taken = bytes === 0 || bytes < this.#sweptBytes || queue !== this.#sweptQueue;
+    const taken = bytes === 0 || left !== this.#sweptLeft || queue !== this.#sweptQueue;
     this.#stillSweeps = taken ? 0 : this.#stillSweeps + 1;
-    this.#sweptBytes = bytes;
+    this.#sweptLeft = left;
     this.#sweptQueue = queue;
   }
 }

@@ -18,6 +18,7 @@ const FOR_EVER_MS = 600_000;
 /** As much of a socket as the budget looks at. */
 class FakeSocket extends EventEmitter {
   writableLength = 0;
+  bytesWritten = 0;
   readonly _handle = { writeQueueSize: 0 };
 
   get asSocket(): Socket {
@@ -47,6 +48,21 @@ t.test('a long write that leaves piece by piece is no stall; one that does not l
   t.equal(budget.bytes, MIB);
   for (const socket of [slow, empty]) socket.emit('close');
   t.equal(budget.bytes, 0);
+});
+
+t.test('who takes answers of one length, one after the other, does not stand still', async (t) => {
+  const budget = new OutputBudget({ stallTimeoutMs: 100, maxTotalOutputBytes: Infinity });
+  const [slow, still] = [new FakeSocket(), new FakeSocket()];
+  const ended: string[] = [];
+  for (const socket of [slow, still]) socket.writableLength = socket._handle.writeQueueSize = 300;
+  // Whenever it is looked at, another answer has left and the next waits in its place.
+  let answers = 0;
+  Object.defineProperty(slow, 'bytesWritten', { get: () => 300 * ++answers });
+  budget.watch(slow.asSocket, () => ended.push('slow'));
+  budget.watch(still.asSocket, () => ended.push('still'));
+  await until('the end of one', () => ended.length > 0);
+  t.strictSame(ended, ['still']);
+  slow.emit('close');
 });
 
 t.test('beyond the total those that keep the most go first, until there is room', async (t) => {
