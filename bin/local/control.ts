@@ -4,11 +4,16 @@ import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { CordwoodError } from '../../protocol/errors.ts';
 import type { ControlReply, ControlRequest } from './messages.ts';
 
 /** `sun_path` holds 108 bytes on Linux and 104 on macOS, the final zero included. */
 const MAX_SOCKET_PATH = 103;
 const MAX_LINE_BYTES = 1 << 20;
+/** While a command is carried out, which may take long, an empty line now and then says that somebody is there. */
+const ALIVE_MS = 1_000;
+/** A supervisor that says nothing for so long is suspended: the kernel takes connections in its place. */
+const SILENCE_MS = 10_000;
 
 /** What a data directory remembers of the local cluster in it. */
 export interface ControlFile {
@@ -72,9 +77,20 @@ export async function serveControl(
 }
 
 /** Sends one command. Resolves to null if no supervisor is there. */
-export function sendControl(socketPath: string, request: ControlRequest): Promise<ControlReply | null> {
+export function sendControl(
+  socketPath: string,
+  request: ControlRequest,
+  silenceMs: number = SILENCE_MS,
+): Promise<ControlReply | null> {
   return new Promise((resolve, reject) => {
     const socket = connect(socketPath);
+    socket.setTimeout(silenceMs, () => {
+      socket.destroy();
+      const text =
+        'the process that runs the local cluster does not answer. Is it suspended (Ctrl-Z)? Then continue it';
+      const outcome = request.command === 'status' ? 'not_applied' : 'unknown';
+      reject(new CordwoodError('TIMEOUT', text, { outcome }));
+    });
     let text = '';
     socket.setEncoding('utf8');
     socket.on('connect', () => socket.end(`${JSON.stringify(request)}\n`));
@@ -84,7 +100,7 @@ export function sendControl(socketPath: string, request: ControlRequest): Promis
       else reject(error);
     });
     socket.on('close', () => {
-      if (text.endsWith('\n')) resolve(JSON.parse(text) as ControlReply);
+      if (text.trim() !== '' && text.endsWith('\n')) resolve(JSON.parse(text) as ControlReply);
       else reject(new Error('the local cluster went away before it answered'));
     });
   });
@@ -115,7 +131,11 @@ function serveOne(socket: Socket, handle: (request: ControlRequest) => Promise<C
     const newline = text.indexOf('\n');
     if (taken || newline === -1) return;
     taken = true;
-    void answer(text.slice(0, newline), handle).then((reply) => socket.end(`${JSON.stringify(reply)}\n`));
+    const alive = setInterval(() => socket.write('\n'), ALIVE_MS);
+    void answer(text.slice(0, newline), handle).then((reply) => {
+      clearInterval(alive);
+      socket.end(`${JSON.stringify(reply)}\n`);
+    });
   });
 }
 

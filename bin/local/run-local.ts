@@ -50,12 +50,14 @@ export async function runLocal(options: UpOptions): Promise<number> {
     program: options.program ?? [process.execPath, thisProgram(), 'start'],
     nodeArgs: ['--log-level', options.logLevel],
     self: `${ownCommand()} local`,
-    selfOptions: options.data === DEFAULT_LOCAL_DATA ? '' : ` --data ${options.data}`,
+    selfOptions: dataOption(options.data),
     say: (line) => print(`${new Date().toTimeString().slice(0, 8)}  ${line}`),
   });
   const control = await serveControl(socketPath, (request) => cluster.handle(request));
   if (control === null)
-    throw new UsageError(`the cluster in ${options.data} runs already; see: ${ownCommand()} local status`);
+    throw new UsageError(
+      `the cluster in ${options.data} runs already; see: ${ownCommand()} local status${dataOption(options.data)}`,
+    );
   try {
     await checkPorts(nodes);
     writeControlFile(dataDir, { version: 1, nodes: count, basePort, pid: process.pid });
@@ -79,10 +81,15 @@ export async function controlLocal(data: string, request: ControlRequest, json: 
   if (reply === null) {
     const where = data === DEFAULT_LOCAL_DATA ? `${data} (below this directory)` : data;
     throw new UsageError(
-      `no local cluster runs with its data in ${where}; start one with: ${ownCommand()} local up`,
+      `no local cluster runs with its data in ${where}; start one with: ${ownCommand()} local up${dataOption(data)}`,
     );
   }
   return show(reply, json);
+}
+
+/** What a command needs to find this cluster. */
+function dataOption(data: string): string {
+  return data === DEFAULT_LOCAL_DATA ? '' : ` --data ${data}`;
 }
 
 function show(reply: ControlReply, json: boolean): number {
@@ -104,7 +111,7 @@ async function introduction(
   const addresses = reports.map((report) => report.clientAddress);
   const [first, second = first, third = second] = addresses;
   const self = ownCommand();
-  const data = options.data === DEFAULT_LOCAL_DATA ? '' : ` --data ${options.data}`;
+  const data = dataOption(options.data);
   const examples: [string, string][] = [
     [`curl http://${first}/sPush -d jobs,hello`, 'push "hello" onto the stack "jobs"'],
     [`curl http://${second}/sPop -d jobs`, 'pop it, from another node'],

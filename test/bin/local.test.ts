@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -265,6 +266,37 @@ t.test('commands come over a socket in the data directory', async (t) => {
   t.same(await sendControl(socketPath, { command: 'down' }), { ok: false, message: 'went wrong' });
   t.same(seen, [{ command: 'stop', id: 3 }, { command: 'down' }]);
   t.equal(await serveControl(socketPath, handle), null, 'one supervisor at a time');
+  await new Promise((resolve) => server!.close(resolve));
+});
+
+t.test('a supervisor that is suspended is not waited for', async (t) => {
+  const socketPath = controlSocketPath(t.testdir());
+  // As the kernel does in its place: the connection is taken, and nobody reads.
+  const frozen = createServer({ pauseOnConnect: true }, (socket) => t.teardown(() => socket.destroy()));
+  t.teardown(() => frozen.close());
+  await new Promise<void>((resolve) => frozen.listen(socketPath, resolve));
+  const answer = { code: 'TIMEOUT', message: /suspended/ };
+  await t.rejects(sendControl(socketPath, { command: 'status' }, 20), { ...answer, outcome: 'not_applied' });
+  await t.rejects(sendControl(socketPath, { command: 'stop', id: 1 }, 20), { ...answer, outcome: 'unknown' });
+});
+
+t.test('a supervisor that is busy with a command says that it is there', async (t) => {
+  const socketPath = controlSocketPath(t.testdir());
+  let finish = (): void => {};
+  const done = new Promise<void>((resolve) => (finish = resolve));
+  const server = await serveControl(socketPath, async () => {
+    await done;
+    return { ok: true, message: 'done' };
+  });
+  const socket = connect(socketPath).setEncoding('utf8');
+  socket.write('{"command":"stop","id":1}\n');
+  t.equal(((await once(socket, 'data')) as [string])[0], '\n');
+  finish();
+  let text = '';
+  for await (const chunk of socket) text += String(chunk);
+  t.same(JSON.parse(text), { ok: true, message: 'done' });
+  const asked = sendControl(socketPath, { command: 'start', id: 1 });
+  t.same(await asked, { ok: true, message: 'done' });
   await new Promise((resolve) => server!.close(resolve));
 });
 
