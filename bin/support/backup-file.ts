@@ -17,8 +17,6 @@ import { time } from './inspect.ts';
 import { printLine } from './print.ts';
 import { isOfDisk } from './system-errors.ts';
 
-/** What is written gets its name only when it has been read again and is whole. */
-const UNFINISHED = '.unfinished';
 const MAX_ERROR_BYTES = 64 << 10;
 
 /** `cordwood backup FILE`. Resolves to the exit status. */
@@ -26,7 +24,10 @@ export async function backup(given: string, options: BackupCommandOptions): Prom
   const file = path.resolve(given);
   if (fs.existsSync(file) && options.force !== true)
     throw new UsageError(`${given} is there already; --force replaces it`);
-  const unfinished = `${file}${UNFINISHED}`;
+  // Gets its name only when it has been read again and is whole. Until then it is this process's alone: of two that
+  // back up to one file, the one that is turned away would take the other's away with it.
+  const unfinished = `${file}.${process.pid}.unfinished`;
+  const forget = removeOnSignal(unfinished);
   try {
     // Before a node is asked for what could not be kept.
     fs.closeSync(fs.openSync(unfinished, 'w', 0o600));
@@ -39,7 +40,25 @@ export async function backup(given: string, options: BackupCommandOptions): Prom
   } catch (error) {
     fs.rmSync(unfinished, { force: true });
     throw error;
+  } finally {
+    forget();
   }
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Whoever breaks the command off finds no remains of it. Returns what ends this. */
+function removeOnSignal(file: string): () => void {
+  const onSignal = (signal: NodeJS.Signals): void => {
+    fs.rmSync(file, { force: true });
+    forget();
+    process.kill(process.pid, signal);
+  };
+  const forget = (): void => {
+    for (const signal of SIGNALS) process.off(signal, onSignal);
+  };
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  return forget;
 }
 
 /** `cordwood inspect FILE`. Resolves to the exit status. */

@@ -1,5 +1,7 @@
 // A backup of a running cluster, and the new cluster made of it: what was acknowledged is there, and nothing mixes.
 import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import t from 'tap';
 import { Client } from '../../lib/client/index.ts';
@@ -44,6 +46,36 @@ t.test('a backup under load', async (t) => {
   t.equal((await cordwood(['inspect', file])).code, 0);
   t.match(await cordwood(['backup', file, '--addr', addr]), { code: 2, stderr: /there already/ });
   t.equal((await cordwood(['backup', file, '--addr', addr, '--force'])).code, 0);
+});
+
+t.test('two backups to one file: the one that is turned away leaves the other alone', async (t) => {
+  const bytes = readFileSync(file);
+  const target = path.join(t.testdir(), 'stacks');
+  let goOn = (): void => {};
+  let begun = (): void => {};
+  const begins = new Promise<void>((resolve) => (begun = resolve));
+  // A node that takes its time over the first backup, and makes no second one meanwhile.
+  let asked = 0;
+  const slow = createServer((_, response) => {
+    asked++;
+    if (asked > 1) {
+      response.writeHead(429).end('{"error":{"code":"BUSY","message":"one at a time"}}');
+      return;
+    }
+    response.write(bytes.subarray(0, 100));
+    goOn = () => response.end(bytes.subarray(100));
+    begun();
+  });
+  await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve));
+  const addr = `127.0.0.1:${(slow.address() as AddressInfo).port}`;
+  const first = cordwood(['backup', target, '--addr', addr]);
+  await begins;
+  t.match(await cordwood(['backup', target, '--addr', addr]), { code: 3, stderr: /BUSY/ });
+  goOn();
+  t.match(await first, { code: 0, stderr: '' });
+  t.same(readdirSync(path.dirname(target)), ['stacks']);
+  t.ok(readFileSync(target).equals(bytes));
+  slow.close();
 });
 
 t.test('a backup that is not whole is refused, in one line, and nothing is made of it', async (t) => {
