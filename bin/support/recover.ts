@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { lockDirectory } from '../../lib/log/directory-lock.ts';
@@ -24,8 +25,12 @@ export async function recover(given: readonly string[], options: RecoverOptions)
   try {
     const disk = new NodeDisk();
     const survivors: SurvivingLog[] = [];
+    const seen = new Set<string>();
     for (const directory of given.map((each) => path.resolve(each))) {
       if (!disk.exists(directory)) throw new UsageError(`${directory} is not there`);
+      const real = realpathSync(directory);
+      if (seen.has(real)) throw new UsageError(`${directory} is given twice`);
+      seen.add(real);
       // Held to the end: a node that starts meanwhile would not be in the picture.
       locks.push(await lockDirectory(directory, true));
       const survivor = tryRead(disk, directory);
@@ -136,6 +141,11 @@ async function agreed(): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return (await terminal.question('Make the new cluster? Type yes: ')).trim() === 'yes';
+  } catch (error) {
+    if ((error as Error).name !== 'AbortError') throw error;
+    // Ctrl-C and Ctrl-D say no, and leave the cursor behind the question.
+    process.stderr.write('\n');
+    return false;
   } finally {
     terminal.close();
   }

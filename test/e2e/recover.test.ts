@@ -42,6 +42,10 @@ t.test('one directory of three becomes a cluster of its own', async (t) => {
 
   const survivor = nodes[2]!;
   rmSync(nodes[0]!.dataDir, { recursive: true });
+  t.match(await cordwood(['recover', survivor.dataDir, survivor.dataDir, '--dry-run']), {
+    code: 2,
+    stderr: /given twice/,
+  });
   const dry = await cordwood(['recover', survivor.dataDir, '--dry-run', '--json']);
   t.equal(dry.code, 0, dry.stderr);
   t.match(JSON.parse(dry.stdout), {
