@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { integer } from '../support/numbers.ts';
-import { stackOptions } from '../support/stack-options.ts';
+import { idempotencyKey, stackOptions } from '../support/stack-options.ts';
 import type { StackOptions } from '../support/stack-options.ts';
 
 interface PopOptions extends StackOptions {
@@ -17,7 +17,11 @@ export function register(program: Command): void {
     .argument('<name>', 'name of the stack')
     .option('--count <n>', 'take up to so many, top first', integer('--count', 1, 1_000_000))
     .option('--raw', 'no newline behind the value')
-    .option('--key <text>', 'idempotency key: a repeated command with the same key runs once');
+    .option(
+      '--key <text>',
+      'idempotency key: a repeated command with the same key runs once',
+      idempotencyKey,
+    );
   stackOptions(command).action(async (name: string, options: PopOptions) => {
     const [{ withStacks }, { printMany, printTaken, requireStack }] = await Promise.all([
       import('../support/with-stacks.ts'),

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { stackOptions } from '../support/stack-options.ts';
+import { idempotencyKey, stackOptions } from '../support/stack-options.ts';
 import type { StackOptions } from '../support/stack-options.ts';
 
 interface PushOptions extends StackOptions {
@@ -15,7 +15,11 @@ export function register(program: Command): void {
     .argument('<name>', 'name of the stack, made if there is none')
     .argument('<value...>', 'text; - reads stdin')
     .option('--json-value', 'the values are JSON: numbers, lists, objects, …')
-    .option('--key <text>', 'idempotency key: a repeated command with the same key runs once');
+    .option(
+      '--key <text>',
+      'idempotency key: a repeated command with the same key runs once',
+      idempotencyKey,
+    );
   stackOptions(command).action(async (name: string, texts: string[], options: PushOptions) => {
     const [{ withStacks }, { printLine }, { readValues }] = await Promise.all([
       import('../support/with-stacks.ts'),

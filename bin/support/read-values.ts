@@ -1,5 +1,8 @@
 import { isUtf8 } from 'node:buffer';
+import { Limits } from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
 import { encodeValue } from '../../protocol/msgpack.ts';
+import { checkJsonValue } from '../../lib/server/json-value.ts';
 import { UsageError } from './exit-codes.ts';
 
 /** The values of a push, encoded: `-` is all of stdin, as it comes; with `json` each is parsed as JSON first. */
@@ -9,22 +12,39 @@ export async function readValues(texts: readonly string[], json: boolean): Promi
   const values: Uint8Array[] = [];
   for (const text of texts) {
     const bytes = text === '-' ? await readStdin() : Buffer.from(text);
-    if (json) values.push(encodeValue(parseJson(bytes.toString('utf8'))));
+    if (json) values.push(encodeJson(bytes.toString('utf8')));
     else values.push(encodeValue(isUtf8(bytes) ? bytes.toString('utf8') : bytes));
   }
   return values;
 }
 
-function parseJson(text: string): unknown {
+function encodeJson(text: string): Uint8Array {
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (error) {
     throw new UsageError(`the value is not JSON: ${(error as Error).message}`);
   }
+  try {
+    checkJsonValue(value);
+    return encodeValue(value);
+  } catch (error) {
+    throw new UsageError(`not a value that can be stored: ${(error as Error).message}`);
+  }
 }
 
+/** What no node would take is not gathered first: there may be no end to it. */
 async function readStdin(): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  let length = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > Limits.maxFrameBytes)
+      throw new CordwoodError(
+        'TOO_LARGE',
+        `stdin has more than the ${Limits.maxFrameBytes} bytes of a request`,
+      );
+    chunks.push(chunk);
+  }
   return Buffer.concat(chunks);
 }

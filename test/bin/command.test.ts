@@ -70,6 +70,23 @@ t.test('values from stdin come as they are', async (t) => {
   t.equal((await cordwood('pop', 'bytes', '--json')).stdout, '{"value":{"$bin":"AP8KCg=="}}\n');
 });
 
+t.test('stdin that is larger than any request is refused before it fills the memory', async (t) => {
+  const input = Buffer.alloc(12 << 20);
+  const { code, stderr } = await run(['push', 'huge', '-'], { env, input });
+  t.equal(code, 2);
+  t.match(stderr, /^cordwood: TOO_LARGE stdin has more than .*\n$/);
+});
+
+t.test('a key or a value that cannot be is wrong input', async (t) => {
+  const nested = `${'['.repeat(70)}${']'.repeat(70)}`;
+  await check(t, ['push', 'w', 'x', '--key', ''], 2, '', /--key must have 1 to 255 bytes, not 0\n$/);
+  await check(t, ['pop', 'w', '--key', 'k'.repeat(256)], 2, '', /--key must have 1 to 255 bytes, not 256\n$/);
+  await check(t, ['push', 'w', '--json-value', nested], 2, '', /nests deeper/);
+  await check(t, ['push', 'w', '--json-value', '"\\ud800"'], 2, '', /half a surrogate pair/);
+  await check(t, ['push', 'w', '--json-value', '1e999'], 2, '', /too large/);
+  await check(t, ['exists', 'w'], 1, 'no\n');
+});
+
 t.test('a key makes a repeated command run once', async (t) => {
   for (const size of ['1\n', '1\n'])
     t.equal((await cordwood('push', 'keyed', 'x', '--key', 'k1')).stdout, size);

@@ -18,6 +18,17 @@ const json = async (method: string, path: string, body?: unknown): Promise<[numb
   return [answer.status, answer.text === '' ? null : JSON.parse(answer.text)];
 };
 
+t.test('JSON that a value cannot keep is refused, not stored as something else', async (t) => {
+  for (const value of ['"\\ud800"', '{"\\udc00":1}', '[["a\\ud83d"]]', '1e999', '{"x":-1e999}']) {
+    const answer = await ask(port, '/v1/stacks/kept/push', { method: 'POST', body: `{"value":${value}}` });
+    t.equal(answer.status, 400, value);
+    t.match(errorOf(answer), { code: 'MALFORMED', outcome: 'not_applied' }, value);
+  }
+  t.equal((await json('GET', '/v1/stacks/kept'))[0], 404);
+  t.same(await json('POST', '/v1/stacks/kept/push', { value: '\u{1fab5}' }), [200, { size: 1 }]);
+  t.same(await json('DELETE', '/v1/stacks/kept'), [200, { name: 'kept', dropped: true }]);
+});
+
 t.test('stacks as resources', async (t) => {
   t.same(await json('PUT', '/v1/stacks/a'), [201, { name: 'a', created: true }]);
   t.same(await json('PUT', '/v1/stacks/a'), [200, { name: 'a', created: false }]);
