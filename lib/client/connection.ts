@@ -180,12 +180,16 @@ export class Connection {
     try {
       this.#splitter.pushRuns(chunk, this.#consume);
     } catch (error) {
+      // Before the welcome a length that is too large is that of something else than a frame: "HTTP", for one.
+      const foreign = this.welcome === null && CordwoodError.is(error) && error.code === 'TOO_LARGE';
       this.fail(
-        CordwoodError.is(error)
+        CordwoodError.is(error) && !foreign
           ? error
-          : new CordwoodError('PROTOCOL_ERROR', `answers of ${this.address} cannot be read`, {
-              cause: error,
-            }),
+          : new CordwoodError(
+              'PROTOCOL_ERROR',
+              `answers of ${this.address} cannot be read${foreign ? ': is it the client port of a node?' : ''}`,
+              foreign ? {} : { cause: error },
+            ),
       );
     }
   }

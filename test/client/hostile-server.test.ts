@@ -107,6 +107,11 @@ t.test('hostile answers to the preamble', async (t) => {
   await t.rejects(Client.connect({ addresses: cluster.addresses, connectTimeoutMs: 300 }), {
     outcome: 'not_applied',
   } as never);
+  node.onPreamble = (link) => link.sendRaw(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'));
+  await t.rejects(Client.connect({ addresses: cluster.addresses }), {
+    code: 'PROTOCOL_ERROR',
+    message: /is it the client port of a node/,
+  });
   node.onPreamble = (link) => link.sendRaw(frame(0x42, 0, 1, new Uint8Array(3)));
   await t.rejects(Client.connect({ addresses: cluster.addresses }), { code: 'PROTOCOL_ERROR' });
   node.onPreamble = (link) => link.respond(1, 0, encodeValue(1));
