@@ -53,7 +53,7 @@ export function askNode<T>(address: string, path: string, timeoutMs: number): Pr
   const { host, port } = parseAddress(address);
   return new Promise((resolve) => {
     const fail = (problem: string): void => resolve({ answer: null, problem });
-    const request = get({ host, port, path, timeout: timeoutMs, agent: false }, (response) => {
+    const request = get({ host, port, path, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {
@@ -71,10 +71,12 @@ export function askNode<T>(address: string, path: string, timeoutMs: number): Pr
       });
       response.on('error', () => fail('went away'));
     });
-    request.on('timeout', () => {
+    // Of the whole answer: what is no node may send a little now and then for ever.
+    const timer = setTimeout(() => {
       fail('does not answer');
       request.destroy();
-    });
+    }, timeoutMs);
+    request.on('close', () => clearTimeout(timer));
     request.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
   });
 }

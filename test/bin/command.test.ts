@@ -1,4 +1,6 @@
 import { closeSync, existsSync, openSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -249,6 +251,21 @@ t.test('an output that cannot be written', { skip: !existsSync(FULL) }, async (t
     t.match(stderr, /^cordwood: .*\n$/, 'one line');
   }
   await check(t, ['size', 'full'], 0, '1\n');
+});
+
+t.test('what is no node and never ends its answer is not waited for', async (t) => {
+  const endless = createServer((_, response) => {
+    const drip = setInterval(() => response.write(' '), 20);
+    response.on('close', () => clearInterval(drip));
+  });
+  await new Promise<void>((resolve) => endless.listen(0, '127.0.0.1', resolve));
+  const addr = `127.0.0.1:${(endless.address() as AddressInfo).port}`;
+  t.match(await cordwood('status', '--addr', addr, '--timeout', '200'), {
+    code: 3,
+    stdout: /does not answer/,
+    stderr: /no node knows a leader/,
+  });
+  endless.close();
 });
 
 t.test('status', async (t) => {
