@@ -9,6 +9,7 @@ import type { LeaderInfo, Requests } from '../node/types.ts';
 import { readShared } from '../transport/read-buffer.ts';
 import { CountedRequests } from './counted-requests.ts';
 import type { FrameTotals } from './counted-requests.ts';
+import type { InputBudget, UnfinishedInput } from './input-budget.ts';
 import type { ServerLimits } from './limits.ts';
 import type { OutputBudget, UnsentOutput } from './output-budget.ts';
 
@@ -25,6 +26,7 @@ export interface ConnectionHost {
   readonly node: Requests;
   readonly limits: ServerLimits;
   readonly output: OutputBudget;
+  readonly input: InputBudget;
   readonly totals: FrameTotals;
   /** Said once, when the connection is gone. */
   onClose(connection: Connection): void;
@@ -48,6 +50,7 @@ export class Connection implements Sink {
   readonly #host: ConnectionHost;
   readonly #requests: CountedRequests;
   readonly #unsent: UnsentOutput;
+  readonly #unfinished: UnfinishedInput;
   #intake: Intake | null = null;
   #preamble: Uint8Array = new Uint8Array(0);
   #holds = 0;
@@ -66,6 +69,7 @@ export class Connection implements Sink {
       this.#fail('PROTOCOL_ERROR', 'the preamble did not arrive in time');
     }, handshakeMs);
     this.#unsent = host.output.watch(socket, (why) => this.#cutOff(why));
+    this.#unfinished = host.input.watch((why) => this.#cutOff(why));
     readShared(socket, (chunk) => this.#onData(chunk));
     socket.on('drain', () => this.#onDrain());
     socket.on('end', () => this.end());
@@ -129,6 +133,7 @@ export class Connection implements Sink {
       else this.#fail('PROTOCOL_ERROR', 'this node could not take the request', error);
       return;
     }
+    this.#unfinished.set(this.#intake === null ? 0 : this.#intake.pendingBytes);
     const node = this.#host.node;
     if (node.saturated && (this.#holds & Hold.saturated) === 0) {
       this.#hold(Hold.saturated);
@@ -246,6 +251,7 @@ export class Connection implements Sink {
     this.#stopTimer();
     this.out.clear();
     this.#requests.detach(this);
+    this.#host.input.forget(this.#unfinished);
     this.#host.onClose(this);
   }
 }

@@ -17,6 +17,7 @@ import { Connection } from './connection.ts';
 import type { ConnectionHost } from './connection.ts';
 import { FrameTotals } from './counted-requests.ts';
 import type { HttpGateway } from './http-gateway.ts';
+import { InputBudget } from './input-budget.ts';
 import { resolveLimits } from './limits.ts';
 import type { ServerLimits } from './limits.ts';
 import { OutputBudget } from './output-budget.ts';
@@ -85,6 +86,7 @@ class FrontDoor implements Server, ConnectionHost {
   readonly node: Requests;
   readonly limits: ServerLimits;
   readonly output: OutputBudget;
+  readonly input: InputBudget;
   readonly totals: FrameTotals = new FrameTotals();
   readonly #options: ServerOptions;
   readonly #listener: NetServer;
@@ -107,6 +109,7 @@ class FrontDoor implements Server, ConnectionHost {
     this.node = options.node;
     this.limits = resolveLimits(options.limits);
     this.output = new OutputBudget(this.limits);
+    this.input = new InputBudget(this.limits.maxTotalInputBytes);
     this.#listener = createNetServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
       (socket) => this.#accept(socket),

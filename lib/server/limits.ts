@@ -11,6 +11,11 @@ export interface ServerLimits {
   readonly maxConnectionsPerAddress: number;
   /** From the connection to the end of its preamble (or of the first bytes of its HTTP request). Default 5,000. */
   readonly handshakeTimeoutMs: number;
+  /**
+   * Frames that have not arrived whole, of all binary connections; above it, those that keep the most for the longest
+   * are closed. Default 256 MiB.
+   */
+  readonly maxTotalInputBytes: number;
 
   /** Unsent answers at which a connection's requests are no longer read. Default 8 MiB. */
   readonly pauseOutputBytes: number;
@@ -55,6 +60,7 @@ export const defaultLimits: ServerLimits = {
   maxConnections: 10_000,
   maxConnectionsPerAddress: Infinity,
   handshakeTimeoutMs: 5_000,
+  maxTotalInputBytes: 256 << 20,
   pauseOutputBytes: 8 << 20,
   stallTimeoutMs: 60_000,
   maxOutputBytes: 128 << 20,
@@ -74,6 +80,7 @@ const RULES: Rules<ServerLimits> = {
   maxConnections: positiveOrInfinite,
   maxConnectionsPerAddress: positiveOrInfinite,
   handshakeTimeoutMs: timeMs,
+  maxTotalInputBytes: positiveOrInfinite,
   pauseOutputBytes: positiveOrInfinite,
   stallTimeoutMs: timeMs,
   maxOutputBytes: positiveOrInfinite,
