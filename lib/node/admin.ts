@@ -70,8 +70,10 @@ export class Admin {
     const out = new ByteWriter(512);
     const requestId = frame.length < FRAME_HEADER_BYTES ? 0 : frameRequestId(frame, 0);
     try {
-      const result = await this.#carryOut(decodeFields(frame, FRAME_HEADER_BYTES, frame.length, 'admin'));
-      encodeResponse(out, requestId, Status.ok, encodeValue(result));
+      const carryOut = reading(() =>
+        this.#read(decodeFields(frame, FRAME_HEADER_BYTES, frame.length, 'admin')),
+      );
+      encodeResponse(out, requestId, Status.ok, encodeValue(await carryOut()));
     } catch (error) {
       const known = CordwoodError.is(error) ? error : internal(error);
       encodeErrorResponse(out, requestId, statusOfError(known), known.code, known.message);
@@ -79,25 +81,37 @@ export class Admin {
     return out.take();
   }
 
-  async #carryOut(request: Fields): Promise<object> {
+  /** What carries the request out. */
+  #read(request: Fields): () => object | Promise<object> {
     const { driver, clusterId } = this.#target;
     const op = request.string('op', 32);
-    if (op === 'members') return membersOf(driver, clusterId);
-    if (op === 'explain') return this.#target.explain();
+    if (op === 'members') return () => membersOf(driver, clusterId);
+    if (op === 'explain') return () => this.#target.explain();
     const timeoutMs = request.has('timeoutMs') ? request.integer('timeoutMs', 86_400_000) : undefined;
     if (op === 'transfer') {
       const target = request.has('target') ? request.integer('target') : 0;
-      return { leader: await this.#target.handOver(target, timeoutMs) };
+      return async () => ({ leader: await this.#target.handOver(target, timeoutMs) });
     }
     const change = targetOf(op, request, driver.core.config);
-    return this.#target.reconfigure(change, {
+    const options: ChangeOptions = {
       dryRun: request.has('dryRun') && request.get('dryRun') === true,
       force: request.has('force') && request.get('force') === true,
       ...(request.has('expectedConfigIndex')
         ? { expectedConfigIndex: request.integer('expectedConfigIndex') }
         : {}),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    });
+    };
+    return () => this.#target.reconfigure(change, options);
+  }
+}
+
+/** What is wrong with a request's fields is the mistake of who asks, not of a peer that this node has asked. */
+function reading<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!CordwoodError.is(error) || error.code !== 'PROTOCOL_ERROR') throw error;
+    throw new CordwoodError('MALFORMED', error.message, { cause: error });
   }
 }
 
@@ -179,7 +193,6 @@ function statusOfError(error: CordwoodError): Status {
       return Status.shuttingDown;
     case 'UNSUPPORTED':
       return Status.unsupported;
-    case 'PROTOCOL_ERROR':
     case 'MALFORMED':
       return Status.malformed;
     default:

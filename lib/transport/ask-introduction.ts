@@ -67,7 +67,9 @@ export function askIntroduction(
           resolve(introduction);
         });
       } catch (error) {
-        fail(error as Error);
+        const why = (error as Error).message;
+        const message = `what answers at ${address} is no peer of a cluster: ${why}`;
+        fail(new CordwoodError('PROTOCOL_ERROR', message, { cause: error }));
       }
     });
     socket.write(encodeIntroduce());

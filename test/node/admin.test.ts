@@ -1,3 +1,5 @@
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import t from 'tap';
 import { Client } from '../../lib/client/index.ts';
 import { TestCluster } from './support/test-cluster.ts';
@@ -72,6 +74,25 @@ t.test('a change that got half way is not said not to have happened', async (t) 
   cluster.gate(4).goOn();
   const again = await client.admin.add({ id: 4, address: cluster.address(4) });
   t.match(again, { done: true, config: { voters: [1, 2, 3, 4] } }, 'asked again, it is carried out');
+});
+
+t.test('wrong fields are malformed, and an address that is no peer is refused', async (t) => {
+  const cluster = await TestCluster.start(t, 1);
+  const node = await cluster.leader();
+  const client = Client.local(node);
+  t.teardown(() => client.close());
+  await t.rejects(client.admin.add({ id: 4.5, address: '127.0.0.1:1' }), {
+    code: 'MALFORMED',
+    outcome: 'not_applied',
+  });
+  const stranger = createServer((socket) => socket.end('220 mail.example\r\n'));
+  await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => stranger.close());
+  const { port } = stranger.address() as AddressInfo;
+  await t.rejects(client.admin.add({ id: 4, address: `127.0.0.1:${port}` }), {
+    code: 'PROTOCOL_ERROR',
+    outcome: 'not_applied',
+  });
 });
 
 t.test('leadership goes where it is told to, and nowhere else', async (t) => {
