@@ -69,6 +69,10 @@ export function having(form: string, ...methods: readonly string[]): Rule {
 }
 
 export const text: Rule = { form: 'a string', fits: isText };
+export const filledText: Rule = {
+  form: 'a string that is not empty',
+  fits: (value) => isText(value) && value !== '',
+};
 export const flag: Rule = { form: 'true or false', fits: (value) => typeof value === 'boolean' };
 export const callback: Rule = { form: 'a function', fits: (value) => typeof value === 'function' };
 export const object: Rule = { form: 'an object', fits: isObject };

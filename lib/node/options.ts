@@ -6,6 +6,7 @@ import {
   badOption,
   callback,
   checkOptions,
+  filledText,
   flag,
   having,
   logger,
@@ -58,7 +59,8 @@ const MAX_NODES = 63;
 const RULES: Rules<NodeOptions> = {
   id: required(wholeNumber(1)),
   cluster: required(texts(`a list of 1 to ${MAX_NODES} peer addresses`, 1, MAX_NODES)),
-  dataDir: required(text),
+  // An empty one would be the directory that the process happens to be in.
+  dataDir: required(filledText),
   // Without its machine a node would start and then answer nothing.
   machine: required(having('a state machine', 'apply', 'query', 'snapshot', 'restore')),
   clientAddress: text,

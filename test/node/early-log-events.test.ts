@@ -16,7 +16,7 @@ async function start(disk: MemoryDisk, say: (events: LogEvents) => void): Promis
     {
       id: 1,
       cluster: [`127.0.0.1:${port}`],
-      dataDir: '',
+      dataDir: 'in memory',
       machine: new StackMachine(),
       minFreeBytes: MIN_FREE_BYTES,
     },

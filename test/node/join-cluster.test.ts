@@ -38,7 +38,7 @@ function options(joinSignal?: AbortSignal): ResolvedOptions {
   return resolveOptions({
     id: 5,
     cluster: ['10.0.0.1:1', '10.0.0.2:1', '10.0.0.5:1'],
-    dataDir: '',
+    dataDir: 'in memory',
     machine: new StackMachine(),
     join: true,
     runtime,

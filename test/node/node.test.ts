@@ -16,7 +16,7 @@ async function startCluster(size: number, disks: MemoryDisk[]): Promise<RaftNode
         {
           id: i + 1,
           cluster,
-          dataDir: '',
+          dataDir: 'in memory',
           machine: new StackMachine(),
           heartbeatMs: 20,
           electionTimeoutMs: 600,

@@ -24,6 +24,7 @@ const WRONG: [(over: Loose) => Promise<unknown>, Loose, RegExp][] = [
   [startNode, { cluster: [1] }, /^cluster /],
   [startNode, { cluster: ['nowhere'] }, /^cluster must be host:port: "nowhere"/],
   [startNode, { dataDir: undefined }, /^dataDir must be a string/],
+  [startNode, { dataDir: '' }, /^dataDir must be a string that is not empty, not ''$/],
   [startNode, { machine: undefined }, /^machine must be a state machine/],
   [startNode, { machine: { apply() {} } }, /^machine must be a state machine, with apply\(\), query\(\)/],
   [startNode, { peerListen: 'nowhere' }, /^peerListen must be host:port/],

@@ -94,7 +94,7 @@ export class MemoryCluster {
       {
         id,
         cluster: this.#addresses,
-        dataDir: '',
+        dataDir: 'in memory',
         machine: this.machineOf(id),
         minFreeBytes: MIN_FREE_BYTES,
         heartbeatMs: this.#electionTimeoutMs / 10,

@@ -76,7 +76,7 @@ export class TestCluster {
       {
         id,
         cluster: options.join === true ? [...cluster, this.address(id)] : cluster,
-        dataDir: '',
+        dataDir: 'in memory',
         machine: new StackMachine(),
         heartbeatMs: HEARTBEAT_MS,
         electionTimeoutMs: ELECTION_TIMEOUT_MS,
