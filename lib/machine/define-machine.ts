@@ -64,7 +64,7 @@ export interface MachineDefinition<State, Command, Query, Result, Answer> {
 /**
  * Makes a state machine of plain functions: commands and queries are decoded, results encoded, and snapshots are the
  * whole state as msgpack. Taking a snapshot encodes everything at once; a machine with much state is better written
- * as a `StateMachine` of its own.
+ * as a `StateMachine` of its own. What it returns is one machine, with its state: call it again for each start of a node.
  *
  * @throws TypeError if something is missing or wrong; also if the initial state cannot be saved and loaded
  *

@@ -5,6 +5,7 @@ import { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Introduction } from '../../protocol/introduction.ts';
 import type { Config, NodeId } from '../core/types.ts';
 import type { PeerPolicy, Transport, TransportEvents } from '../transport/transport.ts';
+import { claimMachine, releaseMachine } from './machine-claim.ts';
 import type { ResolvedOptions } from './options.ts';
 import { PeerRegistry, type PeerMemory } from './peer-registry.ts';
 import { newestConfig, quarantineReason } from './quarantine.ts';
@@ -60,8 +61,25 @@ export async function openParts(
   transportEvents: TransportEvents,
   open: OpenEnvironment,
 ): Promise<NodeParts> {
-  const state = new ReplicatedState(options.machine);
-  const restoration = new Restoration(state, options.onProgress);
+  const { machine } = options;
+  claimMachine(machine);
+  const restoration = new Restoration(new ReplicatedState(machine), options.onProgress);
+  try {
+    return await openWith(restoration, options, resolved, logEvents, transportEvents, open);
+  } catch (error) {
+    if (!restoration.touched) releaseMachine(machine);
+    throw error;
+  }
+}
+
+async function openWith(
+  restoration: Restoration,
+  options: NodeOptions,
+  resolved: ResolvedOptions,
+  logEvents: LogEvents,
+  transportEvents: TransportEvents,
+  open: OpenEnvironment,
+): Promise<NodeParts> {
   const environment = await open({ ...options, onProgress: restoration.readLog }, resolved, {
     ...logEvents,
     onSnapshots: (snapshots) => {
@@ -104,7 +122,7 @@ export async function openParts(
       core,
       log,
       transport,
-      state,
+      state: restoration.state,
       quarantine,
       release: () => environment.release(),
     };

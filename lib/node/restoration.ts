@@ -6,7 +6,8 @@ import type { NodeOptions } from './types.ts';
 
 /** Gives a starting node the state of its newest snapshot, if it can while its log is still being read. */
 export class Restoration {
-  readonly #state: ReplicatedState;
+  readonly state: ReplicatedState;
+  #touched = false;
   readonly #onProgress: NonNullable<NodeOptions['onProgress']>;
   #running: Promise<void> | null = null;
   #logBytes = 0;
@@ -14,8 +15,13 @@ export class Restoration {
   #totalBytes = 0;
 
   constructor(state: ReplicatedState, onProgress: NodeOptions['onProgress']) {
-    this.#state = state;
+    this.state = state;
     this.#onProgress = onProgress ?? (() => undefined);
+  }
+
+  /** Whether the machine may have been given a state. */
+  get touched(): boolean {
+    return this.#touched;
   }
 
   /** What the log tells of its reading. */
@@ -45,14 +51,15 @@ export class Restoration {
   async #restore(snapshots: SnapshotStore): Promise<void> {
     const { latest } = snapshots;
     if (latest === null) return;
+    this.#touched = true;
     const reader = await snapshots.open(latest);
     try {
-      await this.#state.restore(this.#watched(readAll(reader)));
+      await this.state.restore(this.#watched(readAll(reader)));
     } finally {
       await reader.close();
     }
-    if (this.#state.appliedIndex !== latest.meta.index) {
-      const text = `it is named for index ${latest.meta.index} and holds the state at ${this.#state.appliedIndex}`;
+    if (this.state.appliedIndex !== latest.meta.index) {
+      const text = `it is named for index ${latest.meta.index} and holds the state at ${this.state.appliedIndex}`;
       throw new CordwoodError('SNAPSHOT_DAMAGED', `snapshot: ${text}`);
     }
   }

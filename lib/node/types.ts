@@ -25,7 +25,7 @@ export interface NodeOptions {
   readonly cluster: readonly string[];
   /** Created if missing. One process at a time. */
   readonly dataDir: string;
-  /** What is replicated. */
+  /** What is replicated. It holds the state: a new one for each start. */
   readonly machine: StateMachine;
   /** `host:port` where clients reach this node, told to peers and to clients looking for the leader. */
   readonly clientAddress?: string;
