@@ -26,6 +26,17 @@ t.test('a lease lasts from when a majority’s heartbeats were sent, less the dr
   );
 });
 
+t.test('an acknowledgement of a heartbeat that was never sent lengthens nothing', async (t) => {
+  const trio = new Trio();
+  const leader = trio.lead();
+  const until = leader.leaseUntil(promise);
+  trio.pass(10);
+  for (const id of [2, 3]) {
+    trio.receive(id, 1, { kind: 'heartbeatAck', term: leader.term, readSeq: 0, sentAtMs: trio.now + 5 * T });
+  }
+  t.equal(leader.leaseUntil(promise), until);
+});
+
 t.test('a stall, a doubt about clocks and a transfer end it', async (t) => {
   const trio = new Trio();
   const leader = trio.lead();
