@@ -1,5 +1,6 @@
 import t from 'tap';
 import { RaftCore } from '../../lib/core/raft-core.ts';
+import { EntryKind } from '../../lib/core/types.ts';
 import { bootstrapOf } from '../../lib/node/options.ts';
 import { Trio } from './trio.ts';
 
@@ -87,4 +88,42 @@ t.test('a loss that was noticed counts before the quarantine begins', async (t) 
 
   follower.enterQuarantine(7, false);
   t.equal(follower.role, 'follower');
+});
+
+/** A follower of term 2 that has lost a part of its log and still has five entries of term 1. */
+function shortened(): RaftCore {
+  const trio = new Trio(false);
+  trio.terms.set(2, { term: 2, vote: 0 });
+  const termRuns = [{ first: 1, term: 1 }];
+  const core = trio.start(2, false, { lastIndex: 5, termRuns, sizes: [40, 40, 40, 40, 40] });
+  core.enterQuarantine(7, false);
+  core.receive(1, { kind: 'heartbeat', term: 2, commit: 0, readSeq: 0, sentAtMs: 0 });
+  return core;
+}
+
+t.test('entries of its own heal nobody: they may not be those that the leader has there', async (t) => {
+  const core = shortened();
+  core.receive(1, { kind: 'refetch', term: 2, nonce: 7, index: 5 });
+  core.drain();
+  t.equal(core.durableIndex, 5);
+  t.notOk(core.healed);
+  const entries = Array.from({ length: 5 }, () => ({ term: 1, kind: EntryKind.batch, sizeBytes: 40 }));
+  const logs = { prevIndex: 0, prevTerm: 0, last: 5, commit: 5, entries };
+  core.receive(1, { kind: 'append', term: 2, ...logs });
+  core.drain();
+  t.ok(core.healed);
+});
+
+t.test('the answer to an earlier loss is none to this one', async (t) => {
+  // What was acknowledged after the earlier one, and lost since, the leader still counts on.
+  const core = shortened();
+  core.drain();
+  core.receive(1, { kind: 'refetch', term: 2, nonce: 6, index: 0 });
+  t.notOk(core.healed);
+  core.receive(1, { kind: 'heartbeat', term: 2, commit: 0, readSeq: 0, sentAtMs: 0 });
+  t.match(
+    core.drain().messages.find(({ message }) => message.kind === 'lostLog'),
+    { to: 1, message: { nonce: 7 } },
+    'the leader is told again',
+  );
 });

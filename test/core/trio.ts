@@ -19,7 +19,8 @@ export class Trio {
     for (const id of [1, 2, 3]) this.start(id, leases);
   }
 
-  start(id: NodeId, leases = true): RaftCore {
+  /** `found`: what is on its disk; nothing, unless said. */
+  start(id: NodeId, leases = true, found: Partial<CoreInit> = {}): RaftCore {
     const options: CoreOptions = {
       id,
       heartbeatMs: 100,
@@ -44,6 +45,7 @@ export class Trio {
       configs: [],
       bootstrap: bootstrapOf([1, 2, 3].map((n) => ({ id: n, peerAddress: `n${n}` }))),
       nowMs: this.now,
+      ...found,
     };
     const core = new RaftCore(options, init);
     this.cores.set(id, core);
