@@ -216,6 +216,18 @@ export class CoreChecker {
     }
   }
 
+  /** What a follower takes for its leader's log is that, while that leads: its acks and its commitment go by it. */
+  checkFollower(node: CheckedNode): void {
+    const { core, log } = node;
+    const leader = core.role === 'follower' ? node.peer(core.leader) : undefined;
+    if (leader?.core.role !== 'leader' || leader.core.term !== core.term) return;
+    const { verifiedIndex } = core.state;
+    const own = log.get(verifiedIndex);
+    const other = leader.log.get(verifiedIndex);
+    if (verifiedIndex > leader.log.lastIndex || (own && other && own.id !== other.id))
+      fail(node, `entry ${verifiedIndex} is verified, but not that of leader ${leader.id}`);
+  }
+
   /** The core's view of its log against the naive one. */
   checkLog(node: CheckedNode): void {
     const { core, log } = node;

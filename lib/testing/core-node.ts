@@ -217,6 +217,7 @@ export class CoreNode {
     this.#check();
     this.#cluster.checker.checkLog(this);
     this.#cluster.checker.checkLeader(this);
+    this.#cluster.checker.checkFollower(this);
     this.#cluster.checker.checkLease(this, this.localMs());
     this.#heal();
   }
@@ -353,6 +354,9 @@ export class CoreNode {
     if (core.commitIndex !== this.#lastCommit) {
       this.#takeCreated();
       this.#cluster.checker.commitMoved(this, this.#lastCommit, core.commitIndex);
+      const { commitIndex, state } = core;
+      if (core.role !== 'leader' && commitIndex > state.verifiedIndex)
+        fail(this, `commit ${commitIndex}, verified is ${state.verifiedIndex}`);
       this.#lastCommit = core.commitIndex;
     }
   }

@@ -200,6 +200,25 @@ export const zoo: readonly Bug[] = [
     within: 1000,
   },
   {
+    name: 'the commit index of a leader counts for entries that were not compared with its own',
+    seenIn: 'PySyncObj #166, ra PR 508',
+    file: 'replication',
+    change: [['Math.min(m.commit, s.verifiedIndex)));', 'Math.min(m.commit, log.lastIndex)));']],
+    within: 300,
+  },
+  {
+    name: 'what was verified with a leader outlives a candidacy',
+    seenIn: 'a mutation that survived here',
+    file: 'election',
+    change: [
+      [
+        's.hardStateDirty = true;\n    s.verifiedIndex = 0;\n    s.lastAckedMatch = 0;\n    s.votes.clear();',
+        's.hardStateDirty = true;\n    s.lastAckedMatch = 0;\n    s.votes.clear();',
+      ],
+    ],
+    within: 1000,
+  },
+  {
     name: 'the leader does not forget what a damaged node acknowledged',
     seenIn: 'here; Protocol-Aware Recovery (FAST 2018)',
     file: 'quarantine',
