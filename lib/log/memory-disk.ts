@@ -1,4 +1,5 @@
 import { copyOf } from '../../protocol/byte-writer.ts';
+import { diskErrorCode } from './disk-error.ts';
 import type { Disk, OpenMode } from './disk.ts';
 import {
   copyFile,
@@ -139,7 +140,13 @@ export class MemoryDisk implements Disk {
 
   datasync(fd: number): void {
     const { path, file } = this.#opened(fd);
-    this.#call('datasync', path, 0);
+    try {
+      this.#call('datasync', path, 0);
+    } catch (error) {
+      // As with Linux: reads still see what a failed sync has not written, and no later sync writes it.
+      if (diskErrorCode(error) === 'EIO') file.pending = [];
+      throw error;
+    }
     for (const write of file.pending) keep(file, write);
     file.pending = [];
   }

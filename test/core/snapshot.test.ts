@@ -58,3 +58,15 @@ t.test('nor is anything of it still written', async (t) => {
   core.snapshotInstalled();
   t.match(core.drain().persist, { resetTo: { index: 3 }, first: 0, last: 0 });
 });
+
+t.test('what stands behind a snapshot is kept, and is not known to be the leader’s', async (t) => {
+  const { trio, meta } = behind();
+  const core = trio.core(2);
+  t.ok(core.beginInstall({ ...meta, term: 1 }));
+  core.snapshotInstalled();
+  t.equal(core.lastIndex, 5);
+  core.receive(1, { kind: 'heartbeat', term: 2, commit: 5, readSeq: 0, sentAtMs: 0 });
+  t.equal(core.commitIndex, 3);
+  const ack = core.drain().messages.find(({ message }) => message.kind === 'appendAck');
+  t.match(ack, { to: 1, message: { match: 3 } });
+});
