@@ -4,10 +4,10 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { ReplyRun } from '../../lib/machine/replicated-state.ts';
 import { ReplicatedState } from '../../lib/machine/replicated-state.ts';
-import type { SessionLimits } from '../../lib/machine/session-limits.ts';
+import { MAX_SCATTERED_REFUSALS, type SessionLimits } from '../../lib/machine/session-limits.ts';
 import { StackMachine } from '../../lib/machine/stack-machine.ts';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
-import { Kind, Status, StackOp } from '../../protocol/constants.ts';
+import { Kind, Limits, Status, StackOp } from '../../protocol/constants.ts';
 import type { Write } from './harness.ts';
 import { applyAll, applyOne, chunked, collect, frame, keyed, randomFrom, responses } from './harness.ts';
 
@@ -270,6 +270,38 @@ t.test('idempotency keys', async (t) => {
     t.equal(applyOne(small, { kind: Kind.keyedCommand, body }).status, Status.malformed);
   }
   t.equal(applyOne(small, { ...a, session: 1 }).status, Status.malformed);
+});
+
+t.test('a session never holds more than a snapshot of it can', async (t) => {
+  const state = fresh();
+  const session = open(state);
+  const size = Limits.maxSessionWindow;
+  const unanswered = (seq: number): Write => ({ session, seq, window: Math.min(seq - 1, size) });
+  for (let seq = 1; seq <= size;) {
+    applyAll(
+      state,
+      Array.from({ length: 4096 }, () => unanswered(seq++)),
+    );
+  }
+  t.equal(applyOne(state, unanswered(size + 1)).status, Status.sessionFull);
+  const copy = await copyOf(state);
+  t.equal(copy.hash(), state.hash());
+  t.equal(applyOne(copy, unanswered(size + 1)).status, Status.sessionFull, 'and stays refused');
+});
+
+t.test('a session that ends within a batch runs nothing more of it', async (t) => {
+  const state = fresh({ maxSessionBytes: 1 });
+  const session = open(state);
+  applyOne(state, push(session, 1, 'x'));
+  const refused = Array.from({ length: MAX_SCATTERED_REFUSALS + 1 }, (_, i) =>
+    push(session, 10 + i, 'y', 9 + i),
+  );
+  const last = push(session, 9_000, 'z', 1);
+  const answers = applyAll(state, [...refused, last]);
+  t.equal(answers.at(-2)!.status, Status.sessionFull);
+  t.equal(answers.at(-1)!.status, Status.sessionExpired);
+  t.equal(sizeOf(state), 1);
+  t.equal((await copyOf(state, { maxSessionBytes: 1 })).hash(), state.hash());
 });
 
 t.test('frames that cannot be are answers, and the next ones are not disturbed', async (t) => {
