@@ -154,7 +154,7 @@ t.test('answered with "unknown", then rejected: unknown', async (t) => {
 t.test('an answer that is gone is one that was given: the command may have run', async (t) => {
   const { cluster, client } = await setUp(t);
   cluster.node(1).onFrame = (frame, link) => link.respond(frame.requestId, Status.alreadyAcked);
-  await t.rejects(client.push('a', 1), { outcome: 'unknown' });
+  await t.rejects(client.push('a', 1), { code: 'SESSION_EXPIRED', outcome: 'unknown' });
 });
 
 t.test('an answer that cannot be read: the command has run', async (t) => {
