@@ -23,8 +23,10 @@ const hasBigint = new Error('a bigint needs the slow way');
 class StrictCodec extends ExtensionCodec {
   override tryToEncode(object: unknown, context: undefined): ExtData | null {
     if (typeof object === 'bigint') throw hasBigint;
-    if (typeof object === 'object' && object !== null) assertEncodable(object);
-    else if (typeof object !== 'object') throw new TypeError(`a ${typeof object} is not a msgpack value`);
+    if (typeof object === 'object' && object !== null) {
+      assertEncodable(object);
+      assertTexts(object);
+    } else if (typeof object !== 'object') throw new TypeError(`a ${typeof object} is not a msgpack value`);
     return super.tryToEncode(object, context);
   }
 }
@@ -40,7 +42,8 @@ const bigintEncoder = new Encoder({ useBigInt64: true, maxDepth: Limits.maxValue
  * and `number` alike, other numbers as 64-bit floats. `undefined` becomes nil.
  *
  * @throws TypeError for what has no encoding (functions, symbols, Map, Set, typed arrays other than Uint8Array),
- *   RangeError for a bigint outside −2^63 … 2^64 − 1 or nesting deeper than `Limits.maxValueDepth`.
+ *   RangeError for a bigint outside −2^63 … 2^64 − 1, half a surrogate pair or nesting deeper than
+ *   `Limits.maxValueDepth`.
  */
 export function writeValue(out: ByteWriter, value: unknown): void {
   if (!writeSimple(out, value)) out.bytes(encodeShared(value));
@@ -95,16 +98,16 @@ export class Fields {
     return value;
   }
 
-  /** A string of at most `maxLength` UTF-16 units. */
+  /** A string of at most `maxLength` UTF-16 units that can be written again, as in an error. */
   string(name: string, maxLength = 1024): string {
     const value = this.get(name);
-    if (typeof value !== 'string' || value.length > maxLength) throw this.#bad(name);
+    if (typeof value !== 'string' || value.length > maxLength || !isText(value)) throw this.#bad(name);
     return value;
   }
 
   strings(name: string, maxCount = 64): string[] {
     const value = this.get(name);
-    if (!Array.isArray(value) || value.length > maxCount || !value.every((v) => typeof v === 'string')) {
+    if (!Array.isArray(value) || value.length > maxCount || !value.every(isText)) {
       throw this.#bad(name);
     }
     return value;
@@ -126,6 +129,7 @@ export class Fields {
 /** The encoding of `value` in the encoder's own memory: valid until the next call. */
 function encodeShared(value: unknown): Uint8Array {
   try {
+    if (typeof value === 'string') assertText(value);
     const bytes = typeof value === 'bigint' ? throwBigint() : encoder.encodeSharedRef(value);
     if (bytes.buffer.byteLength > KEPT_ENCODER_BYTES) {
       encoder = new Encoder({ extensionCodec: codec, maxDepth: Limits.maxValueDepth });
@@ -215,12 +219,14 @@ function writeText(out: ByteWriter, text: string): boolean {
   const { buffer, position } = out;
   if (text.length <= MAX_STR8) {
     const bytes = buffer.write(text, position + 2, 'utf8');
+    if (bytes !== text.length) assertText(text);
     buffer[position] = 0xd9;
     buffer[position + 1] = bytes;
     out.position = position + 2 + bytes;
     return true;
   }
   const bytes = Buffer.byteLength(text);
+  if (bytes !== text.length) assertText(text);
   if (bytes < 0x100) out.u8(0xd9).u8(bytes);
   else
     out
@@ -233,6 +239,31 @@ function writeText(out: ByteWriter, text: string): boolean {
 
 function throwBigint(): never {
   throw hasBigint;
+}
+
+/** Half of a pair that stands alone is no character: UTF-8 has no form for it, and it would come back as another. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** Whether it is a string that has a form in UTF-8. */
+export function isText(value: unknown): value is string {
+  return typeof value === 'string' && !LONE_SURROGATE.test(value);
+}
+
+function assertText(text: string): void {
+  if (!isText(text)) throw new RangeError('a string has half a surrogate pair');
+}
+
+/** The strings that `object` itself holds; what they are in is looked at when its turn comes. */
+function assertTexts(object: object): void {
+  if (Array.isArray(object)) {
+    for (const item of object) if (typeof item === 'string') assertText(item);
+  } else if (!ArrayBuffer.isView(object)) {
+    for (const key of Object.keys(object)) {
+      assertText(key);
+      const item = (object as Record<string, unknown>)[key];
+      if (typeof item === 'string') assertText(item);
+    }
+  }
 }
 
 /** Throws a TypeError if msgpack would make something else of `object` itself; what it holds is not looked at. */
@@ -271,6 +302,7 @@ function widen(value: unknown, depth: number): unknown {
     return value;
   }
   const isArray = Array.isArray(value);
+  assertTexts(value);
   if (!isArray) {
     assertEncodable(value);
     if (ArrayBuffer.isView(value) || value instanceof Date || value instanceof ExtData) return value;

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { Limits } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { encodeValue } from '../../protocol/msgpack.ts';
-import { checkJsonValue } from '../../lib/server/json-value.ts';
+import { checkJsonNumbers } from '../../lib/server/json-numbers.ts';
 import { UsageError } from './exit-codes.ts';
 
 /** The values of a push, encoded: `-` is all of stdin, as it comes; with `json` each is parsed as JSON first. */
@@ -26,7 +26,7 @@ function encodeJson(text: string): Uint8Array {
     throw new UsageError(`the value is not JSON: ${(error as Error).message}`);
   }
   try {
-    checkJsonValue(value);
+    checkJsonNumbers(value);
     return encodeValue(value);
   } catch (error) {
     throw new UsageError(`not a value that can be stored: ${(error as Error).message}`);

@@ -82,9 +82,12 @@ t.test('a pop of what cannot be decoded says that it ran, and keeps the bytes', 
 t.test('a request that cannot be encoded fails alone, of whatever kind it is', async (t) => {
   const client = await connect(t);
   const tooLarge = 2n ** 70n;
+  const half = '\ud800';
   await t.rejects(client.push('a', tooLarge), RangeError);
   await t.rejects(client.push('a', tooLarge, { idempotencyKey: 'k' }), RangeError);
   await t.rejects(client.ask(tooLarge), RangeError);
+  await t.rejects(client.push('a', `${'x'.repeat(300)}${half}`), RangeError);
+  await t.rejects(client.push(half, 1), RangeError, 'it would be the name of another stack');
   await t.rejects(client.admin.add({ id: tooLarge as never, address: '127.0.0.1:1' }), RangeError);
   await t.rejects(client.admin.transfer(tooLarge as never), RangeError);
   t.equal(await client.push('a', 1), 1);

@@ -117,6 +117,33 @@ t.test('what has no encoding is refused, not changed', async (t) => {
   t.equal(hex(encodeValue(1)), '01', 'the encoder is whole after a failure');
 });
 
+t.test('half a surrogate pair, which UTF-8 has no form for, is refused wherever it stands', async (t) => {
+  for (const text of [
+    '\ud800',
+    '\udc00',
+    `${'x'.repeat(40)}\ud83d`,
+    `${'x'.repeat(300)}\ud83d`,
+    `\udca1${'é'.repeat(30_000)}`,
+  ]) {
+    for (const bad of [
+      text,
+      [1, text],
+      { in: [text] },
+      { [text]: 1 },
+      [2n ** 60n, { in: text }],
+      { [text]: 2n ** 60n },
+    ])
+      t.throws(() => encodeValue(bad), RangeError);
+    const out = new ByteWriter(16);
+    t.throws(() => writeValue(out, text), RangeError);
+    t.equal(out.position, 0);
+  }
+  for (const text of ['💡', `${'x'.repeat(40)}💡`, `${'💡'.repeat(30_000)}`]) {
+    const bytes = encodeValue({ [text]: [text] });
+    t.same(decodeValue(bytes, 0, bytes.length), { [text]: [text] });
+  }
+});
+
 t.test('values hold no memory of the bytes they came from', async (t) => {
   const bytes = encodeValue([Uint8Array.of(1, 2, 3), new ExtData(5, Uint8Array.of(4))]);
   const [binary, ext] = decodeValue(bytes) as [Uint8Array, ExtData];
@@ -201,7 +228,10 @@ t.test('a large value does not keep its buffer for ever', async (t) => {
 });
 
 t.test('fields of maps', async (t) => {
-  const bytes = encodeValue({ n: 5, s: 'text', list: ['a'], inner: { n: 1 }, nothing: null });
+  // Half a surrogate pair, as only a stranger writes it: an answer that quotes it could not be written.
+  const half = '\ud800';
+  const map = { n: 5, s: 'text', list: ['a'], inner: { n: 1 }, nothing: null, half, halves: [half] };
+  const bytes = encode(map);
   const fields = decodeFields(bytes, 0, bytes.length, 'test');
   t.equal(fields.integer('n'), 5);
   t.equal(fields.string('s'), 'text');
@@ -217,6 +247,8 @@ t.test('fields of maps', async (t) => {
     () => fields.strings('s'),
     () => fields.fields('n'),
     () => fields.integer('toString'),
+    () => fields.string('half'),
+    () => fields.strings('halves'),
   ]) {
     t.throws(wrong, { code: 'PROTOCOL_ERROR', message: /^test: field / });
   }

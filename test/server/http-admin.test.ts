@@ -79,6 +79,7 @@ t.test('what makes no sense is refused before the cluster hears of it, and the e
     ['transfer', '{"target":"2"}', '"target" must be a whole number from 0'],
     ['remove', '{"id":"5"}', '"id" must be a whole number from 0'],
     ['remove', '{"id":5,"expectedConfigIndex":-1}', '"expectedConfigIndex" must be a whole number from 0'],
+    ['add', '{"id":4,"address":"h\\ud800:1"}', '"address" has half a surrogate pair'],
     ['remove', '[1]', 'the body is not a JSON object'],
     ['remove', '{', 'the body is not JSON'],
   ] as const) {
