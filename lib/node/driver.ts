@@ -6,6 +6,7 @@ import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Transport } from '../transport/transport.ts';
 import { Admission } from './admission.ts';
 import { Applier } from './applier.ts';
+import { ClusterClock } from './cluster-clock.ts';
 import type { EntryCache } from './entry-cache.ts';
 import { Forwarder } from './forwarder.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -94,7 +95,8 @@ export class Driver {
     this.#events = events;
     this.#standing = new Standing(this, events);
     const lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
-    this.#records = new Records(this.core.lastIndex + 1, lastTimeMs, () => this.options.runtime.wallNow());
+    const clock = new ClusterClock(this.options.runtime, lastTimeMs);
+    this.#records = new Records(this.core.lastIndex + 1, clock);
     this.cache = this.#records.cache;
     this.outbound = new Outbound(this.cache, this.log, this.transport, (index, error) => {
       // A new snapshot takes the place of what is applied. What is not stands nowhere else on this node: it would lead

@@ -6,6 +6,7 @@ import type { CreatedEntry, Persist } from '../core/effects.ts';
 import { EntryKind, type Append, type Index, type Term } from '../core/types.ts';
 import type { LogStore } from '../log/log-store.ts';
 import type { Batch } from './batcher.ts';
+import type { ClusterClock } from './cluster-clock.ts';
 import { EntryCache } from './entry-cache.ts';
 import { SlabArena } from './slab-arena.ts';
 
@@ -29,14 +30,12 @@ export class Records {
   readonly #recordArena = new SlabArena(SLAB_BYTES);
   /** The log has read what was written with this ticket and before. */
   durableTicket = 0;
-  readonly #wallNow: () => number;
-  #lastTimeMs: number;
+  readonly #clock: ClusterClock;
 
-  /** `next`: index of the first entry to come. `lastTimeMs`: newest time stamp of any entry before. */
-  constructor(next: Index, lastTimeMs: number, wallNow: () => number) {
+  /** `next`: index of the first entry to come. */
+  constructor(next: Index, clock: ClusterClock) {
     this.cache = new EntryCache(next);
-    this.#lastTimeMs = lastTimeMs;
-    this.#wallNow = wallNow;
+    this.#clock = clock;
   }
 
   /** Completes the record of a batch that has got its place in the log. */
@@ -47,7 +46,7 @@ export class Records {
       kind: EntryKind.batch,
       term,
       index,
-      timeMs: this.#stampTime(),
+      timeMs: this.#clock.stamp(),
       bodyBytes,
       bodyCrc: crcOf(slab.bytes, body, body + bodyBytes),
     });
@@ -68,7 +67,7 @@ export class Records {
         kind: entry.kind,
         term: entry.term,
         index: entry.index,
-        timeMs: this.#stampTime(),
+        timeMs: this.#clock.stamp(),
         bodyBytes: body.length,
         bodyCrc: crcOf(body, 0, body.length),
       });
@@ -83,6 +82,7 @@ export class Records {
   keep(message: Append, first: Index, bytes: Uint8Array, recordsAt: number): void {
     this.cache.truncateFrom(first);
     let at = recordsAt;
+    let timeMs = 0;
     for (let index = message.prevIndex + 1; index <= message.last; index++) {
       const length = message.entries[index - message.prevIndex - 1]!.sizeBytes;
       if (index >= first) {
@@ -92,10 +92,11 @@ export class Records {
         copyBytes(bytes, at, at + length, slab.bytes, offset);
         this.cache.add(index, { slab, arena: this.#recordArena, offset, length });
         const header = readRecordHeader(slab.bytes, offset);
-        if (header !== null) this.#lastTimeMs = Math.max(this.#lastTimeMs, header.timeMs);
+        if (header !== null) timeMs = Math.max(timeMs, header.timeMs);
       }
       at += length;
     }
+    this.#clock.observe(timeMs);
   }
 
   /** Hands to the log what is to be persisted. Its records are being read from here until it is durable. */
@@ -122,12 +123,6 @@ export class Records {
   drained(): void {
     this.batchArena.drained(this.durableTicket);
     this.#recordArena.drained(this.durableTicket);
-  }
-
-  /** The cluster's clock: the leader's wall clock, never behind what any entry before says. */
-  #stampTime(): number {
-    this.#lastTimeMs = Math.max(this.#lastTimeMs, Math.floor(this.#wallNow()));
-    return this.#lastTimeMs;
   }
 }
 

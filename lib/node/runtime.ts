@@ -5,7 +5,7 @@ import { performance } from 'node:perf_hooks';
 export interface Runtime {
   /** Monotonic milliseconds, with fractions. */
   now(): number;
-  /** Wall clock, milliseconds since 1970; only ever stamped into entries. */
+  /** Wall clock, milliseconds since 1970; may be set while the node runs. */
   wallNow(): number;
   /** Runs `callback` after the I/O that is ready now has been read. */
   defer(callback: () => void): void;

@@ -8,7 +8,7 @@ const STALL_MS = 80;
 
 async function cluster(seed: number): Promise<Simulation> {
   const simulation = new Simulation({ seed, nodes: 3, machine: () => new StackMachine() });
-  await simulation.until('a leader', () => simulation.leader !== null, 10_000);
+  await simulation.until('a leader', () => simulation.leader !== undefined, 10_000);
   await simulation.run(1000);
   return simulation;
 }
