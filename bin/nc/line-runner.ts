@@ -23,10 +23,13 @@ export interface LineRunnerOptions {
   onReply(): void;
 }
 
+/** Of lines under way: a value may be a few MiB, and thousands of lines may be. One is, whatever its length. */
+const MAX_LINE_BYTES = 16 << 20;
 /** Output that has been gathered is written from here on, even in the middle of a turn. */
 const WRITE_BYTES = 64 << 10;
 
 interface Slot {
+  readonly lineBytes: number;
   reply: string | null;
 }
 
@@ -47,6 +50,8 @@ export class LineRunner {
   /** Replies that are due, in order; the settled ones at the front are written. */
   readonly #slots: Slot[] = [];
   #first = 0;
+  /** Of the lines that have no reply yet. */
+  #lineBytes = 0;
   /** Lines that wait for the other kind to finish. */
   #waiting: Buffer[] = [];
   #running = 0;
@@ -75,7 +80,10 @@ export class LineRunner {
   /** No more lines should come: too many are under way, or the output is not taken. */
   get full(): boolean {
     const full =
-      this.#blocked || this.#waiting.length > 0 || this.#slots.length - this.#first >= this.#options.window;
+      this.#blocked ||
+      this.#waiting.length > 0 ||
+      this.#slots.length - this.#first >= this.#options.window ||
+      this.#lineBytes >= MAX_LINE_BYTES;
     if (full) this.#wasFull = true;
     return full;
   }
@@ -104,7 +112,7 @@ export class LineRunner {
     const command = parseLine(line);
     if (command === null) return true;
     if (typeof command === 'string') {
-      this.#settle(this.#slot(), this.#failure(new CordwoodError('MALFORMED', command)));
+      this.#settle(this.#slot(line), this.#failure(new CordwoodError('MALFORMED', command)));
       return true;
     }
     if (command.op === 'quit') {
@@ -115,7 +123,7 @@ export class LineRunner {
     if (this.#running > 0 && this.#runningWrites !== writes) return false;
     this.#runningWrites = writes;
     this.#running++;
-    const slot = this.#slot();
+    const slot = this.#slot(line);
     this.#run(command).then(
       (reply) => this.#finish(slot, reply),
       (error: unknown) => this.#finish(slot, this.#failure(error)),
@@ -123,8 +131,9 @@ export class LineRunner {
     return true;
   }
 
-  #slot(): Slot {
-    const slot: Slot = { reply: null };
+  #slot(line: Buffer): Slot {
+    const slot: Slot = { lineBytes: line.length, reply: null };
+    this.#lineBytes += slot.lineBytes;
     this.#slots.push(slot);
     return slot;
   }
@@ -207,6 +216,7 @@ export class LineRunner {
 
   #settle(slot: Slot, reply: string): void {
     slot.reply = reply;
+    this.#lineBytes -= slot.lineBytes;
     if (this.#slots[this.#first] !== slot) return;
     while (this.#first < this.#slots.length) {
       const text = this.#slots[this.#first]!.reply;

@@ -9,7 +9,7 @@ import { UsageError } from '../support/exit-codes.ts';
 import { LineRunner } from './line-runner.ts';
 import { LineSplitter } from './line-splitter.ts';
 
-/** The largest frame a node takes by default, and some room for the command's words. */
+/** The largest frame a node takes, and some room for the command's words. */
 const MAX_LINE_BYTES = (4 << 20) + 2_048;
 
 /** `cordwood nc`. Resolves to the exit status. */
@@ -57,62 +57,71 @@ export async function converse(
     onReply: () => prompt(),
   });
   // Nobody reads the replies any more: there is nothing left to do, and nothing wrong.
-  const closed = new Promise<void>((resolve) => {
-    output.once('close', resolve);
-    output.once('error', () => resolve());
+  const closed = new Promise<null>((resolve) => {
+    output.once('close', () => resolve(null));
+    output.once('error', () => resolve(null));
   });
   const served = interactive
     ? converseInteractively(runner, input, output, (show) => (prompt = show))
     : readLines(runner, input, (resume) => (onRoom = resume));
-  await Promise.race([served.then(() => runner.idle()), closed]);
-  input.destroy();
+  try {
+    const failure = await Promise.race([served.then((why) => runner.idle().then(() => why)), closed]);
+    if (failure !== null) throw failure;
+  } finally {
+    input.destroy();
+  }
   return runner.exitCode;
 }
 
-/** Feeds the runner from a stream, which is paused while the runner is full. */
+/**
+ * Feeds the runner from a stream, which is paused while the runner is full. Resolves when the last line has been taken:
+ * to null, or to why no more can be. Those taken are carried out all the same.
+ */
 function readLines(
   runner: LineRunner,
   input: Readable,
   setResume: (resume: () => void) => void,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
+): Promise<Error | null> {
+  return new Promise((resolve) => {
     const splitter = new LineSplitter(MAX_LINE_BYTES);
     let lines: Buffer[] = [];
     let next = 0;
     let ended = false;
+    let failure: Error | null = null;
     const drain = (): void => {
       while (next < lines.length && !runner.full) {
         runner.take(lines[next++]!);
         if (runner.quit) {
-          resolve();
+          resolve(null);
           return;
         }
       }
       if (next < lines.length) return;
       lines = [];
       next = 0;
-      if (ended) resolve();
+      if (ended) resolve(failure);
       else input.resume();
     };
     setResume(drain);
+    const end = (why: Error | null): void => {
+      if (ended) return;
+      ended = true;
+      failure = why;
+      drain();
+    };
     input.on('data', (chunk: Buffer) => {
-      try {
-        lines = lines.slice(next).concat(splitter.push(chunk));
-      } catch (error) {
-        reject(new UsageError((error as Error).message));
-        return;
-      }
+      lines = lines.slice(next).concat(splitter.push(chunk));
       next = 0;
       input.pause();
-      drain();
+      if (splitter.overlong) end(new UsageError(`a line is longer than ${MAX_LINE_BYTES} bytes`));
+      else drain();
     });
     input.once('end', () => {
-      ended = true;
       const last = splitter.end();
       if (last !== null) lines.push(last);
-      drain();
+      end(null);
     });
-    input.once('error', reject);
+    input.once('error', end);
   });
 }
 
@@ -121,7 +130,7 @@ function converseInteractively(
   input: Readable,
   output: Writable,
   setPrompt: (show: () => void) => void,
-): Promise<void> {
+): Promise<null> {
   return new Promise((resolve) => {
     const editor = createInterface({ input, output, prompt: 'cordwood> ', terminal: true });
     setPrompt(() => editor.prompt());
@@ -131,7 +140,7 @@ function converseInteractively(
       if (runner.quit) editor.close();
       else if (before) editor.prompt();
     });
-    editor.once('close', resolve);
+    editor.once('close', () => resolve(null));
     editor.prompt();
   });
 }

@@ -194,6 +194,55 @@ t.test('an output that is not taken stops the input', async (t) => {
   );
 });
 
+t.test('a line that is too long ends it; those before it are carried out and answered', async (t) => {
+  const { server } = await open(t);
+  const client = await Client.connect({ addresses: [server.address] });
+  t.teardown(() => client.close());
+  const input = new PassThrough();
+  const output = new PassThrough();
+  const done = converse(client, input, output, { timeout: 5_000, window: 16 }, false);
+  input.write(`push early 1\npush early 2\npush early ${'x'.repeat(5 << 20)}`);
+  input.write('\npush early 3\n');
+  await t.rejects(done, { message: /a line is longer than \d+ bytes/ });
+  t.equal(input.destroyed, true);
+  t.equal(String(output.read()), '1\n2\n');
+  t.equal(await client.size('early'), 2, 'what follows it is no line');
+});
+
+t.test('an input that breaks is told, and no line is taken any more', async (t) => {
+  const { server } = await open(t);
+  const client = await Client.connect({ addresses: [server.address] });
+  t.teardown(() => client.close());
+  const input = new PassThrough();
+  const output = new PassThrough();
+  const done = converse(client, input, output, { timeout: 5_000, window: 16 }, false);
+  input.write('push broken 1\n');
+  await once(output, 'readable');
+  input.destroy(new Error('the pipe broke'));
+  await t.rejects(done, { message: 'the pipe broke' });
+  t.equal(String(output.read()), '1\n');
+});
+
+t.test('few long lines are under way at a time', async (t) => {
+  const { server } = await open(t);
+  const client = await Client.connect({ addresses: [server.address] });
+  t.teardown(() => client.close());
+  const input = new PassThrough({ highWaterMark: 64 << 20 });
+  const output = new PassThrough();
+  const done = converse(client, input, output, { timeout: 5_000, window: 1000 }, false);
+  let most = 0;
+  const watch = (): void => {
+    most = Math.max(most, client.outstanding);
+    if (!input.destroyed) setImmediate(watch);
+  };
+  watch();
+  for (let i = 0; i < 40; i++) input.write(`push long ${'x'.repeat(1 << 20)}\n`);
+  input.end();
+  t.equal(await done, 0);
+  t.equal(await client.size('long'), 40);
+  t.ok(most > 1 && most <= 17, `${most} under way`);
+});
+
 t.test('it ends when the last replies were taken late', async (t) => {
   const { server } = await open(t);
   const client = await Client.connect({ addresses: [server.address] });

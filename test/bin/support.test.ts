@@ -123,8 +123,14 @@ t.test('lines are cut the same way however they arrive', async (t) => {
   );
   const splitter = new LineSplitter(10);
   splitter.push(Buffer.alloc(10, 0x61));
-  t.throws(() => splitter.push(Buffer.from('b')), RangeError);
-  t.throws(() => new LineSplitter(3).push(Buffer.from('abcd\n')), RangeError);
+  t.notOk(splitter.overlong);
+  t.same(splitter.push(Buffer.from('b\nc\n')), []);
+  t.ok(splitter.overlong);
+  t.same(splitter.push(Buffer.from('d\n')), []);
+  t.equal(splitter.end(), null);
+  const whole = new LineSplitter(3);
+  t.same(whole.push(Buffer.from('abc\nabcd\ne\n')).map(String), ['abc'], 'what came before is not lost');
+  t.ok(whole.overlong);
 });
 
 t.test('what a node is told', async (t) => {
