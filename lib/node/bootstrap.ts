@@ -64,73 +64,70 @@ export async function openParts(
   const { machine } = options;
   claimMachine(machine);
   const restoration = new Restoration(new ReplicatedState(machine), options.onProgress);
+  let environment: Environment | null = null;
   try {
-    return await openWith(restoration, options, resolved, logEvents, transportEvents, open);
+    environment = await open({ ...options, onProgress: restoration.readLog }, resolved, {
+      ...logEvents,
+      onSnapshots: (snapshots) => {
+        restoration.begin(snapshots);
+      },
+    });
+    return await assemble(environment, restoration, resolved, transportEvents);
   } catch (error) {
+    if (environment !== null) {
+      await environment.log.close();
+      await environment.release();
+    }
     if (!restoration.touched) releaseMachine(machine);
     throw error;
   }
 }
 
-async function openWith(
+async function assemble(
+  environment: Environment,
   restoration: Restoration,
-  options: NodeOptions,
   resolved: ResolvedOptions,
-  logEvents: LogEvents,
   transportEvents: TransportEvents,
-  open: OpenEnvironment,
 ): Promise<NodeParts> {
-  const environment = await open({ ...options, onProgress: restoration.readLog }, resolved, {
-    ...logEvents,
-    onSnapshots: (snapshots) => {
-      restoration.begin(snapshots);
-    },
-  });
   const { clusterId, log } = environment;
-  try {
-    const known = newestConfig(log.recovery, environment.bootstrap ?? resolved.bootstrap);
-    const quarantine =
-      quarantineReason(log.recovery, resolved.id, known, resolved.logger) ??
-      (await forgotten(environment.memory, log, resolved.id, known));
-    await restoration.end(log);
-    const core = openCore(resolved, log, environment.bootstrap ?? resolved.bootstrap);
-    const { id, logger, runtime } = resolved;
-    const registry = new PeerRegistry(
-      {
-        id,
-        memory: environment.memory,
-        logger,
-        runtime,
-        fresh: log.recovery.lastIndex === 0 && quarantine === null,
-        graceMs: 2 * resolved.electionTimeoutMs,
-        isCommitted: () => core.configIndex <= core.commitIndex,
-      },
-      quarantine === null ? core.config : known,
-      core.configIndex,
-    );
-    const transport = await environment.connect(transportEvents, {
-      judge: (other) => registry.judge(other),
-      get configIndex() {
-        return registry.configIndex;
-      },
-      introduction: () => introductionOf(resolved, environment, core),
-    });
-    return {
-      clusterId,
-      environment,
-      registry,
-      core,
-      log,
-      transport,
-      state: restoration.state,
-      quarantine,
-      release: () => environment.release(),
-    };
-  } catch (error) {
-    await log.close();
-    await environment.release();
-    throw error;
-  }
+  const known = newestConfig(log.recovery, environment.bootstrap ?? resolved.bootstrap);
+  const quarantine =
+    quarantineReason(log.recovery, resolved.id, known, resolved.logger) ??
+    (await forgotten(environment.memory, log, resolved.id, known));
+  await restoration.end(log);
+  const core = openCore(resolved, log, environment.bootstrap ?? resolved.bootstrap);
+  const { id, logger, runtime } = resolved;
+  const registry = new PeerRegistry(
+    {
+      id,
+      memory: environment.memory,
+      logger,
+      runtime,
+      fresh: log.recovery.lastIndex === 0 && quarantine === null,
+      graceMs: 2 * resolved.electionTimeoutMs,
+      isCommitted: () => core.configIndex <= core.commitIndex,
+    },
+    quarantine === null ? core.config : known,
+    core.configIndex,
+  );
+  const transport = await environment.connect(transportEvents, {
+    judge: (other) => registry.judge(other),
+    get configIndex() {
+      return registry.configIndex;
+    },
+    introduction: () => introductionOf(resolved, environment, core),
+  });
+  return {
+    clusterId,
+    environment,
+    registry,
+    core,
+    log,
+    transport,
+    state: restoration.state,
+    quarantine,
+    release: () => environment.release(),
+  };
 }
 
 /**

@@ -15,6 +15,7 @@ import { PROGRAM, run } from './support/run-command.ts';
 interface Bench {
   readonly node: FakeNode;
   readonly server: Server;
+  readonly client: Client;
   /** Sends whole lines and resolves to the lines that came back. */
   talk(
     input: string | Buffer,
@@ -34,6 +35,7 @@ async function open(t: Test): Promise<Bench> {
   return {
     node,
     server,
+    client,
     talk: async (typed, { json = false, window = 256 } = {}) => {
       const input = new PassThrough();
       const output = new PassThrough();
@@ -160,9 +162,7 @@ t.test('a hundred thousand pushes are answered in order', async (t) => {
 });
 
 t.test('an output that is not taken stops the input', async (t) => {
-  const { server } = await open(t);
-  const client = await Client.connect({ addresses: [server.address] });
-  t.teardown(() => client.close());
+  const { client } = await open(t);
   const input = new PassThrough();
   let take: () => void = () => {};
   const taken: Buffer[] = [];
@@ -195,9 +195,7 @@ t.test('an output that is not taken stops the input', async (t) => {
 });
 
 t.test('a line that is too long ends it; those before it are carried out and answered', async (t) => {
-  const { server } = await open(t);
-  const client = await Client.connect({ addresses: [server.address] });
-  t.teardown(() => client.close());
+  const { client } = await open(t);
   const input = new PassThrough();
   const output = new PassThrough();
   const done = converse(client, input, output, { timeout: 5_000, window: 16 }, false);
@@ -210,9 +208,7 @@ t.test('a line that is too long ends it; those before it are carried out and ans
 });
 
 t.test('an input that breaks is told, and no line is taken any more', async (t) => {
-  const { server } = await open(t);
-  const client = await Client.connect({ addresses: [server.address] });
-  t.teardown(() => client.close());
+  const { client } = await open(t);
   const input = new PassThrough();
   const output = new PassThrough();
   const done = converse(client, input, output, { timeout: 5_000, window: 16 }, false);
@@ -224,9 +220,7 @@ t.test('an input that breaks is told, and no line is taken any more', async (t) 
 });
 
 t.test('few long lines are under way at a time', async (t) => {
-  const { server } = await open(t);
-  const client = await Client.connect({ addresses: [server.address] });
-  t.teardown(() => client.close());
+  const { client } = await open(t);
   const input = new PassThrough({ highWaterMark: 64 << 20 });
   const output = new PassThrough();
   const done = converse(client, input, output, { timeout: 5_000, window: 1000 }, false);
@@ -244,9 +238,7 @@ t.test('few long lines are under way at a time', async (t) => {
 });
 
 t.test('it ends when the last replies were taken late', async (t) => {
-  const { server } = await open(t);
-  const client = await Client.connect({ addresses: [server.address] });
-  t.teardown(() => client.close());
+  const { client } = await open(t);
   const input = new PassThrough();
   let take: (() => void) | undefined;
   let wroteAll = (): void => {};
