@@ -24,7 +24,7 @@ export interface LineRunnerOptions {
 }
 
 /** Of lines under way: a value may be a few MiB, and thousands of lines may be. One is, whatever its length. */
-const MAX_LINE_BYTES = 16 << 20;
+const MAX_UNDER_WAY_BYTES = 16 << 20;
 /** Output that has been gathered is written from here on, even in the middle of a turn. */
 const WRITE_BYTES = 64 << 10;
 
@@ -83,7 +83,7 @@ export class LineRunner {
       this.#blocked ||
       this.#waiting.length > 0 ||
       this.#slots.length - this.#first >= this.#options.window ||
-      this.#lineBytes >= MAX_LINE_BYTES;
+      this.#lineBytes >= MAX_UNDER_WAY_BYTES;
     if (full) this.#wasFull = true;
     return full;
   }
