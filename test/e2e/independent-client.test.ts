@@ -22,6 +22,7 @@ t.test('a client in Python', { skip: code === 0 ? false : 'no python3' }, async 
     leader.start();
     await cluster.settled();
   }
+  python.child.stdin!.end('\n');
   const { code, stdout, stderr } = await python.finished;
   t.equal(code, 0, stderr);
   t.match(stdout, /exactly once over [1-9]\d* lost connections\nall operations\nbroken rules\ndone\n$/);
