@@ -101,13 +101,13 @@ export class Fields {
   /** A string of at most `maxLength` UTF-16 units that can be written again, as in an error. */
   string(name: string, maxLength = 1024): string {
     const value = this.get(name);
-    if (typeof value !== 'string' || value.length > maxLength || !isText(value)) throw this.#bad(name);
+    if (!isWellFormed(value) || value.length > maxLength) throw this.#bad(name);
     return value;
   }
 
   strings(name: string, maxCount = 64): string[] {
     const value = this.get(name);
-    if (!Array.isArray(value) || value.length > maxCount || !value.every(isText)) {
+    if (!Array.isArray(value) || value.length > maxCount || !value.every(isWellFormed)) {
       throw this.#bad(name);
     }
     return value;
@@ -245,12 +245,12 @@ function throwBigint(): never {
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** Whether it is a string that has a form in UTF-8. */
-export function isText(value: unknown): value is string {
+export function isWellFormed(value: unknown): value is string {
   return typeof value === 'string' && !LONE_SURROGATE.test(value);
 }
 
 function assertText(text: string): void {
-  if (!isText(text)) throw new RangeError('a string has half a surrogate pair');
+  if (!isWellFormed(text)) throw new RangeError('a string has half a surrogate pair');
 }
 
 /** The strings that `object` itself holds; what they are in is looked at when its turn comes. */

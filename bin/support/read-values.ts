@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { Limits } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { encodeValue } from '../../protocol/msgpack.ts';
-import { checkJsonNumbers } from '../../lib/server/json-numbers.ts';
+import { encodeJson } from '../../lib/server/encode-json.ts';
 import { UsageError } from './exit-codes.ts';
 
 /** The values of a push, encoded: `-` is all of stdin, as it comes; with `json` each is parsed as JSON first. */
@@ -12,13 +12,14 @@ export async function readValues(texts: readonly string[], json: boolean): Promi
   const values: Uint8Array[] = [];
   for (const text of texts) {
     const bytes = text === '-' ? await readStdin() : Buffer.from(text);
-    if (json) values.push(encodeJson(bytes.toString('utf8')));
+    if (json) values.push(encodeText(bytes.toString('utf8')));
     else values.push(encodeValue(isUtf8(bytes) ? bytes.toString('utf8') : bytes));
   }
   return values;
 }
 
-function encodeJson(text: string): Uint8Array {
+/** The value that `text` is the JSON of. */
+function encodeText(text: string): Uint8Array {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -26,8 +27,7 @@ function encodeJson(text: string): Uint8Array {
     throw new UsageError(`the value is not JSON: ${(error as Error).message}`);
   }
   try {
-    checkJsonNumbers(value);
-    return encodeValue(value);
+    return encodeJson(value);
   } catch (error) {
     throw new UsageError(`not a value that can be stored: ${(error as Error).message}`);
   }

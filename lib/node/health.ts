@@ -1,4 +1,3 @@
-import { isVoter } from '../core/quorum.ts';
 import type { NodeId } from '../core/types.ts';
 import type { Driver } from './driver.ts';
 import { Latency } from './latency.ts';
@@ -138,36 +137,34 @@ export class Health {
   /** The voter that is live and well and has most of the log; 0: none. */
   #furthest(): NodeId {
     const { core } = this.#driver;
-    let best = 0;
-    let bestMatch = -1;
-    for (const id of core.config.voters) {
-      const match = core.progressOf(id)?.match ?? 0;
-      if (match <= bestMatch || !this.#isFit(id)) continue;
-      best = id;
-      bestMatch = match;
-    }
-    return best;
-  }
-
-  /** Another voter that answers and has not said that it is unwell. */
-  #isFit(id: NodeId): boolean {
-    const { core, options, reports } = this.#driver;
-    if (id === options.id || !isVoter(core.config, id) || !isLive(this.#driver, id)) return false;
-    return reports.of(id)?.unwell !== true;
+    return this.#fittest(-1, (id) => core.progressOf(id)?.match ?? 0);
   }
 
   /** The live, caught-up voter with the highest priority above this node's own; 0: none. */
   #betterLeader(): NodeId {
     const { core, options } = this.#driver;
+    return this.#fittest(options.priority, (id) => {
+      const isCaughtUp = (core.progressOf(id)?.match ?? 0) >= core.commitIndex;
+      return isCaughtUp ? (this.#registry.factsOf(id)?.priority ?? 0) : -Infinity;
+    });
+  }
+
+  /** The fit voter that ranks highest, and above `least`; 0: none. */
+  #fittest(least: number, rankOf: (id: NodeId) => number): NodeId {
     let best = 0;
-    let priority = options.priority;
-    for (const id of core.config.voters) {
-      const theirs = this.#registry.factsOf(id)?.priority ?? 0;
-      if (theirs <= priority || !this.#isFit(id)) continue;
-      if ((core.progressOf(id)?.match ?? 0) < core.commitIndex) continue;
+    let bestRank = least;
+    for (const id of this.#driver.core.config.voters) {
+      const rank = rankOf(id);
+      if (rank <= bestRank || !this.#isFit(id)) continue;
       best = id;
-      priority = theirs;
+      bestRank = rank;
     }
     return best;
+  }
+
+  /** Another node that answers and has not said that it is unwell. */
+  #isFit(id: NodeId): boolean {
+    const { options, reports } = this.#driver;
+    return id !== options.id && isLive(this.#driver, id) && reports.of(id)?.unwell !== true;
   }
 }

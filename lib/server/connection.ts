@@ -133,7 +133,7 @@ export class Connection implements Sink {
       else this.#fail('PROTOCOL_ERROR', 'this node could not take the request', error);
       return;
     }
-    this.#unfinished.set(this.#intake === null ? 0 : this.#intake.pendingBytes);
+    this.#unfinished.set(this.#intake?.pendingBytes ?? 0);
     const node = this.#host.node;
     if (node.saturated && (this.#holds & Hold.saturated) === 0) {
       this.#hold(Hold.saturated);

@@ -1,5 +1,5 @@
 import { CordwoodError } from '../../protocol/errors.ts';
-import { isText } from '../../protocol/msgpack.ts';
+import { isWellFormed } from '../../protocol/msgpack.ts';
 
 /** An error quotes no more than this of what it was sent. */
 const MAX_SHOWN_LENGTH = 64;
@@ -66,7 +66,7 @@ export function integerOf(value: unknown, what: string): number {
 /** As `integerOf`, for a text. */
 export function textOf(value: unknown, what: string): string {
   if (typeof value !== 'string') throw malformed(`${what} must be a string`);
-  if (!isText(value)) throw malformed(`${what} has half a surrogate pair`);
+  if (!isWellFormed(value)) throw malformed(`${what} has half a surrogate pair`);
   return value;
 }
 

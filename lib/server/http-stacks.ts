@@ -8,7 +8,7 @@ import type { Route } from './http-routes.ts';
 import { nameOfSegment } from './http-request.ts';
 import type { Request } from './http-request.ts';
 import type { StackCalls } from './stack-calls.ts';
-import { checkJsonNumbers } from './json-numbers.ts';
+import { encodeJson } from './encode-json.ts';
 import { jsonOf } from './value-text.ts';
 
 const MAX_LIST = 1_000;
@@ -124,8 +124,7 @@ async function list(stacks: StackCalls, request: Request): Promise<Reply> {
 
 function jsonValue(value: unknown): Uint8Array {
   try {
-    checkJsonNumbers(value);
-    return encodeValue(value);
+    return encodeJson(value);
   } catch (error) {
     throw new CordwoodError('MALFORMED', `not a value that can be stored: ${(error as Error).message}`);
   }

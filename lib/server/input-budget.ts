@@ -1,16 +1,17 @@
+import { cutOffHeaviest } from './cut-off.ts';
+import type { CutOff } from './cut-off.ts';
+
 /** Up to this much of a frame is the seam between two chunks, however fast its sender is. */
 const SEAM_BYTES = 64 << 10;
-/** Beyond the limit so much is freed that the next time is not at once: 1/8 of the limit. */
-const FREED_SHARE = 8;
 
 /** What one connection has sent of a frame that is not whole yet. */
 export class UnfinishedInput {
-  readonly cutOff: (why: string) => void;
+  readonly cutOff: CutOff;
   readonly #change: (bytes: number) => void;
   #bytes = 0;
   #sinceMs = 0;
 
-  constructor(cutOff: (why: string) => void, change: (bytes: number) => void) {
+  constructor(cutOff: CutOff, change: (bytes: number) => void) {
     this.cutOff = cutOff;
     this.#change = change;
   }
@@ -53,7 +54,7 @@ export class InputBudget {
   }
 
   /** Watches a connection until it is forgotten. Its owner says how much it is after each chunk. */
-  watch(cutOff: (why: string) => void): UnfinishedInput {
+  watch(cutOff: CutOff): UnfinishedInput {
     const unfinished = new UnfinishedInput(cutOff, (bytes) => this.#change(bytes));
     this.#connections.add(unfinished);
     return unfinished;
@@ -74,13 +75,16 @@ export class InputBudget {
 
   #relieve(): void {
     const nowMs = performance.now();
-    const heaviestFirst = [...this.#connections].sort((a, b) => b.weightAt(nowMs) - a.weightAt(nowMs));
-    for (const unfinished of heaviestFirst) {
-      if (this.#bytes <= this.#maxBytes - this.#maxBytes / FREED_SHARE) return;
-      this.forget(unfinished);
-      unfinished.cutOff(
-        'too many requests have not arrived whole, and it is one of those that keep the most',
-      );
-    }
+    const why = 'too many requests have not arrived whole, and it is one of those that keep the most';
+    cutOffHeaviest(
+      this.#connections,
+      (unfinished) => unfinished.weightAt(nowMs),
+      (unfinished) => {
+        this.forget(unfinished);
+        unfinished.cutOff(why);
+      },
+      () => this.#bytes,
+      this.#maxBytes,
+    );
   }
 }

@@ -1,16 +1,13 @@
 import type { Socket } from 'node:net';
+import { cutOffHeaviest } from './cut-off.ts';
+import type { CutOff } from './cut-off.ts';
 
-/** Beyond the limit so much is freed that the next time is not at once: 1/8 of the limit. */
-const FREED_SHARE = 8;
 const SWEEPS_PER_STALL = 10;
 
 export interface OutputLimits {
   readonly stallTimeoutMs: number;
   readonly maxTotalOutputBytes: number;
 }
-
-/** Ends the connection, and its process's work for it, at once. */
-export type CutOff = (why: string) => void;
 
 interface Internals {
   readonly _handle?: { readonly writeQueueSize?: number } | null;
@@ -131,12 +128,14 @@ export class OutputBudget {
     // Much may have left since it was weighed.
     for (const unsent of this.#connections) unsent.weigh();
     if (!this.exceeded) return;
-    const most = this.#limits.maxTotalOutputBytes;
-    const heaviestFirst = [...this.#connections].sort((a, b) => b.weight - a.weight);
-    for (const unsent of heaviestFirst) {
-      if (this.#bytes <= most - most / FREED_SHARE) return;
-      this.#end(unsent, 'too many answers wait to be taken, and it is one of those that keep the most');
-    }
+    const why = 'too many answers wait to be taken, and it is one of those that keep the most';
+    cutOffHeaviest(
+      this.#connections,
+      (unsent) => unsent.weight,
+      (unsent) => this.#end(unsent, why),
+      () => this.#bytes,
+      this.#limits.maxTotalOutputBytes,
+    );
   }
 
   #sweep(): void {
