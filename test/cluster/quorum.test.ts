@@ -15,18 +15,20 @@ t.test('five nodes', async (t) => {
   };
 
   await t.test('any two of them dead', async (t) => {
-    const pairs = cluster.nodes.flatMap((a, i) => cluster.nodes.slice(i + 1).map((b) => [a, b] as const));
-    t.equal(pairs.length, 10);
-    for (const [a, b] of pairs) {
-      await Promise.all([a.kill(), b.kill()]);
+    // Neighbours in this list are each pair once: from pair to pair one node comes back, and another dies.
+    const order = [1, 2, 3, 4, 5, 1, 3, 5, 2, 4, 1].map((id) => cluster.nodes[id - 1]!);
+    const pairs = order.slice(1).map((node, i) => [order[i]!, node] as const);
+    t.equal(new Set(pairs.map((pair) => String(pair.map(({ id }) => id).sort()))).size, 10);
+    for (const [i, [a, b]] of pairs.entries()) {
+      await Promise.all((i === 0 ? [a, b] : [b]).map((node) => node.kill()));
       await push(`with ${a.id} and ${b.id} dead`);
       t.equal(await client.pop('kept'), expected.pop());
       await push(`again with ${a.id} and ${b.id} dead`);
       t.equal(await client.top('kept'), expected.at(-1));
       t.equal(await client.size('kept'), expected.length);
       a.start();
-      b.start();
-      // All are back before the next two go: three at a time are too many.
+      if (i === pairs.length - 1) b.start();
+      // It is back before the next one goes: three at a time are too many.
       await cluster.settled();
     }
   });
