@@ -8,7 +8,7 @@ import type { PeerPolicy, Transport, TransportEvents } from '../transport/transp
 import { claimMachine, releaseMachine } from './machine-claim.ts';
 import type { ResolvedOptions } from './options.ts';
 import { PeerRegistry, type PeerMemory } from './peer-registry.ts';
-import { newestConfig, quarantineReason } from './quarantine.ts';
+import { isAlone, newestConfig, quarantineReason } from './quarantine.ts';
 import { Restoration } from './restoration.ts';
 import type { NodeOptions } from './types.ts';
 
@@ -91,8 +91,9 @@ async function assemble(
 ): Promise<NodeParts> {
   const { clusterId, log } = environment;
   const known = newestConfig(log.recovery, environment.bootstrap ?? resolved.bootstrap);
+  const alone = isAlone(resolved.id, known, environment.memory);
   const quarantine =
-    quarantineReason(log.recovery, resolved.id, known, resolved.logger) ??
+    quarantineReason(log.recovery, alone, resolved.logger) ??
     (await forgotten(environment.memory, log, resolved.id, known));
   await restoration.end(log);
   const core = openCore(resolved, log, environment.bootstrap ?? resolved.bootstrap);

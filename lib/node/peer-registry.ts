@@ -9,6 +9,8 @@ import type { Logger } from './types.ts';
 export interface PeerMemory {
   /** What is wrong with it: who was met before is forgotten. Null or absent: nothing. */
   readonly damage?: string | null;
+  /** Everyone met, by id. */
+  readonly known: readonly (readonly [id: NodeId, incarnation: string])[];
   incarnationOf(id: NodeId): string | undefined;
   /** Durable when it returns; throws if the disk does. */
   remember(id: NodeId, incarnation: string): void;

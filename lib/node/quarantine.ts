@@ -4,6 +4,7 @@ import type { RaftCore } from '../core/raft-core.ts';
 import type { Config, NodeId } from '../core/types.ts';
 import type { LogDamage, LogStore, Recovery } from '../log/log-store.ts';
 import type { ResolvedOptions } from './options.ts';
+import type { PeerMemory } from './peer-registry.ts';
 import type { Logger } from './types.ts';
 
 /** Without a leader for so many election timeouts, the operator is told what that may mean. */
@@ -15,22 +16,30 @@ export function describeDamage(damage: LogDamage): string {
 }
 
 /**
+ * Whether this is the only node of its cluster, by `config`, the newest that can be found, and by whom it has met.
+ *
+ * Why by both: a cluster that began with one node has grown by entries of the log. Where those are lost with the rest,
+ * the configuration is that of the first days again, and the node would elect itself, without what the others have.
+ */
+export function isAlone(id: NodeId, config: Config, memory: PeerMemory): boolean {
+  // It waits to be added to others.
+  if (config.members.length === 0) return false;
+  if (config.members.some((m) => m.id !== id && isVoter(config, m.id))) return false;
+  if ((memory.damage ?? null) !== null) return false;
+  return memory.known.every(([met]) => config.retired?.includes(met) === true);
+}
+
+/**
  * What recovery means for the start: null, start; a text, start in quarantine, for this reason.
  *
  * @throws CordwoodError `LOG_DAMAGED` where nobody can help: a node alone, or one that cannot tell in which terms it
  *   has voted.
  */
-export function quarantineReason(
-  recovery: Recovery,
-  id: NodeId,
-  config: Config,
-  logger: Logger,
-): string | null {
+export function quarantineReason(recovery: Recovery, alone: boolean, logger: Logger): string | null {
   const { damage, doubt } = recovery;
-  const others = config.members.filter((m) => m.id !== id && isVoter(config, m.id)).length;
   if (damage === null) {
     if (doubt === null) return null;
-    if (others > 0 || config.members.length === 0) return describeDamage(doubt);
+    if (!alone) return describeDamage(doubt);
     logger.warn({ file: doubt.file }, `the log is whole, the node goes on alone: ${describeDamage(doubt)}`);
     return null;
   }
@@ -39,7 +48,7 @@ export function quarantineReason(
     const text = `the log is damaged, and so is the second record of its votes; remove this node and add it anew`;
     throw new CordwoodError('LOG_DAMAGED', `${text}: ${where}`);
   }
-  if (others === 0 && config.members.length > 0) {
+  if (alone) {
     const text =
       'the log is damaged and no other node has a copy; restore a backup, or see `cordwood inspect`';
     throw new CordwoodError('LOG_DAMAGED', `${text}: ${where}`);

@@ -26,6 +26,9 @@ const hello = (from: number, incarnation: string, configIndex = 0): PeerIntroduc
 function volatileMemory(): PeerMemory {
   const known = new Map<number, string>();
   return {
+    get known() {
+      return [...known];
+    },
     incarnationOf: (id) => known.get(id),
     remember: (id, incarnation) => {
       known.set(id, incarnation);
@@ -115,6 +118,7 @@ t.test('what the configuration says of a member holds before it was ever met', a
 
 t.test('nobody is accepted who could not be noted down', async (t) => {
   const memory: PeerMemory = {
+    known: [],
     incarnationOf: () => undefined,
     remember: () => {
       throw new Error('disk full');
