@@ -2,8 +2,8 @@ import { Status } from '../../protocol/constants.ts';
 import type { Driver } from './driver.ts';
 import type { Sink } from './sink.ts';
 
-/** What clients of a node in quarantine are told; they ask another. */
-export const IN_QUARANTINE = 'this node is in quarantine until it has fetched its data again';
+/** What clients of a node are told that may not serve, for a while or for good; they ask another. */
+export const IN_QUARANTINE = 'this node is in quarantine and does not serve';
 
 /**
  * Where clients' writes go: into the pipeline of a leader, to the leader from elsewhere, or back with a refusal that

@@ -107,6 +107,11 @@ async function assemble(
       fresh: log.recovery.lastIndex === 0 && quarantine === null,
       graceMs: 2 * resolved.electionTimeoutMs,
       isCommitted: () => core.configIndex <= core.commitIndex,
+      onBarred: () => {
+        core.stepDown();
+        // For good: no leader ever says when it is over.
+        core.enterQuarantine(runtime.random() + 1, false);
+      },
     },
     quarantine === null ? core.config : known,
     core.configIndex,

@@ -82,5 +82,6 @@ export class PeerLanes implements Omit<TransportEvents, 'onRejected'> {
 
   onTurnedAway(peer: NodeId, code: string, message: string): void {
     this.#registry.turnedAway(peer, code, message);
+    this.#driver.wake();
   }
 }

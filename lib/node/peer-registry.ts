@@ -33,6 +33,8 @@ export interface RegistryOptions {
   readonly graceMs: number;
   /** Whether the configuration in force is known to be committed. */
   readonly isCommitted: () => boolean;
+  /** Peers have made clear that this node must not take part. */
+  readonly onBarred: () => void;
 }
 
 /** No configuration has more members than this: whoever comes beyond is none of a newer one. */
@@ -153,10 +155,14 @@ export class PeerRegistry {
     }
   }
 
-  /** Ends all connections: no votes, no appends, no campaigns reach anyone. Said once. */
+  /**
+   * Ends all connections: no votes, no appends, no campaigns reach anyone. Nor does the node go on by itself, as one
+   * would that takes itself for the whole cluster. Said once.
+   */
   bar(barred: Barred): void {
     if (this.#barred !== null) return;
     this.#barred = barred;
+    this.#options.onBarred();
     this.#options.logger.error({ code: barred.code }, barred.message);
     this.#update();
   }

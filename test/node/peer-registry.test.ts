@@ -69,7 +69,7 @@ function make(
     error: (_fields: object, message: string) => errors.push(message),
   };
   const registry = new PeerRegistry(
-    { id: 1, memory, logger, runtime, fresh, graceMs: 100, isCommitted },
+    { id: 1, memory, logger, runtime, fresh, graceMs: 100, isCommitted, onBarred: nothing },
     config,
     configIndex,
   );

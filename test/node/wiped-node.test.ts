@@ -40,3 +40,22 @@ t.test('a node that comes back empty under its old number endangers nothing', as
   t.same(await new Caller(other).query(StackOp.top, 'jobs'), { status: Status.ok, value: 'precious' });
   t.equal(again.status().leader, null);
 });
+
+t.test('one that began the cluster alone serves nobody once it is told', async (t) => {
+  const cluster = await TestCluster.start(t, 1, {}, 2);
+  const first = await cluster.leader();
+  for (const id of [2, 3]) await cluster.startNode(id, { join: true });
+  const members = [2, 3].map((id) => ({ id, peerAddress: cluster.address(id) }));
+  await first.reconfigure({ voters: [1, 2, 3], members });
+  t.same(await new Caller(first).command(StackOp.push, 'jobs', 'precious'), { status: Status.ok, value: 1 });
+  await cluster.stop(1);
+  cluster.disks.set(1, new MemoryDisk());
+  const again = await cluster.startNode(1);
+  await cluster.until('it is told', () => again.status().quarantine !== null);
+  const { status } = await new Caller(again).command(StackOp.push, 'jobs', 'lost');
+  t.equal(status, Status.noLeader, 'it would be the only one to know');
+  t.equal((await new Caller(again).query(StackOp.size, 'jobs')).status, Status.noLeader);
+  await cluster.until('it does not lead', () => again.status().role !== 'leader');
+  await cluster.elapse(3);
+  t.equal(again.leader, null, 'nor does it lead itself again');
+});
