@@ -38,7 +38,7 @@ export async function openSystemEnvironment(
       onProgress: options.onProgress,
     });
     try {
-      if (!hasConfig(log.recovery)) checkCluster(directory, resolved);
+      if (isWhole(log.recovery) && !hasConfig(log.recovery)) checkCluster(directory, resolved);
     } catch (error) {
       // Its thread would keep the process alive.
       await log.close();
@@ -87,6 +87,11 @@ function checkCluster(directory: DataDirectory, options: ResolvedOptions): void 
     'WRONG_CLUSTER',
     `${directory.path} belongs to cluster ${identity.clusterId}, not to ${given}`,
   );
+}
+
+/** Otherwise who the members are may be a part of what is lost: the others know. */
+function isWhole({ damage, doubt }: Recovery): boolean {
+  return damage === null && doubt === null;
 }
 
 function hasConfig(recovery: Recovery): boolean {

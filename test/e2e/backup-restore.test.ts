@@ -78,6 +78,20 @@ t.test('two backups to one file: the one that is turned away leaves the other al
   slow.close();
 });
 
+t.test(
+  'why there is no backup is told by the node that knows, and not by one that is not there',
+  async (t) => {
+    const refusing = createServer((_, response) => {
+      response.writeHead(503).end('{"error":{"code":"NO_LEADER","message":"no leader confirms the point"}}');
+    });
+    await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
+    const addr = `127.0.0.1:${(refusing.address() as AddressInfo).port},127.0.0.1:1`;
+    const target = path.join(t.testdir(), 'stacks');
+    t.match(await cordwood(['backup', target, '--addr', addr]), { code: 3, stderr: /NO_LEADER .*confirms/ });
+    refusing.close();
+  },
+);
+
 t.test('a backup that is not whole is refused, in one line, and nothing is made of it', async (t) => {
   const good = readFileSync(file);
   const bad = `${file}.bad`;
@@ -153,4 +167,19 @@ t.test('three directories made one by one are one new cluster with the same stac
   await one.kill();
   one.start();
   t.equal(await fresh.size('s'), 1, 'after a crash it is all there');
+
+  await t.test(
+    'one whose snapshot rots, and with it who the members are, is mended by the others',
+    async (t) => {
+      const snapshots = path.join(two.dataDir, 'snapshots');
+      const snapshot = path.join(snapshots, readdirSync(snapshots)[0]!);
+      const rotten = readFileSync(snapshot);
+      rotten[rotten.length >> 1]! ^= 4;
+      writeFileSync(snapshot, rotten);
+      two.start();
+      await until('it follows', async () => (await two.status())?.leader);
+      t.match(two.logTail(), /in quarantine/);
+      await until('the end of the quarantine', async () => (await two.status())?.quarantine === null);
+    },
+  );
 });
