@@ -93,7 +93,7 @@ export async function openBackup(
 
 /** From the first node that makes one, durable under the name `file`. */
 async function fetchBackup(file: string, options: BackupCommandOptions): Promise<void> {
-  let last: unknown;
+  let told: CordwoodError | null = null;
   for (const address of clusterAddresses(options.addr)) {
     try {
       const response = await request(address, options.timeout);
@@ -108,12 +108,14 @@ async function fetchBackup(file: string, options: BackupCommandOptions): Promise
     } catch (error) {
       // Another node is no help.
       if (isOfDisk(error)) throw error;
-      last = CordwoodError.is(error)
+      const failure = CordwoodError.is(error)
         ? error
         : new CordwoodError('CONNECTION_LOST', `${address}: ${(error as Error).message}`, { cause: error });
+      // What a node says tells more than that another one is not there.
+      if (told === null || failure.code !== 'CONNECTION_LOST') told = failure;
     }
   }
-  throw last;
+  throw told!;
 }
 
 function request(address: string, timeoutMs: number): Promise<IncomingMessage> {
