@@ -1,5 +1,6 @@
 import { formatAddress, parseAddress } from '../../protocol/address.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
+import { isWellFormed } from '../../protocol/msgpack.ts';
 import { majority } from '../core/quorum.ts';
 import type { Config, Index, Member, NodeId } from '../core/types.ts';
 
@@ -35,6 +36,8 @@ export interface MembershipPlan {
 }
 
 const MAX_MEMBERS = 63;
+/** As in what nodes say of themselves. A longer one followers refuse to read: the log would stop where it stands. */
+const MAX_ADDRESS_LENGTH = 512;
 
 /**
  * Works out how to get from `config` to `target`.
@@ -119,6 +122,9 @@ function addressesOf(
 }
 
 function normal(address: string): string {
+  // What has no form in UTF-8 could not even be written into the log.
+  if (address.length > MAX_ADDRESS_LENGTH || !isWellFormed(address))
+    throw bad(`an address is Unicode text of at most ${MAX_ADDRESS_LENGTH} characters`);
   try {
     const { host, port } = parseAddress(address);
     return formatAddress(host, port);

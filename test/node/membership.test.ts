@@ -204,6 +204,19 @@ t.test('what cannot be, is refused, and nothing is changed', async (t) => {
   t.same(leader.status().config, before);
 });
 
+t.test('an address that cannot be written, or that followers would not read, is refused', async (t) => {
+  const cluster = await TestCluster.start(t, 3);
+  const leader = await cluster.leader();
+  for (const host of ['\ud800', 'a'.repeat(2000)]) {
+    const members = [{ id: 4, peerAddress: `${host}:1` }];
+    await t.rejects(leader.reconfigure({ voters: [1, 2, 3, 4], members }, { force: true, timeoutMs: 400 }), {
+      code: 'BAD_OPTION',
+      outcome: 'not_applied',
+    });
+  }
+  t.same(await new Caller(leader).command(StackOp.push, 's', 1), { status: Status.ok, value: 1 });
+});
+
 t.test('a learner that was wiped while it caught up is not taken for itself', async (t) => {
   const cluster = await TestCluster.start(t, 3, {}, 1);
   const leader = await cluster.leader();
