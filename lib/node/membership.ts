@@ -52,6 +52,9 @@ const PROBE_TIMEOUT_MS = 3_000;
 /** Rounds of catching up: a node that is still behind by more than a moment after so many never gets there. */
 const MAX_ROUNDS = 10;
 
+/** What to do with a node that is not what `member add` takes. */
+const AS_NEWCOMER = 'start it with --join and an empty directory';
+
 /** Changes the members of the cluster that this node leads, one change at a time. */
 export class Membership {
   readonly #parts: MembershipParts;
@@ -81,6 +84,7 @@ export class Membership {
         deadlineMs,
         signal: options.signal,
       });
+      await this.#settle(options.signal, deadlineMs);
       this.#checkStart(options);
       const plan = planMembership(core.config, core.configIndex, target);
       if (!plan.changes) return this.#result(plan, true, false);
@@ -96,8 +100,27 @@ export class Membership {
 
   /** Another change is under way here, or one is in the log that is not finished. */
   get pending(): boolean {
+    return this.#running || this.#unfinished;
+  }
+
+  /** One is in the log that is not finished. */
+  get #unfinished(): boolean {
     const { core } = this.#parts;
-    return this.#running || core.config.outgoing.length > 0 || core.configIndex > core.commitIndex;
+    return core.config.outgoing.length > 0 || core.configIndex > core.commitIndex;
+  }
+
+  /**
+   * Waits a moment for the end of a change that is in the log already. A new leader finishes what its predecessor left:
+   * mostly it is this very change, and whoever asked for it asks again now.
+   */
+  async #settle(signal: AbortSignal | undefined, deadlineMs: number): Promise<void> {
+    const { electionTimeoutMs, turns } = this.#parts;
+    const limits = { deadlineMs: Math.min(deadlineMs, turns.now() + electionTimeoutMs), signal };
+    try {
+      await this.#until('the change under way', () => this.#leadsFor(!this.#unfinished), limits);
+    } catch (error) {
+      throw CordwoodError.is(error) && error.code === 'TIMEOUT' ? pending() : error;
+    }
   }
 
   #checkStart({ expectedConfigIndex }: ChangeOptions): void {
@@ -108,7 +131,7 @@ export class Membership {
         `the configuration in force is that of entry ${core.configIndex}, not ${expectedConfigIndex}`,
       );
     }
-    if (core.config.outgoing.length > 0 || core.configIndex > core.commitIndex) throw pending();
+    if (this.#unfinished) throw pending();
   }
 
   async #carryOut(
@@ -169,7 +192,8 @@ export class Membership {
     const where = `at ${member.peerAddress}`;
     if (who.clusterId !== clusterId) {
       const message = `the node ${where} belongs to cluster ${who.clusterId}, this is ${clusterId}`;
-      throw new CordwoodError('WRONG_CLUSTER', message);
+      const advice = plan.newcomers.includes(member.id) ? `: ${AS_NEWCOMER}` : '';
+      throw new CordwoodError('WRONG_CLUSTER', message + advice);
     }
     if (who.nodeId !== member.id) {
       throw new CordwoodError('WRONG_NODE', `node ${who.nodeId} answers ${where}, not node ${member.id}`);
@@ -177,10 +201,7 @@ export class Membership {
     const objection = registry.objectionTo(member.id, who.incarnation);
     if (objection !== null) throw objection;
     if (plan.newcomers.includes(member.id) && !who.empty) {
-      throw new CordwoodError(
-        'NOT_EMPTY',
-        `node ${member.id} ${where} has data: start it empty, with --join`,
-      );
+      throw new CordwoodError('NOT_EMPTY', `node ${member.id} ${where} has data: ${AS_NEWCOMER}`);
     }
     return who.incarnation;
   }

@@ -237,3 +237,35 @@ t.test('a learner that was wiped while it caught up is not taken for itself', as
   const promotion = leader.reconfigure({ voters: [1, 2, 3, 4] }, { timeoutMs: 400, force: true });
   await t.rejects(promotion, { code: 'TIMEOUT', outcome: 'not_applied' }, 'nor a vote');
 });
+
+t.test('a change that was half done when its leader died is done when it is asked for again', async (t) => {
+  const cluster = await TestCluster.start(t, 3);
+  const leader = await cluster.leader();
+  const voters = [1, 2, 3].filter((id) => id !== leader.id);
+  await cluster.until('the term to begin', () => leader.core.termCommitted);
+  // The joint configuration reaches the others, and is not committed.
+  for (const id of voters) cluster.gate(id).stall();
+  leader.reconfigure({ voters }).catch(() => undefined);
+  await cluster.until('both to have the change', () =>
+    voters.every((id) => cluster.node(id).core.config.outgoing.length > 0),
+  );
+  await cluster.stop(leader.id);
+  // Asked again the moment there is a leader, as a client does that was told of it.
+  let asked = false;
+  const again = new Promise<unknown>((resolve, reject) => {
+    for (const id of voters) {
+      const node = cluster.node(id);
+      node.onLeader(() => {
+        if (asked || node.core.role !== 'leader') return;
+        asked = true;
+        node.reconfigure({ voters }).then(resolve, reject);
+      });
+    }
+  });
+  for (const id of voters) cluster.gate(id).goOn();
+  t.match(await again, {
+    done: true,
+    changed: false,
+    config: { voters, outgoing: [], retired: [leader.id] },
+  });
+});
