@@ -9,9 +9,9 @@ import { LEADER, META, settle } from './support/snapshot-rig.ts';
 
 const CONTENT = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);
 
-function openLog(): DirectLogStore {
+function openLog(disk: MemoryDisk = new MemoryDisk()): DirectLogStore {
   return new DirectLogStore({
-    disk: new MemoryDisk(),
+    disk,
     path: 'node',
     events: { onDurable: () => undefined, onFailure: () => undefined },
     schedule: (_step, _bytes, run) => {
@@ -38,7 +38,8 @@ function receiving() {
   } as unknown as Transport;
   let installed = 0;
   const received = (): Promise<boolean> => Promise.resolve(++installed > 0);
-  const receiver = new SnapshotReceiver(openLog(), transport, { term: 3, received });
+  const disk = new MemoryDisk();
+  const receiver = new SnapshotReceiver(openLog(disk), transport, { term: 3, received });
   const begin = async (digest: string): Promise<SnapshotAck> => {
     receiver.begin(LEADER, { leaderTerm: 3, meta: META, sizeBytes: CONTENT.length, digest });
     await settle();
@@ -57,7 +58,7 @@ function receiving() {
     await settle();
     return acks.at(-1)!;
   };
-  return { begin, chunk, installed: () => installed };
+  return { begin, chunk, disk, receiver, installed: () => installed };
 }
 
 t.test('content that is not what was announced is not installed', async (t) => {
@@ -89,4 +90,15 @@ t.test('another snapshot of the same entry is fetched from its beginning', async
   t.equal((await begin(digest)).nextOffset, 400, 'the same one goes on');
   t.equal((await chunk(400, CONTENT.subarray(400))).status, SnapshotStatus.installed);
   t.equal(installed(), 1);
+});
+
+t.test('a disk that does not let go of what has come so far keeps no node from closing', async (t) => {
+  const { begin, chunk, disk, receiver } = receiving();
+  await begin(await digestOf(CONTENT));
+  await chunk(0, CONTENT.subarray(0, 400));
+  disk.onCall = ({ operation }) => {
+    if (operation === 'unlink') throw Object.assign(new Error('read-only file system'), { code: 'EROFS' });
+    return undefined;
+  };
+  await t.resolves(receiver.close());
 });
