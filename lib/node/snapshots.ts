@@ -177,12 +177,12 @@ export class Snapshots {
    * entries and not a whole snapshot. The tail is bounded in bytes, so a dead peer pins nothing.
    */
   #compact(whole: boolean): void {
-    const { core, log, options } = this.#driver;
+    const { applier, core, log, options } = this.#driver;
     const snapshot = log.snapshots.latest;
     if (snapshot === null) return;
-    // The newest may be a leader's, received while one of our own was being written and not installed yet: what it
-    // covers beyond the commit index may still be entries of another term here.
-    let through: Index = Math.min(snapshot.meta.index, core.commitIndex, core.durableIndex);
+    // The newest may be a leader's, received while one of our own was being written and not installed: what it covers
+    // beyond the commit index may still be entries of another term here, and what is not applied is still to be read.
+    let through: Index = Math.min(snapshot.meta.index, core.commitIndex, core.durableIndex, applier.applied);
     let kept = 0;
     const keepBytes = whole ? 0 : Math.min(options.snapshotLogBytes, this.#roomForLog()) / 4;
     while (through > core.prevIndex && kept < keepBytes) kept += core.sizeAt(through--);

@@ -9,8 +9,8 @@ import { ManualRuntime, settle } from './support/snapshot-rig.ts';
 const OWN: SnapshotMeta = { index: 58, term: 3, config, configIndex: 0 };
 const RECEIVED: SnapshotMeta = { ...OWN, index: 122 };
 
-/** What `Snapshots` needs of a node whose log reaches from 1 to 130, committed to 58, with all of it on disk. */
-function nodeThatTakesASnapshot(): {
+/** What `Snapshots` needs of a node whose log reaches from 1 to 130, applied to 58, with all of it on disk. */
+function nodeThatTakesASnapshot(commitIndex: number = OWN.index): {
   driver: Driver;
   compacted: number[];
   receive: () => void;
@@ -37,7 +37,7 @@ function nodeThatTakesASnapshot(): {
   const core = {
     term: 3,
     prevIndex: 0,
-    commitIndex: OWN.index,
+    commitIndex,
     durableIndex: 130,
     installing: null,
     configAt: () => ({ config, index: 0 }),
@@ -90,3 +90,13 @@ t.test(
     t.strictSame(compacted, [57, 57]);
   },
 );
+
+t.test('nor what is committed and not applied yet: it is still to be read', async (t) => {
+  const { driver, compacted, receive, finish } = nodeThatTakesASnapshot(130);
+  new Snapshots(driver, (error) => t.fail(error)).take();
+  await settle();
+  receive();
+  finish();
+  await settle();
+  t.strictSame(compacted, [57, 57]);
+});
