@@ -170,6 +170,8 @@ export class LocalCluster {
       this.#say(`node ${id} is stopped`);
     }
     if (command === 'stop') return { ok: true, message: `node ${id} is stopped` };
+    // Nobody would stop it any more, and with a child this process does not end.
+    if (this.#ending) return refuse('the cluster is going down');
     await node.start();
     this.#say(`node ${id} is up (pid ${node.pid})`);
     return { ok: true, message: `node ${id} is up (pid ${node.pid})` };

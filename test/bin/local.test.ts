@@ -163,6 +163,18 @@ t.test('a cluster that is stopped while its nodes start has not failed', async (
   );
 });
 
+t.test('a node that is restarted while the cluster goes down stays down', async (t) => {
+  const { cluster } = bench(t);
+  await cluster.up();
+  const restarted = cluster.handle({ command: 'restart', id: 2 });
+  await cluster.down();
+  t.match(await restarted, { ok: false, message: 'the cluster is going down' });
+  t.same(
+    (await cluster.reports()).map((report) => report.state),
+    ['down', 'down', 'down'],
+  );
+});
+
 t.test('Ctrl-C during the start ends the command', async (t) => {
   const basePort = String((await freePortRange(12)) + 1);
   const args = ['local', 'up', '--nodes', '2', '--base-port', basePort, '--data', t.testdir()];
