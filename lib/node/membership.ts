@@ -58,7 +58,7 @@ const AS_NEWCOMER = 'start it with --join and an empty directory';
 /** Changes the members of the cluster that this node leads, one change at a time. */
 export class Membership {
   readonly #parts: MembershipParts;
-  #running = false;
+  #running: { readonly target: string | null; readonly end: Promise<ChangeResult> } | null = null;
 
   constructor(parts: MembershipParts) {
     this.#parts = parts;
@@ -74,33 +74,45 @@ export class Membership {
    *   nodes had joined as learners
    */
   async reconfigure(target: MembershipTarget, options: ChangeOptions = {}): Promise<ChangeResult> {
-    const { core } = this.#parts;
     this.#mustLead();
-    if (this.#running) throw pending();
-    this.#running = true;
-    try {
-      const deadlineMs = this.#parts.turns.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-      await this.#until('the leader’s term to begin', () => this.#leadsFor(core.termCommitted), {
-        deadlineMs,
-        signal: options.signal,
-      });
-      await this.#settle(options.signal, deadlineMs);
-      this.#checkStart(options);
-      const plan = planMembership(core.config, core.configIndex, target);
-      if (!plan.changes) return this.#result(plan, true, false);
-      const members = await this.#probe(plan, options);
-      if (options.force !== true) checkQuorum(plan, (id) => this.#willLive(plan, id));
-      if (options.dryRun === true) return this.#result(plan, false, true);
-      await this.#carryOut(plan, members, options, deadlineMs);
-      return this.#result(plan, true, true);
-    } finally {
-      this.#running = false;
+    const { dryRun, expectedConfigIndex, force, signal } = options;
+    const joins = dryRun !== true && expectedConfigIndex === undefined && signal === undefined;
+    const text = textOf(target, force === true);
+    if (this.#running !== null) {
+      // Whoever asked may have lost the node that passed it on, and asks again.
+      if (joins && this.#running.target === text) return this.#running.end;
+      throw pending();
     }
+    const end = this.#reconfigure(target, options);
+    this.#running = { target: dryRun === true ? null : text, end };
+    try {
+      return await end;
+    } finally {
+      this.#running = null;
+    }
+  }
+
+  async #reconfigure(target: MembershipTarget, options: ChangeOptions): Promise<ChangeResult> {
+    const { core } = this.#parts;
+    const deadlineMs = this.#parts.turns.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    await this.#until('the leader’s term to begin', () => this.#leadsFor(core.termCommitted), {
+      deadlineMs,
+      signal: options.signal,
+    });
+    await this.#settle(options.signal, deadlineMs);
+    this.#checkStart(options);
+    const plan = planMembership(core.config, core.configIndex, target);
+    if (!plan.changes) return this.#result(plan, true, false);
+    const members = await this.#probe(plan, options);
+    if (options.force !== true) checkQuorum(plan, (id) => this.#willLive(plan, id));
+    if (options.dryRun === true) return this.#result(plan, false, true);
+    await this.#carryOut(plan, members, options, deadlineMs);
+    return this.#result(plan, true, true);
   }
 
   /** Another change is under way here, or one is in the log that is not finished. */
   get pending(): boolean {
-    return this.#running || this.#unfinished;
+    return this.#running !== null || this.#unfinished;
   }
 
   /** One is in the log that is not finished. */
@@ -327,6 +339,13 @@ function refusalError(refusal: string): CordwoodError {
 
 function pending(): CordwoodError {
   return new CordwoodError('CHANGE_PENDING', 'another change of the members is under way');
+}
+
+/** Equal for requests that ask for the same, in whatever order. */
+function textOf({ voters, learners = [], members = [] }: MembershipTarget, force: boolean): string {
+  const sorted = [voters, learners].map((ids) => [...ids].sort((a, b) => a - b));
+  const addresses = members.map(({ id, peerAddress }) => `${id}=${peerAddress}`).sort();
+  return JSON.stringify([...sorted, addresses, force]);
 }
 
 function same(a: readonly NodeId[], b: readonly NodeId[]): boolean {

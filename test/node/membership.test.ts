@@ -269,3 +269,19 @@ t.test('a change that was half done when its leader died is done when it is aske
     config: { voters, outgoing: [], retired: [leader.id] },
   });
 });
+
+t.test('a change that is asked for again while it is under way ends as it does', async (t) => {
+  const cluster = await TestCluster.start(t, 3, {}, 1);
+  const leader = await cluster.leader();
+  await cluster.startNode(4, { join: true });
+  cluster.gate(4).stall();
+  const target = { voters: [1, 2, 3, 4], members: [{ id: 4, peerAddress: cluster.address(4) }] };
+  const first = leader.reconfigure(target);
+  await cluster.until('the newcomer to be a learner', () => leader.status().config.learners.length > 0);
+  const again = leader.reconfigure({ ...target, voters: [4, 3, 2, 1] });
+  await t.rejects(leader.reconfigure({ voters: [1, 2] }), { code: 'CHANGE_PENDING' }, 'not so another one');
+  await t.rejects(leader.reconfigure(target, { dryRun: true }), { code: 'CHANGE_PENDING' });
+  cluster.gate(4).goOn();
+  t.match(await again, { done: true, changed: true, config: { voters: [1, 2, 3, 4] } });
+  t.equal(await again, await first);
+});
