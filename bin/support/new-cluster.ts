@@ -4,6 +4,7 @@ import { writeNewDirectory, checkEmpty } from '../../lib/log/new-directory.ts';
 import type { Beginning } from '../../lib/log/new-directory.ts';
 import { NodeDisk } from '../../lib/log/node-disk.ts';
 import type { Member } from '../../lib/core/types.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
 import { addressList } from './addresses.ts';
 import { oneLine, UsageError } from './exit-codes.ts';
 import type { NewClusterOptions } from './new-cluster-options.ts';
@@ -37,8 +38,19 @@ export function planCluster(options: NewClusterOptions, source: readonly string[
     only === undefined
       ? members.map(({ id }) => ({ id, directory: path.join(base, String(id)) }))
       : [{ id: only, directory: base }];
-  for (const { directory } of places) checkEmpty(directory);
+  checkPlaces(places);
   return { clusterId, members, places };
+}
+
+function checkPlaces(places: NewCluster['places']): void {
+  try {
+    for (const { directory } of places) checkEmpty(directory);
+  } catch (error) {
+    if (places.length === 1 || !CordwoodError.is(error)) throw error;
+    const advice =
+      'if an earlier try was broken off, make those that are missing one by one: --id N --data DIR/N';
+    throw new CordwoodError(error.code, `${error.message}; ${advice}`, { cause: error });
+  }
 }
 
 /** Writes all directories, and says what to do with them. */

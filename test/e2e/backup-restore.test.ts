@@ -128,6 +128,8 @@ t.test('three directories made one by one are one new cluster with the same stac
     t.equal((await cordwood(['inspect', path.join(dir, String(id))])).code, 0);
   }
   t.match(await cordwood(['restore', file, ...target(1)]), { code: 3, stderr: /^cordwood: NOT_EMPTY / });
+  const all = await cordwood(['restore', file, '--data', dir, '--cluster', peers]);
+  t.match(all, { code: 3, stderr: /NOT_EMPTY .*--id N --data/ }, 'how to go on where a try was broken off');
 
   await Promise.all(cluster.nodes.map((node) => node.kill()));
   const nodes = cluster.nodes.map(
