@@ -214,8 +214,11 @@ export class CallRegistry {
   #refusalOf(bytes: number, signal: AbortSignal | undefined, timeoutMs: number): Error | null {
     if (this.#closed) return new CordwoodError('CLOSED', 'the client is closed');
     if (!(timeoutMs >= 0)) return new RangeError(`timeoutMs must be a number from 0 up, not ${timeoutMs}`);
-    if (signal?.aborted === true) {
-      return new CordwoodError('ABORTED', 'the call was aborted before it began', { cause: signal.reason });
+    if (signal !== undefined) {
+      // The controller in place of its signal is easily given; found any later, half of the call would be there already.
+      if (!isSignal(signal)) return new TypeError('signal must be an AbortSignal');
+      if (signal.aborted)
+        return new CordwoodError('ABORTED', 'the call was aborted before it began', { cause: signal.reason });
     }
     if (bytes > this.maxFrameBytes) {
       return new CordwoodError(
@@ -243,6 +246,10 @@ export class CallRegistry {
       });
     });
   }
+}
+
+function isSignal(value: unknown): value is AbortSignal {
+  return typeof (value as AbortSignal | null)?.addEventListener === 'function';
 }
 
 let lastResolve: (value: unknown) => void;

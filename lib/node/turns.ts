@@ -54,8 +54,9 @@ export class Turns {
           if (driver.afterTurn.has(check)) arm();
         });
       };
-      driver.afterTurn.add(check);
+      // First, for it throws if that is no signal, and a turn in which a watcher throws is the node's last.
       limits.signal?.addEventListener('abort', check);
+      driver.afterTurn.add(check);
       arm();
       check();
     });

@@ -80,6 +80,20 @@ t.test('values that have no encoding, and wrong arguments, reject and disturb no
   t.equal(client.outstanding, 0);
 });
 
+t.test('what is no signal fails the call at once, and the client goes on', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  await using client = await Client.connect({ addresses: cluster.addresses });
+  for (const signal of [new AbortController(), null, {}])
+    await t.rejects(client.push('a', 1, { signal: signal as never, timeoutMs: 30 }), TypeError);
+  t.equal(client.outstanding, 0);
+  await client.drain();
+  t.equal(await client.push('a', 1), 1);
+  cluster.node(1).onFrame = () => {};
+  await t.rejects(client.push('a', 2, { timeoutMs: 30 }), { code: 'TIMEOUT' });
+  t.equal(client.outstanding, 0);
+});
+
 t.test('an idempotency key makes a command run once', async (t) => {
   const cluster = await FakeCluster.start();
   t.teardown(() => cluster.close());
