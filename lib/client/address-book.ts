@@ -14,6 +14,8 @@ interface Entry {
   /** Not tried again before. */
   retryAt: number;
   reason: string;
+  /** Another try would fail as the last one did. */
+  lasting: boolean;
 }
 
 /** The addresses of a cluster: where to try next, and how long to leave alone what did not answer. */
@@ -46,10 +48,16 @@ export class AddressBook {
     return normal;
   }
 
-  /** Where a node is, as far as known. */
+  /**
+   * Where a node is, as far as known. It may have been met at one address and tell another: it has moved, or has two and
+   * cannot be reached at both. The one that has failed less is believed.
+   */
   addressOf(nodeId: number): string | null {
-    for (const entry of this.#entries.values()) if (entry.nodeId === nodeId) return entry.address;
-    return null;
+    let best: Entry | null = null;
+    for (const entry of this.#entries.values()) {
+      if (entry.nodeId === nodeId && (best === null || entry.failures < best.failures)) best = entry;
+    }
+    return best?.address ?? null;
   }
 
   worked(address: string, nodeId: number): void {
@@ -59,14 +67,17 @@ export class AddressBook {
     for (const other of this.#entries.values()) if (other.nodeId === nodeId) other.nodeId = 0;
     entry.nodeId = nodeId;
     entry.failures = 0;
+    entry.lasting = false;
     entry.retryAt = 0;
   }
 
-  failed(address: string, nowMs: number, reason: string): void {
+  /** `lasting`: another try would fail in the same way. */
+  failed(address: string, nowMs: number, reason: string, lasting = false): void {
     const entry = this.#entries.get(address);
     if (entry === undefined) return;
     entry.failures++;
     entry.reason = reason;
+    entry.lasting = lasting;
     const backoffMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(entry.failures - 1, 10));
     entry.retryAt = nowMs + backoffMs * (0.5 + this.#random() / 2);
   }
@@ -110,9 +121,9 @@ export class AddressBook {
     return at;
   }
 
-  /** Whether every address given has failed at least once since it last worked. */
-  get allFailed(): boolean {
-    for (const entry of this.#entries.values()) if (entry.failures === 0) return false;
+  /** Whether every address has failed in a way that further tries would only repeat. */
+  get hopeless(): boolean {
+    for (const entry of this.#entries.values()) if (!entry.lasting) return false;
     return true;
   }
 
@@ -124,7 +135,7 @@ export class AddressBook {
   }
 
   #add(address: string): Entry {
-    const entry: Entry = { address, nodeId: 0, failures: 0, retryAt: 0, reason: '' };
+    const entry: Entry = { address, nodeId: 0, failures: 0, retryAt: 0, reason: '', lasting: false };
     this.#entries.set(address, entry);
     return entry;
   }

@@ -1,8 +1,8 @@
 import { type ByteWriter, copyOf } from '../../protocol/byte-writer.ts';
 import { type LeaderHint, writeStaleness } from '../../protocol/client-codec.ts';
 import { FRAME_HEADER_BYTES, Kind, Limits, ReadLevel } from '../../protocol/constants.ts';
-import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
-import { writeValue } from '../../protocol/msgpack.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import { isWellFormed, writeValue } from '../../protocol/msgpack.ts';
 import { type Runtime, systemRuntime } from '../node/runtime.ts';
 import type { NodeStatus } from '../node/types.ts';
 import { type Decode, Retry } from './call.ts';
@@ -54,14 +54,6 @@ export interface ClientEvents {
   leader: LeaderHint | null;
 }
 
-/** Errors of a first connection that further tries would only repeat. */
-const lasting: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'INCOMPATIBLE_VERSION',
-  'UNAUTHORIZED',
-  'PROTOCOL_ERROR',
-  'TOO_LARGE',
-]);
-
 /** What a client does for any machine: connect, carry commands and queries, tell what happens, end. */
 export class ClientCore implements AsyncDisposable {
   readonly #events = new Emitter<ClientEvents>();
@@ -86,7 +78,7 @@ export class ClientCore implements AsyncDisposable {
         this.#events.emit('leader', leader);
       },
       onUnreachable: (error) => {
-        if (lasting.has(error.code)) this.#onFirst?.reject(error);
+        this.#onFirst?.reject(error);
       },
     });
   }
@@ -219,7 +211,9 @@ export class ClientCore implements AsyncDisposable {
     writeBody: (out: ByteWriter) => void,
   ): Promise<T> {
     const { calls, sender } = this.#dispatcher;
-    const level = ReadLevel[options?.level ?? 'linearizable'];
+    const level = ReadLevel[options?.level ?? 'linearizable'] as ReadLevel | undefined;
+    if (level === undefined)
+      return Promise.reject(new RangeError(`there is no read level ${String(options?.level)}`));
     const lane = level >= ReadLevel.bounded ? sender.localReads : sender.reads;
     const maxStalenessMs = level === ReadLevel.bounded ? options?.maxStalenessMs : undefined;
     const write =
@@ -272,6 +266,7 @@ export class ClientCore implements AsyncDisposable {
 function writeNothing(): void {}
 
 function writeKey(out: ByteWriter, key: string): void {
+  if (!isWellFormed(key)) throw new TypeError('an idempotency key is a string without half a surrogate pair');
   const bytes = Buffer.from(key);
   if (bytes.length === 0 || bytes.length > Limits.maxIdempotencyKeyBytes) {
     throw new RangeError(

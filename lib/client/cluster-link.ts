@@ -1,6 +1,6 @@
 import { Status } from '../../protocol/constants.ts';
 import type { LeaderHint, Welcome } from '../../protocol/client-codec.ts';
-import { CordwoodError } from '../../protocol/errors.ts';
+import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
 import type { Runtime } from '../node/runtime.ts';
 import { AddressBook } from './address-book.ts';
 import type { Call } from './call.ts';
@@ -15,6 +15,14 @@ const HANDSHAKE_MS = 2000;
 /** How long a node may know no leader before the others are asked. */
 const LEADERLESS_MS = 200;
 
+/** Errors of a connection that further tries would only repeat. */
+const lasting: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'INCOMPATIBLE_VERSION',
+  'UNAUTHORIZED',
+  'PROTOCOL_ERROR',
+  'TOO_LARGE',
+]);
+
 export interface LinkEvents {
   /** Requests go to `link.active` from now on. */
   onReady(connection: Connection): void;
@@ -25,7 +33,7 @@ export interface LinkEvents {
   onAnswer(call: Call, status: number, bytes: Uint8Array, start: number, end: number): void;
   onLeader(leader: LeaderHint | null): void;
   onDrain(): void;
-  /** No node is connected and every address has failed; they are tried again. `error` is of the last one. */
+  /** No node is connected, and every address has failed in a way that lasts. `error` is of the last one. */
   onUnreachable(error: CordwoodError): void;
 }
 
@@ -195,7 +203,7 @@ export class ClusterLink implements ConnectionEvents {
       this.#events.onLost(connection, error);
       return;
     }
-    this.book.failed(connection.address, now, whyEnded(error));
+    this.book.failed(connection.address, now, whyEnded(error), lasting.has(error.code));
     if (connection === this.active) {
       this.active = null;
       // Others are tried at once, and so is this one after them: it may have restarted.
@@ -205,7 +213,7 @@ export class ClusterLink implements ConnectionEvents {
       if (this.leader?.id === connection.welcome?.nodeId) this.#setLeader(null);
     } else if (this.active === null) {
       this.#lastDialAt = -Infinity;
-      if (this.book.allFailed) this.#events.onUnreachable(error);
+      if (this.book.hopeless) this.#events.onUnreachable(error);
     }
     this.pump();
   }

@@ -191,10 +191,13 @@ t.test('address book', async (t) => {
   random = 0.999;
   for (let i = 0; i < 50; i++) book.failed('a:1', 0, 'refused');
   t.ok(book.retryAt('a:1') <= 500, 'backoff is bounded');
-  t.notOk(book.allFailed);
-  book.failed('b:1', 0, 'refused');
+  book.failed('b:1', 0, 'is no node', true);
+  book.failed('a:1', 0, 'is no node', true);
+  t.notOk(book.hopeless, 'one has not been tried');
   book.failed('c:1', 0, 'refused');
-  t.ok(book.allFailed);
+  t.notOk(book.hopeless, 'one may be there later');
+  book.failed('c:1', 0, 'is no node', true);
+  t.ok(book.hopeless);
   book.worked('b:1', 7);
   t.equal(book.addressOf(7), 'b:1');
   t.equal(book.learn('http://D:2', 8), 'd:2');
@@ -206,6 +209,10 @@ t.test('address book', async (t) => {
   t.equal(book.learn('y:1', 5000), null, 'a node cannot fill it');
 });
 
+  book.learn('e:1', 7);
+  t.equal(book.addressOf(7), 'd:2', 'where it was met');
+  book.failed('d:2', 0, 'refused');
+  t.equal(book.addressOf(7), 'e:1', 'until it is found to have moved');
 t.test('addresses', async (t) => {
   t.equal(normalAddress('http://LocalHost:80/'), 'localhost:80');
   t.equal(normalAddress('[::1]:9'), '[::1]:9');

@@ -1,5 +1,7 @@
 import t from 'tap';
 import { Client } from '../../lib/client/index.ts';
+import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { encodeWelcome } from '../../protocol/client-codec.ts';
 import { FakeCluster, freePort } from './fake-cluster.ts';
 
 t.test('stack operations', async (t) => {
@@ -76,6 +78,8 @@ t.test('values that have no encoding, and wrong arguments, reject and disturb no
     },
   };
   await t.rejects(client.push('a', reentrant), /while the body of another/);
+  await t.rejects(client.push('a', 1, { idempotencyKey: 'cut in half \ud83d' }), TypeError);
+  await t.rejects(client.top('a', { level: 'Local' as never }), RangeError);
   t.equal(await client.push('a', 1), 1);
   t.equal(client.outstanding, 0);
 });
@@ -154,6 +158,50 @@ t.test('connecting', async (t) => {
       outcome: 'not_applied',
       message: new RegExp(`${dead}.*ECONNREFUSED`),
     });
+  });
+
+  t.test(
+    'waits for a node that is yet to come, though something else answers at another address',
+    async (t) => {
+      const other = await FakeCluster.start(2);
+      t.teardown(() => other.close());
+      await other.node(2).stop();
+      let tries = 0;
+      other.node(1).onPreamble = (link) => {
+        tries++;
+        link.sendRaw(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'));
+      };
+      const connecting = Client.connect({ addresses: other.addresses });
+      await Promise.race([connecting, other.node(1).until(() => tries === 3)]);
+      await other.node(2).listen();
+      await using client = await connecting;
+      t.equal(client.node?.nodeId, 2);
+    },
+  );
+
+  t.test('goes to a leader that has moved', async (t) => {
+    const other = await FakeCluster.start(3);
+    t.teardown(() => other.close());
+    await using client = await Client.connect({ addresses: other.addresses.slice(0, 2) });
+    while (client.node?.nodeId !== 1)
+      await new Promise<void>((resolve) => client.on('connect', () => resolve()));
+    const follower = new Promise<void>((resolve) => client.on('connect', () => resolve()));
+    other.leaderId = null;
+    await other.node(1).stop();
+    await follower;
+    // Node 1 comes back elsewhere, and nobody where it was.
+    const moved = other.node(3);
+    const leader = { id: 1, address: moved.address };
+    moved.welcome = () => {
+      const out = new ByteWriter(256);
+      const { clusterId, maxFrameBytes, maxWindow } = other;
+      encodeWelcome(out, { version: 1, clusterId, nodeId: 1, leader, maxFrameBytes, maxWindow });
+      return out.take();
+    };
+    const there = new Promise<void>((resolve) => client.on('connect', () => resolve()));
+    for (const link of other.node(2).links) link.sendLeader(leader);
+    await there;
+    t.match(client.node, { nodeId: 1, address: moved.address });
   });
 
   t.test('can be aborted', async (t) => {
