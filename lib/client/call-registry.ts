@@ -118,6 +118,7 @@ export class CallRegistry {
   #cancel(): void {
     this.#making = false;
     this.#chunk!.writer.position = this.#start;
+    this.#lane!.frames.shed();
   }
 
   /** Completes the frame and queues the call. */

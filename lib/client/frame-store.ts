@@ -40,11 +40,17 @@ export class FrameStore {
    * chunk some of whose bytes still wait is not given back; the garbage collector gets it.)
    */
   recycle(chunk: Chunk): void {
-    if (chunk.writer.buffer.length > CHUNK_BYTES) return;
-    if (chunk === this.#chunk) chunk.writer.clear();
+    if (chunk.writer.buffer.length > CHUNK_BYTES) {
+      if (chunk === this.#chunk) this.shed();
+    } else if (chunk === this.#chunk) chunk.writer.clear();
     else if (this.#spare.length < SPARE_CHUNKS) {
       chunk.writer.clear();
       this.#spare.push(chunk);
     }
+  }
+
+  /** Goes on with another chunk if a large frame has made this one grow: calls on it keep it as long as they need it. */
+  shed(): void {
+    if (this.#chunk.writer.buffer.length > CHUNK_BYTES) this.#chunk = this.#spare.pop() ?? new Chunk();
   }
 }

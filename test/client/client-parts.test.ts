@@ -176,6 +176,10 @@ t.test('frame store: a chunk is written over only when it was given back', async
   chunk.writer.bytes(Buffer.alloc(1 << 20));
   large.recycle(chunk);
   t.not(large.chunkFor(100), chunk, 'what a large frame needed is not kept');
+  const half = large.chunkFor((1 << 20) + 1);
+  half.writer.bytes(Buffer.alloc((1 << 20) + 1));
+  large.recycle(half);
+  t.not(large.chunkFor(100), half, 'nor if there would be room in it');
 });
 
 t.test('address book', async (t) => {
@@ -205,14 +209,14 @@ t.test('address book', async (t) => {
   t.equal(book.learn('nonsense', 9), null);
   book.worked('d:2', 7);
   t.equal(book.addressOf(7), 'd:2', 'a node has one address');
-  for (let i = 0; i < 1000; i++) book.learn(`x:${i + 1}`, 100 + i);
-  t.equal(book.learn('y:1', 5000), null, 'a node cannot fill it');
-});
-
   book.learn('e:1', 7);
   t.equal(book.addressOf(7), 'd:2', 'where it was met');
   book.failed('d:2', 0, 'refused');
   t.equal(book.addressOf(7), 'e:1', 'until it is found to have moved');
+  for (let i = 0; i < 1000; i++) book.learn(`x:${i + 1}`, 100 + i);
+  t.equal(book.learn('y:1', 5000), null, 'a node cannot fill it');
+});
+
 t.test('addresses', async (t) => {
   t.equal(normalAddress('http://LocalHost:80/'), 'localhost:80');
   t.equal(normalAddress('[::1]:9'), '[::1]:9');
