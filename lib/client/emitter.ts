@@ -1,3 +1,5 @@
+import { tell } from '../node/tell.ts';
+
 /** Listeners by event name, typed. */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
@@ -14,14 +16,7 @@ export class Emitter<Events extends object> {
 
   /** A listener that throws disturbs neither the others nor the caller: its error is reported as uncaught. */
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
-    for (const listener of this.#listeners.get(name) ?? []) {
-      try {
-        (listener as (event: Events[Name]) => void)(event);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
+    const listeners = this.#listeners.get(name) as Set<(event: Events[Name]) => void> | undefined;
+    if (listeners !== undefined) tell(listeners, event);
   }
 }

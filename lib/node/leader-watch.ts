@@ -1,5 +1,6 @@
 import type { NodeId } from '../core/types.ts';
 import type { Driver } from './driver.ts';
+import { tell } from './tell.ts';
 import type { LeaderInfo } from './types.ts';
 
 /** Who leads and where its clients connect, as this node knows it. */
@@ -53,6 +54,6 @@ export class LeaderWatch {
 
   #set(leader: LeaderInfo | null): void {
     this.#leader = leader;
-    for (const listener of this.#listeners) listener(leader);
+    tell(this.#listeners, leader);
   }
 }

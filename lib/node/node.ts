@@ -25,8 +25,11 @@ import { resolveOptions, type ResolvedOptions } from './options.ts';
 import { PeerLanes } from './peer-lanes.ts';
 import type { Sink } from './sink.ts';
 import { statusOf } from './status.ts';
+import { tell } from './tell.ts';
 import { Turns } from './turns.ts';
 import type { LeaderInfo, MembersView, NodeOptions, NodeStatus, Requests } from './types.ts';
+
+const STOPPING = 'the node is stopping';
 
 export interface CloseOptions {
   /** Hand leadership to another node first. Default true. */
@@ -202,7 +205,10 @@ export class RaftNode implements Requests {
   }
 
   submit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
-    this.#driver.admission.submit(bytes, start, end, sink);
+    const driver = this.#driver;
+    driver.admission.submit(bytes, start, end, sink);
+    // No turn follows that would pass the refusal on.
+    if (driver.stopped) driver.replies.flush();
   }
 
   query(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
@@ -222,7 +228,7 @@ export class RaftNode implements Requests {
         break;
       default:
         if (this.#closing !== null) {
-          driver.replies.refuseRun(bytes, start, end, sink, Status.shuttingDown, 'the node is stopping');
+          driver.replies.refuseRun(bytes, start, end, sink, Status.shuttingDown, STOPPING);
         } else if (driver.core.quarantined) {
           driver.replies.refuseRun(bytes, start, end, sink, Status.noLeader, IN_QUARANTINE);
         } else if (driver.levels.tryServe(bytes, start, end, sink)) {
@@ -252,7 +258,7 @@ export class RaftNode implements Requests {
     return this.#leaderWatch.on(listener);
   }
 
-  /** Called when the node stops by itself because its disk or its machine failed. */
+  /** Called when the node stops by itself because its disk or its machine failed. What it throws is reported as uncaught. */
   onFailure(listener: (error: Error) => void): () => void {
     this.#failureListeners.add(listener);
     return () => this.#failureListeners.delete(listener);
@@ -339,14 +345,17 @@ export class RaftNode implements Requests {
 
   async #close(transfer: boolean): Promise<void> {
     const driver = this.#driver;
-    if (transfer && this.#failure === null) await this.#handOver();
-    driver.stop('the node is stopping');
-    await driver.snapshots.close();
-    await this.#parts.transport.close();
-    await this.#parts.log.close();
-    await this.#parts.release();
-    this.#leaderWatch.end();
-    this.#markClosed();
+    try {
+      if (transfer && this.#failure === null) await this.#handOver();
+      driver.stop(STOPPING);
+      await driver.snapshots.close();
+      await this.#parts.transport.close();
+      await this.#parts.log.close();
+      await this.#parts.release();
+    } finally {
+      this.#leaderWatch.end();
+      this.#markClosed();
+    }
   }
 
   /** Leadership goes to another node before this one leaves: its clients wait for a round trip, not for a timeout. */
@@ -362,10 +371,15 @@ export class RaftNode implements Requests {
 
   /** The disk or the machine cannot be trusted any more: stop at once, loudly, and acknowledge nothing further. */
   #fail(error: Error): void {
-    if (this.#failure !== null || this.#closing !== null) return;
+    const driver = this.#driver;
+    if (this.#failure !== null || driver.stopped) return;
     this.#failure = error;
+    // First: whatever a logger or a listener does, the node stops. One that is handing over in order to close does, too.
+    if (this.#closing !== null) driver.stop(STOPPING);
+    this.close({ transfer: false }).catch((cause: unknown) => {
+      this.#options.logger.error({ err: cause }, 'the node could not be closed');
+    });
     this.#options.logger.error({ err: error }, 'the node stops');
-    for (const listener of this.#failureListeners) listener(error);
-    void this.close({ transfer: false });
+    tell(this.#failureListeners, error);
   }
 }

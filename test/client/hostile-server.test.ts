@@ -183,6 +183,29 @@ t.test('random bytes never get out of the connection', async (t) => {
   t.equal(await client.create('b'), true);
 });
 
+t.test('a listener that puts another in its place is called once for each event', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  await using client = await Client.connect({ addresses: cluster.addresses });
+  let called = 0;
+  const listen = (): void => {
+    const off = client.on('leader', () => {
+      off();
+      // Were it called again at once, this would not end.
+      if (++called < 100) listen();
+    });
+  };
+  listen();
+  let late = 0;
+  const offOther = client.on('leader', () => offLate());
+  const offLate = client.on('leader', () => late++);
+  cluster.setLeader(null);
+  t.equal(await client.exists('a', { level: 'local' }), false);
+  t.equal(called, 1);
+  t.equal(late, 0, 'what was taken back is not called any more');
+  offOther();
+});
+
 t.test('a listener that throws does not stop the client', async (t) => {
   const cluster = await FakeCluster.start();
   t.teardown(() => cluster.close());

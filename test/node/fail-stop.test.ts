@@ -1,0 +1,126 @@
+import t, { type Test } from 'tap';
+import { Client } from '../../lib/client/index.ts';
+import { MemoryDisk } from '../../lib/log/memory-disk.ts';
+import type { LogEvents } from '../../lib/log/log-store.ts';
+import { StackMachine } from '../../lib/machine/stack-machine.ts';
+import { RaftNode } from '../../lib/node/node.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
+import { until } from '../e2e/support/until.ts';
+import { DiskGate, freePorts, memoryEnvironment } from './support/memory-environment.ts';
+
+interface Setup {
+  readonly nodes: RaftNode[];
+  readonly gates: DiskGate[];
+  /** What the log of each node tells it. */
+  readonly logs: LogEvents[];
+}
+
+async function setUp(t: Test, size: number): Promise<Setup> {
+  const cluster = (await freePorts(size)).map((port) => `127.0.0.1:${port}`);
+  const gates = cluster.map(() => new DiskGate());
+  const logs: LogEvents[] = [];
+  const nodes = await Promise.all(
+    cluster.map((_, i) =>
+      RaftNode.start(
+        {
+          id: i + 1,
+          cluster,
+          dataDir: 'in memory',
+          machine: new StackMachine(),
+          heartbeatMs: 20,
+          electionTimeoutMs: 2000,
+        },
+        (options, resolved, events) => {
+          logs[i] = events;
+          return memoryEnvironment(new MemoryDisk(), {}, gates[i])(options, resolved, events);
+        },
+      ),
+    ),
+  );
+  t.teardown(async () => {
+    for (const gate of gates) gate.goOn();
+    await Promise.all(nodes.map((node) => node.close({ transfer: false })));
+  });
+  return { nodes, gates, logs };
+}
+
+/** What the process would have died of, had anybody but this test been there. */
+function uncaught(t: Test): unknown[] {
+  const errors: unknown[] = [];
+  const listeners = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  process.on('uncaughtException', (error) => errors.push(error));
+  t.teardown(() => {
+    process.removeAllListeners('uncaughtException');
+    for (const listener of listeners) process.on('uncaughtException', listener);
+  });
+  return errors;
+}
+
+const bug = (): never => {
+  throw new Error('a bug of the application');
+};
+
+t.test('a listener for leaders that throws does not stop the node', async (t) => {
+  const { nodes } = await setUp(t, 1);
+  const [node] = nodes as [RaftNode];
+  const errors = uncaught(t);
+  const heard: unknown[] = [];
+  node.onLeader(bug);
+  node.onLeader((leader) => heard.push(leader?.id ?? 0));
+  await until('the leader to be told', () => heard.length > 0 || node.failure !== null);
+  t.equal(node.failure, null);
+  t.match(errors, [{ message: 'a bug of the application' }]);
+  await node.close();
+  t.same(heard, [1, 0]);
+  t.equal(errors.length, 2);
+});
+
+t.test('a listener for failures that throws does not keep the node from stopping', async (t) => {
+  const { nodes, logs } = await setUp(t, 1);
+  const [node] = nodes as [RaftNode];
+  const errors = uncaught(t);
+  const told: unknown[] = [];
+  node.onFailure(bug);
+  node.onFailure((error) => told.push(error));
+  const failure = new CordwoodError('LOG_FAILED', 'the disk failed: EIO');
+  logs[0]!.onFailure(failure);
+  await node.closed;
+  t.equal(node.failure, failure);
+  t.same(told, [failure]);
+  t.match(errors, [{ message: 'a bug of the application' }]);
+});
+
+t.test('a node that fails while it hands over, in order to close, stops there and then', async (t) => {
+  const { nodes, gates, logs } = await setUp(t, 2);
+  const leader = await until('a leader', () =>
+    nodes.find((node) => node.status().role === 'leader' && nodes.every((n) => n.leader?.id === node.id)),
+  );
+  const client = Client.local(leader);
+  await client.push('a', 1);
+  await client.close();
+  const other = 3 - leader.id;
+  // The other one is asked to take over, and has no disk to vote on.
+  gates[other - 1]!.stall();
+  const closing = leader.close();
+  t.equal(leader.status().role, 'leader', 'it waits for the other');
+  const failure = new CordwoodError('LOG_FAILED', 'the disk failed: EIO');
+  logs[leader.id - 1]!.onFailure(failure);
+  t.not(leader.status().role, 'leader');
+  t.equal(leader.failure, failure);
+  await closing;
+});
+
+t.test('a client in the process of a node that has closed is told so: nothing was applied', async (t) => {
+  const { nodes } = await setUp(t, 1);
+  const [node] = nodes as [RaftNode];
+  const old = Client.local(node);
+  t.equal(await old.push('a', 1), 1);
+  await node.close();
+  const expected = { code: 'SHUTTING_DOWN', outcome: 'not_applied' };
+  await t.rejects(old.push('a', 2, { timeoutMs: 100 }), expected);
+  const late = Client.local(node);
+  await t.rejects(late.push('a', 2, { timeoutMs: 100 }), expected);
+  await t.rejects(late.top('a', { timeoutMs: 100 }), expected);
+  await Promise.all([old.close(), late.close()]);
+});
