@@ -50,7 +50,7 @@ async function lockBySocket(path: string, file: string, traceless: boolean): Pro
   return {
     release: async () => {
       if (!server.listening) return;
-      if (!traceless) fs.rmSync(file, { force: true });
+      if (!traceless) removeNote(file);
       await close();
     },
   };
@@ -86,10 +86,22 @@ function lockByFile(path: string, file: string): DirectoryLock {
   let held = true;
   return {
     release: async () => {
-      if (held) fs.rmSync(file, { force: true });
+      if (held) removeNote(file);
       held = false;
     },
   };
+}
+
+/**
+ * A disk that fails is often read-only from then on. The note of a process that has ended holds nobody up, and whoever
+ * stops because its disk has failed must be able to stop.
+ */
+function removeNote(file: string): void {
+  try {
+    fs.rmSync(file, { force: true });
+  } catch {
+    // It stays.
+  }
 }
 
 function readPid(file: string): number | undefined {

@@ -92,6 +92,24 @@ t.test('where there are no abstract sockets, a file is the lock', async (t) => {
 });
 
 t.test(
+  'a note that cannot be removed, as on a disk that is read-only by now, keeps nobody from closing',
+  async (t) => {
+    const path = t.testdir();
+    const { platform } = process;
+    t.teardown(() => Object.defineProperty(process, 'platform', { value: platform }));
+    for (const value of [platform, 'darwin']) {
+      Object.defineProperty(process, 'platform', { value });
+      const lock = await lockDirectory(path);
+      fs.rmSync(`${path}/LOCK`);
+      fs.mkdirSync(`${path}/LOCK`);
+      await lock.release();
+      fs.rmdirSync(`${path}/LOCK`);
+      await (await lockDirectory(path)).release();
+    }
+  },
+);
+
+t.test(
   'an interrupted creation starts over; a log that lost its identity is not taken for new',
   async (t) => {
     const path = t.testdir();
