@@ -72,7 +72,16 @@ export class Backups {
         this.#running = false;
       };
       const bytes = this.#bytes(meta, origin, view, close);
-      return { index, origin, close, [Symbol.asyncIterator]: () => bytes };
+      const iterator: AsyncIterator<Uint8Array, void, undefined> = {
+        next: () => bytes.next(),
+        // A generator that has not begun ends without coming to its `finally`.
+        return: async () => {
+          const end = await bytes.return();
+          close();
+          return end;
+        },
+      };
+      return { index, origin, close, [Symbol.asyncIterator]: () => iterator };
     } catch (error) {
       this.#running = false;
       throw error;
