@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type ByteWriter, copyOf } from '../../protocol/byte-writer.ts';
 import { Limits, Status } from '../../protocol/constants.ts';
+import { CordwoodError } from '../../protocol/errors.ts';
 import { ChunkReader, damaged } from './chunk-reader.ts';
 import { msgpackEnd, writeText } from './msgpack.ts';
 import { decodeInput, decodeState, encodeAnswer, encodeSaved, encodeState } from './saved-state.ts';
@@ -57,7 +59,10 @@ export interface MachineDefinition<State, Command, Query, Result, Answer> {
    * without it no snapshot of them is made, the log is kept, and the node's log says why.
    */
   readonly save?: (state: State) => unknown;
-  /** The state from what `save` returned in a machine of that `version`. Throws if it cannot be. */
+  /**
+   * The state from what `save` returned in a machine of that `version`. If it throws, the node stops with
+   * `MACHINE_FAILED`.
+   */
   readonly load?: (saved: unknown, version: number) => State;
 }
 
@@ -131,7 +136,10 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
   /** Saves and loads the state once: a state that cannot be kept is found now, not with the first snapshot. */
   tryOut(): void {
     try {
-      this.#load(decodeState(this.#save()), this.version);
+      const saved = this.#save(this.#state);
+      const again = this.#save(this.#load(decodeState(saved), this.version));
+      if (!isDeepStrictEqual(decodeState(saved), decodeState(again)))
+        throw new TypeError('what load() makes of it is saved as something else');
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new TypeError(`The state of machine "${this.name}" cannot be saved and loaded: ${reason}.`, {
@@ -141,7 +149,7 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
   }
 
   snapshot(): SnapshotView {
-    const bytes = this.#save();
+    const bytes = this.#save(this.#state);
     return {
       *chunks() {
         for (let at = 0; at < bytes.length; at += SNAPSHOT_CHUNK_BYTES) {
@@ -165,17 +173,24 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
     } catch {
       throw damaged(`the state of machine "${this.name}" is not msgpack`);
     }
-    this.#state = this.#load(saved, version);
+    try {
+      this.#state = this.#load(saved, version);
+    } catch (cause) {
+      // The bytes are those that were written: their checksums were verified on the way here.
+      throw new CordwoodError('MACHINE_FAILED', `machine "${this.name}" threw in load: ${String(cause)}`, {
+        cause,
+      });
+    }
   }
 
-  #save(): Uint8Array {
+  #save(state: State): Uint8Array {
     const { save } = this.#definition;
-    return save === undefined ? encodeState(this.#state) : encodeSaved(save(this.#state));
+    return save === undefined ? encodeState(state) : encodeSaved(synchronous('save', save(state)));
   }
 
   #load(saved: unknown, version: number): State {
     const { load } = this.#definition;
-    return load === undefined ? (saved as State) : load(saved, version);
+    return load === undefined ? (saved as State) : synchronous('load', load(saved, version));
   }
 
   #answer(
@@ -197,7 +212,7 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
     }
     let result: unknown;
     try {
-      result = run(input);
+      result = synchronous('a machine', run(input));
     } catch (error) {
       if (!CommandError.is(error)) throw error;
       writeText(out, error.message);
@@ -206,4 +221,11 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
     out.bytes(encodeAnswer(result));
     return Status.ok;
   }
+}
+
+/** Refuses a promise. What becomes of it nobody asks: rejected, it would end the process. */
+function synchronous<T>(what: string, result: T): T {
+  if (!(result instanceof Promise)) return result;
+  result.catch(() => undefined);
+  throw new TypeError(`${what} must answer at once, and not with a promise`);
 }

@@ -201,6 +201,54 @@ t.test('a state that would not come back as it is makes no machine and no snapsh
   );
 });
 
+t.test('nothing of a machine answers with a promise, and one that is rejected ends no process', async (t) => {
+  const rejections: unknown[] = [];
+  const listeners = process.listeners('unhandledRejection');
+  process.removeAllListeners('unhandledRejection');
+  process.on('unhandledRejection', (reason) => rejections.push(reason));
+  t.teardown(() => {
+    process.removeAllListeners('unhandledRejection');
+    for (const listener of listeners) process.on('unhandledRejection', listener);
+  });
+  const never = (): Promise<never> => Promise.reject(new CommandError('No.'));
+  const plain = { name: 'm', version: 1, initial: () => ({ n: 0 }), apply: never, query: never };
+  const machine = defineMachine(plain);
+  t.throws(() => run(machine, 1), /with a promise/);
+  t.throws(() => ask(machine, 1), /with a promise/);
+  t.throws(() => defineMachine({ ...plain, load: never as never }), /with a promise/);
+  t.throws(() => defineMachine({ ...plain, save: never }), /with a promise/);
+  await new Promise((resolve) => setImmediate(resolve));
+  t.same(rejections, []);
+});
+
+t.test(
+  'a definition whose load makes something else of a state than save was given is refused',
+  async (t) => {
+    const plain = { name: 'm', version: 1, initial: () => ({ n: 0, m: 1 }), apply: () => 0, query: () => 0 };
+    for (const load of [() => undefined, () => ({ n: 0 }), (saved: unknown) => ({ saved })])
+      t.throws(() => defineMachine({ ...plain, load: load as never }), /saved and loaded/);
+    defineMachine({ ...plain, load: () => ({ m: 1, n: 0 }) });
+  },
+);
+
+t.test('a load that throws is a fault of the machine, and not of the snapshot', async (t) => {
+  const state = { name: 'm', version: 1, initial: () => ({ n: 0 }), apply: () => 0, query: () => 0 };
+  const snapshot = collect(new ReplicatedState(defineMachine(state)).snapshot());
+  const newer = defineMachine({
+    ...state,
+    version: 2,
+    oldestVersion: 1,
+    load: (saved, version) => {
+      if (version === 1) throw new TypeError('a bug');
+      return saved as { n: number };
+    },
+  });
+  await t.rejects(new ReplicatedState(newer).restore(chunked(snapshot)), {
+    code: 'MACHINE_FAILED',
+    cause: { message: 'a bug' },
+  });
+});
+
 /** What clients name and send is kept as it comes. */
 function register(): StateMachine {
   return defineMachine<{ values: Record<string, unknown> }>({
