@@ -3,6 +3,7 @@ import type { Client } from '../client/client.ts';
 import { Random } from '../core/random.ts';
 import type { NodeId } from '../core/types.ts';
 import type { StateMachine } from '../machine/state-machine.ts';
+import { claimMachine } from '../node/machine-claim.ts';
 import type { NodeOptions } from '../node/types.ts';
 import { CheckedMachine, type AppliedLog } from './checked-machine.ts';
 import { SafetyViolation } from './core-checker.ts';
@@ -201,6 +202,7 @@ export class ClusterStory<I, O> {
   #watched(id: NodeId, applied: AppliedLog): CheckedMachine {
     const { machine, onApplied } = this.#options;
     const inner = machine(id);
+    claimMachine(inner);
     const checked = new CheckedMachine(inner, applied, {
       onEntry: (index) => {
         this.simulation.node(id)!.applied(index);

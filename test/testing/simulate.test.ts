@@ -93,6 +93,19 @@ t.test('a machine that is not the same on each replica is found', async (t) => {
   await t.rejects(broken, { message: /another replica/ });
 });
 
+t.test('a machine that is given twice is told as what it is', async (t) => {
+  for (const nodes of [1, 3]) {
+    const machine = counter();
+    const simulated = simulate({
+      machine: () => machine,
+      nodes,
+      seeds: 10,
+      step: ({ client }) => client.send(1),
+    });
+    await t.rejects(simulated, /make a new one for each start/);
+  }
+});
+
 t.test('without faults nothing goes wrong, and every call has its answer', async (t) => {
   const { faults, unknown, operations } = await simulate<number, number>({
     machine: () => counter(),
