@@ -129,6 +129,10 @@ const textOfStatus = new Map<number, string>([
   [Status.sessionExpired, 'the session has ended'],
   [Status.alreadyAcked, 'the answer was acknowledged before and is gone'],
   [Status.sessionFull, 'too many answers of the session wait to be taken'],
+  [
+    Status.unknown,
+    'it was handed to the machine, and what came of it could not be sent: answers are too large',
+  ],
   [Status.keyReused, 'the idempotency key was used for another command'],
 ]);
 

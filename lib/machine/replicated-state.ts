@@ -32,6 +32,12 @@ export interface ReplyRun {
  */
 const MAX_RUN_ANSWER_BYTES = 64 << 20;
 
+/**
+ * The answer to one query, its frame's header included. A client that is sent more than it takes ends the connection, with
+ * all that is on it, and asks again.
+ */
+const MAX_QUERY_ANSWER_BYTES = 64 << 20;
+
 /** Highest status a machine may answer with. */
 const MAX_MACHINE_STATUS = 63;
 
@@ -197,6 +203,14 @@ export class ReplicatedState {
     } catch (error) {
       out.position = header + FRAME_HEADER_BYTES;
       writeText(out, `The machine "${this.machine.name}" threw in query: ${String(error)}`);
+      status = Status.badCommand;
+    }
+    if (out.position - header > MAX_QUERY_ANSWER_BYTES) {
+      out.position = header + FRAME_HEADER_BYTES;
+      writeText(
+        out,
+        `The answer is larger than ${MAX_QUERY_ANSWER_BYTES >> 20} MiB: ask for less at a time.`,
+      );
       status = Status.badCommand;
     }
     finishResponse(out, header, status, frameRequestId(bytes, start));

@@ -91,6 +91,9 @@ t.test('a query that throws stops nobody: whoever asked is told', async (t) => {
   t.match(ask(5), { status: Status.badCommand, value: /fragile.*trim is not a function/ });
   applyOne(state, { body: 1 });
   t.same(ask('b'), { status: Status.ok, value: 'b1' });
+  t.equal(ask('x'.repeat((64 << 20) - 100)).status, Status.ok);
+  // To a client that takes no more than 64 MiB it would be the end of the connection, again and again.
+  t.match(ask('x'.repeat(64 << 20)), { status: Status.badCommand, value: /larger than 64 MiB/ });
 });
 
 t.test('snapshots by save and load', async (t) => {
