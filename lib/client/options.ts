@@ -32,7 +32,10 @@ export interface ClientOptions {
   readonly maxOutstanding?: number;
   /** Bytes of requests on the wire at most; more wait in the client. Default 16 MiB. */
   readonly maxOutstandingBytes?: number;
-  /** Bytes of requests the client holds at most, waiting or on the wire. Calls beyond it fail with `BUSY`. Default 256 MiB. */
+  /**
+   * Bytes that requests hold in the client at most, waiting or on the wire: of each what is sent, and 600 more. Calls
+   * beyond it fail with `BUSY`. Default 256 MiB, which is 400,000 small ones.
+   */
   readonly maxQueuedBytes?: number;
   /** Largest answer taken from a node. Default 64 MiB. */
   readonly maxResponseBytes?: number;

@@ -124,6 +124,15 @@ t.test('a full client refuses: busy, not applied', async (t) => {
   t.equal(await client.size('a'), 20 - refused.length);
 });
 
+t.test('what a call takes beside what it sends counts, too', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  await using client = await Client.connect({ addresses: cluster.addresses, maxQueuedBytes: 100_000 });
+  const results = await Promise.allSettled(Array.from({ length: 1000 }, (_, i) => client.push('a', i)));
+  const done = results.filter(({ status }) => status === 'fulfilled').length;
+  t.ok(done > 100 && done < 200, `${done} at a time`);
+});
+
 t.test('more than the node takes in one frame is refused here', async (t) => {
   const cluster = await FakeCluster.start();
   t.teardown(() => cluster.close());
