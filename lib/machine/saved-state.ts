@@ -41,9 +41,12 @@ class InputCodec extends ExtensionCodec {
 
 // What is undefined stays away: as nil it would be null on a node that started from a snapshot.
 const common = { ignoreUndefined: true, maxDepth: MAX_DEPTH };
-const answers = new Encoder({ ...common, extensionCodec: new AnswerCodec() });
-const saved = new Encoder({ ...common, extensionCodec: new SavedCodec() });
-const states = new Encoder({ ...common, extensionCodec: new StateCodec() });
+const forAnswers = { ...common, extensionCodec: new AnswerCodec() };
+const forSaved = { ...common, extensionCodec: new SavedCodec() };
+const forStates = { ...common, extensionCodec: new StateCodec() };
+/** An encoder keeps the largest buffer it ever needed. Above this size it is not kept itself. */
+const KEPT_ENCODER_BYTES = 1 << 20;
+let answers = new Encoder(forAnswers);
 const inputs = new Decoder({ extensionCodec: new InputCodec() });
 
 /** A command or query that a defined machine is given. Throws if the bytes are not one msgpack value. */
@@ -57,7 +60,9 @@ export function decodeInput(bytes: Uint8Array): unknown {
  * @throws TypeError for what msgpack cannot carry: a Map, a Set, a function, a bigint
  */
 export function encodeAnswer(answer: unknown): Uint8Array {
-  return answers.encodeSharedRef(answer);
+  const bytes = answers.encodeSharedRef(answer);
+  if (bytes.buffer.byteLength > KEPT_ENCODER_BYTES) answers = new Encoder(forAnswers);
+  return bytes;
 }
 
 /**
@@ -67,12 +72,12 @@ export function encodeAnswer(answer: unknown): Uint8Array {
  *   its methods
  */
 export function encodeState(state: unknown): Uint8Array {
-  return states.encode(state);
+  return new Encoder(forStates).encode(state);
 }
 
 /** What `save` made of a state, for which `load` makes it again: as `encodeState`, but any bytes and any map will do. */
 export function encodeSaved(state: unknown): Uint8Array {
-  return saved.encode(state);
+  return new Encoder(forSaved).encode(state);
 }
 
 /**
