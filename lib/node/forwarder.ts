@@ -1,4 +1,5 @@
 import { ByteWriter, readU32 } from '../../protocol/byte-writer.ts';
+import { encodeErrorResponse, frameRequestId } from '../../protocol/client-codec.ts';
 import { Lane, Status } from '../../protocol/constants.ts';
 import { FORWARD_HEADER_BYTES, encodeForward, encodeForwardReply } from '../../protocol/peer-transfer.ts';
 import type { NodeId } from '../core/types.ts';
@@ -11,6 +12,9 @@ import { Tokens } from './tokens.ts';
 
 /** Answers in one frame at most, unless a single one is larger: the other lane users wait for each. */
 const MAX_REPLY_BYTES = 1 << 20;
+
+/** A larger answer is more than a peer takes in one frame: the client may have it from the leader, and only from there. */
+const MAX_ANSWER_BYTES = 16 << 20;
 
 interface ForwardedRun {
   readonly leader: NodeId;
@@ -125,12 +129,24 @@ export class RemoteSink implements Sink {
       let end = start;
       do end += readU32(buffer, end) + 4;
       while (end < position && end + readU32(buffer, end) + 4 - start <= MAX_REPLY_BYTES);
-      const frame = new ByteWriter(FORWARD_HEADER_BYTES + end - start);
-      encodeForwardReply(frame, this.#token, buffer, start, end, end < position);
+      const fits = end - start <= MAX_ANSWER_BYTES;
+      const answers = fits ? buffer : tooLarge(buffer, start);
+      const from = fits ? start : 0;
+      const to = fits ? end : answers.length;
+      const frame = new ByteWriter(FORWARD_HEADER_BYTES + to - from);
+      encodeForwardReply(frame, this.#token, answers, from, to, end < position);
       // Should it be lost, the other side finds out by its own clock; what follows would be taken for it.
       if (!this.#transport.send(this.#peer, Lane.data, [frame.buffer.subarray(0, frame.position)])) break;
       start = end;
     }
     this.out.clear();
   }
+}
+
+/** In place of the answer at `at`: nobody would be told what stands behind it, either. */
+function tooLarge(answers: Uint8Array, at: number): Uint8Array {
+  const out = new ByteWriter(64);
+  const text = 'it ran, and only the leader can answer: the answer is too large to be passed on';
+  encodeErrorResponse(out, frameRequestId(answers, at), Status.unknown, 'OUTCOME_UNKNOWN', text);
+  return out.take();
 }

@@ -1,8 +1,9 @@
 import t from 'tap';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { encodeResponse, frameFlags, frameRequestId } from '../../protocol/client-codec.ts';
 import { Status } from '../../protocol/constants.ts';
 import { FORWARD_HEADER_BYTES, decodeForward } from '../../protocol/peer-transfer.ts';
-import { Forwarder } from '../../lib/node/forwarder.ts';
+import { Forwarder, RemoteSink } from '../../lib/node/forwarder.ts';
 import type { Replies } from '../../lib/node/replies.ts';
 import { systemRuntime } from '../../lib/node/runtime.ts';
 import type { Sink } from '../../lib/node/sink.ts';
@@ -63,4 +64,28 @@ t.test('who was not asked answers nothing', async (t) => {
   const { forwarder, token, sink } = forwarded();
   forwarder.replied(LEADER + 1, token, frames(3), 0, 60, false);
   t.equal(sink.out.position, 0);
+});
+
+t.test('an answer that no peer takes is not passed on; those beside it are', async (t) => {
+  const sent: [number, number][] = [];
+  const transport = {
+    send: (_peer: number, _lane: number, [frame]: readonly Uint8Array[]) => {
+      if (frame!.length > (16 << 20) + (64 << 10)) return false;
+      sent.push([frameRequestId(frame!, FORWARD_HEADER_BYTES), frameFlags(frame!, FORWARD_HEADER_BYTES)]);
+      return true;
+    },
+  } as unknown as Transport;
+  const sink = new RemoteSink(transport, LEADER, 1);
+  for (const [id, bytes] of [
+    [7, 1 << 20],
+    [8, 17 << 20],
+    [9, 1 << 20],
+  ] as const)
+    encodeResponse(sink.out, id, Status.ok, new Uint8Array(bytes));
+  sink.flush();
+  t.same(sent, [
+    [7, Status.ok],
+    [8, Status.unknown],
+    [9, Status.ok],
+  ]);
 });
