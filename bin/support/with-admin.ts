@@ -48,7 +48,9 @@ export async function changeMembers(
   for (const warning of result.plan.warnings)
     process.stderr.write(`cordwood: warning: ${oneLine(warning)}\n`);
   if (!result.changed) {
-    process.stdout.write('nothing to do: the members are as wanted\n');
+    // Not always somebody else's doing: a leader that was lost before it answered may have made this very change, and
+    // the client asked the next one. So whoever reads this must see what the members are.
+    process.stdout.write(`nothing to do: the members are as wanted. ${members(result)}\n`);
     return;
   }
   for (const [i, step] of result.plan.steps.entries()) {
@@ -58,7 +60,10 @@ export async function changeMembers(
     process.stdout.write('nothing was changed (--dry-run)\n');
     return;
   }
-  const { voters, learners } = result.config;
+  process.stdout.write(`done. ${members(result)}\n`);
+}
+
+function members({ config: { voters, learners } }: ChangeResult): string {
   const rest = learners.length === 0 ? '' : `; learners: ${learners.join(', ')}`;
-  process.stdout.write(`done. Voters: ${voters.join(', ')}${rest}\n`);
+  return `Voters: ${voters.join(', ')}${rest}`;
 }

@@ -26,7 +26,10 @@ export interface ChangeOptions {
 export interface ChangeResult {
   /** False after a dry run that found something to do. */
   readonly done: boolean;
-  /** False if the members were as wanted already. */
+  /**
+   * False if the members were as wanted already. Of a client's call that is not always somebody else's doing: the call may
+   * have made the change itself, under a leader that was lost before it answered, and have asked the next one.
+   */
   readonly changed: boolean;
   readonly configIndex: Index;
   readonly config: Config;

@@ -52,12 +52,13 @@ t.test('a fourth node joins under load, one is removed, and the joined one resta
   const dry = await cordwood('member', 'add', '4', `127.0.0.1:${peerPort}`, '--dry-run', '--addr', addr);
   t.match(dry, { code: 0, stdout: /1\. ask node 4.*nothing was changed/s });
   const added = await cordwood('member', 'add', '4', `127.0.0.1:${peerPort}`, '--addr', addr);
-  t.match(added, { code: 0, stdout: /done\. Voters: 1, 2, 3, 4/ }, added.stderr);
+  // Not "done": should the leader be lost before it answers, the next one is asked and has nothing left to do.
+  t.match(added, { code: 0, stdout: /Voters: 1, 2, 3, 4$/m }, added.stderr);
   const again = await cordwood('member', 'add', '4', `127.0.0.1:${peerPort}`, '--addr', addr);
   t.match(again, { code: 0, stdout: /nothing to do/ });
 
   const removed = await cordwood('member', 'remove', '1', '--addr', addr);
-  t.match(removed, { code: 0, stdout: /done\. Voters: 2, 3, 4/ }, removed.stderr);
+  t.match(removed, { code: 0, stdout: /Voters: 2, 3, 4$/m }, removed.stderr);
   await until('node 1 to know', async () => typeof (await cluster.node(1).status())?.quarantine === 'string');
   await cluster.node(1).kill();
   t.match(await cordwood('transfer', '4', '--addr', addr), { code: 0, stdout: 'node 4 leads\n' });
