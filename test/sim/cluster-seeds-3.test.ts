@@ -3,7 +3,7 @@ import { faultNames } from '../../lib/testing/nemesis.ts';
 import { runSeeds } from './support/seeds.ts';
 
 // A sixth of the stories of whole clusters that every run of the tests tells: in files of their own they run in parallel.
-const COUNT = 90;
+const COUNT = 60;
 const happened = await runSeeds(t, 'cluster', 1 + 2 * COUNT, COUNT);
 
 t.ok(happened.get('operations')! > COUNT * 40, `${happened.get('operations')} operations`);
