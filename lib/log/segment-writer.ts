@@ -2,7 +2,7 @@ import { diskError } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { writeFully } from './disk.ts';
 import type { Segment } from './segment.ts';
-import { BLOCK_HEADER_BYTES, encodeSegmentHeader } from './segment-format.ts';
+import { encodeSegmentHeader } from './segment-format.ts';
 import type { SpareSegments } from './spare-segments.ts';
 
 /** A block is small if so many of them fit into one piece of zeros. */
@@ -35,7 +35,7 @@ export class SegmentWriter {
   put(segment: Segment, parts: readonly Uint8Array[], blockBytes: number): void {
     const end = segment.writeOffset + blockBytes;
     const fd = this.#open(segment);
-    this.#write(fd, this.#withZeros(parts, segment, end), parts, segment.writeOffset);
+    this.#write(segment, fd, this.#withZeros(parts, segment, end), parts, segment.writeOffset);
     segment.writeOffset = end;
     this.#dirty = true;
   }
@@ -60,7 +60,8 @@ export class SegmentWriter {
     segment.fileBytes = file.fileBytes;
     const end = segment.writeOffset + blockBytes;
     const header = encodeSegmentHeader(segment.header);
-    this.#write(file.fd, [header, ...this.#withZeros(parts, segment, end)], [header, ...parts], 0);
+    const wanted = [header, ...this.#withZeros(parts, segment, end)];
+    this.#write(segment, file.fd, wanted, [header, ...parts], 0);
     this.#disk.datasync(file.fd);
     this.#disk.rename(file.path, segment.path);
     this.#disk.syncDirectory(this.#directory);
@@ -76,8 +77,7 @@ export class SegmentWriter {
   markEnd(segment: Segment, mark: readonly Uint8Array[]): void {
     const fd = this.#disk.open(segment.path, 'write');
     try {
-      writeFully(this.#disk, fd, mark, segment.writeOffset);
-      segment.fileBytes = Math.max(segment.fileBytes, segment.writeOffset + BLOCK_HEADER_BYTES);
+      this.#write(segment, fd, mark, mark, segment.writeOffset);
     } finally {
       this.#disk.close(fd);
     }
@@ -103,9 +103,15 @@ export class SegmentWriter {
    * Writes `wanted`, and with a full disk what is `needed` of it, however often it takes until there is room. A write
    * that was cut short is begun again: nobody has been told of it, and it goes to the same place.
    */
-  #write(fd: number, wanted: readonly Uint8Array[], needed: readonly Uint8Array[], position: number): void {
+  #write(
+    segment: Segment,
+    fd: number,
+    wanted: readonly Uint8Array[],
+    needed: readonly Uint8Array[],
+    position: number,
+  ): void {
     let parts = wanted;
-    this.#untilRoom(
+    const written = this.#untilRoom(
       () => writeFully(this.#disk, fd, parts, position),
       () => {
         const isLess = parts !== needed;
@@ -113,6 +119,7 @@ export class SegmentWriter {
         return isLess || this.#makeRoom();
       },
     );
+    segment.fileBytes = Math.max(segment.fileBytes, position + written);
   }
 
   /** What `action` yields, tried again on a full disk as long as `makeRoom` says so. */
@@ -138,12 +145,8 @@ export class SegmentWriter {
   #withZeros(parts: readonly Uint8Array[], segment: Segment, end: number): readonly Uint8Array[] {
     if (end <= segment.fileBytes) return parts;
     const fill = this.#zeros.length;
-    if ((end - segment.writeOffset) * SMALL_SHARE > fill) {
-      segment.fileBytes = end;
-      return parts;
-    }
+    if ((end - segment.writeOffset) * SMALL_SHARE > fill) return parts;
     const target = Math.min(segment.header.capacityBytes, (Math.floor(end / fill) + 1) * fill);
-    segment.fileBytes = target;
     return target === end ? parts : [...parts, this.#zeros.subarray(0, target - end)];
   }
 }

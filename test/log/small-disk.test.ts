@@ -98,6 +98,44 @@ t.test(
   },
 );
 
+t.test('the mark at the end of a full segment may cost the reserve, and not the log', async (t) => {
+  const disk = new MemoryDisk();
+  const { engine } = open(disk, 1, { ...tinySizes, spareSegments: 0, reserveBytes: 1000 });
+  engine.write([writeOf(1, [entry(1, 1, 1, 300)], { term: 1, vote: 1 })]);
+  engine.sync();
+  while (engine.prepare());
+  const full = engine.image.segments.at(-1)!.path;
+  disk.onCall = ({ operation, path }) => {
+    if (operation === 'write' && path === full && disk.exists('/d/log/reserve'))
+      throw Object.assign(new Error('no room'), { code: 'ENOSPC' });
+    return undefined;
+  };
+  engine.write([writeOf(2, [entry(2, 1, 2, 300)])]);
+  engine.sync();
+  t.not(engine.image.segments.at(-1)!.path, full, 'it has a successor');
+  t.notOk(disk.exists('/d/log/reserve'));
+  t.equal(open(disk.clone()).recovery.lastIndex, 2);
+});
+
+t.test('zeros that found no room are not counted', async (t) => {
+  const disk = new MemoryDisk();
+  const { engine } = open(disk, 1, { ...sizes, minSegmentBytes: 1 << 20, maxSegmentBytes: 1 << 20 });
+  engine.write([writeOf(1, [entry(1, 1, 1, 100)], { term: 1, vote: 1 })]);
+  const [segment] = engine.image.segments;
+  let index = 1;
+  const write = (): void => {
+    index++;
+    engine.write([writeOf(index, [entry(index, 1, index, 100)])]);
+  };
+  while (segment!.fileBytes - segment!.writeOffset > 200) write();
+  setFree(disk, 1000);
+  for (let i = 0; i < 3; i++) write();
+  engine.sync();
+  const fd = disk.open(segment!.path, 'read');
+  t.ok(segment!.fileBytes <= disk.size(fd), `${segment!.fileBytes} of ${disk.size(fd)}`);
+  t.ok(segment!.fileBytes >= segment!.writeOffset);
+});
+
 t.test('on a small disk segments stay small: a log shrinks by whole ones', async (t) => {
   const disk = new MemoryDisk();
   disk.capacityBytes = 64 << 10;
