@@ -4,8 +4,8 @@
  *   bin > lib/testing, lib/server > lib/client > lib/node > lib/machine > lib/transport > lib/log > protocol > lib/core
  *
  * - lib/index.ts is the public entry: it may import everything below bin.
- * - The other files directly in lib/ (errors.ts, options.ts, ...) are leaves: everything above lib/core may
- *   import them, and they import only lib/core and each other.
+ * - Any other file directly in lib/ would be a leaf: everything above lib/core may import it, and it imports only
+ *   lib/core and its like.
  * - lib/core imports nothing outside lib/core, not even Node's own modules.
  * - protocol may import only types from lib/core.
  * - Packages: below the front door only those in LIBRARY_PACKAGES. lib/server and bin may use any dependency.

@@ -1,14 +1,15 @@
 import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { beginFrame, beginWrite, endFrame, isWriteKind } from '../../protocol/client-codec.ts';
-import { type Kind, Limits } from '../../protocol/constants.ts';
+import { Limits } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import type { Runtime } from '../node/runtime.ts';
 import { AbortSignals } from './abort-signals.ts';
-import { Call, type Decode, type Retry } from './call.ts';
+import { Call, type Decode } from './call.ts';
 import { Deadlines, TICK_MS } from './deadlines.ts';
 import type { Chunk } from './frame-store.ts';
 import type { Lane } from './lane.ts';
 import type { CallOptions, ClientSettings } from './options.ts';
+import type { Route } from './routes.ts';
 import { Waiters } from './waiters.ts';
 
 /** What a call takes beside its frame: itself, its promise, what the caller does with that (measured: 600 bytes). */
@@ -53,8 +54,6 @@ export class CallRegistry {
 
   /** Of the call that is being made. */
   #making = false;
-  #lane: Lane | null = null;
-  #kind = 0;
   #chunk: Chunk | null = null;
   #start = 0;
 
@@ -85,56 +84,50 @@ export class CallRegistry {
    * from; if it throws there is no call, and the promise rejects with that.
    */
   make<T>(
-    lane: Lane,
-    kind: Kind,
-    flags: number,
+    route: Route,
     bodyBytes: number,
     writeBody: (out: ByteWriter) => void,
-    retry: Retry,
     decode: Decode<T>,
     options: CallOptions | undefined,
   ): Promise<T> {
-    const out = this.#begin(lane, kind, flags, bodyBytes);
+    const out = this.#begin(route, bodyBytes);
     try {
       writeBody(out);
     } catch (error) {
-      this.#cancel();
+      this.#cancel(route);
       return Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
-    return this.#commit(retry, decode, options);
+    return this.#commit(route, decode, options);
   }
 
-  #begin(lane: Lane, kind: Kind, flags: number, bodyBytes: number): ByteWriter {
+  #begin({ lane, kind, flags }: Route, bodyBytes: number): ByteWriter {
     if (this.#making) throw new Error('a call was made while the body of another was being written');
     this.#making = true;
     const chunk = lane.frames.chunkFor(bodyBytes + 64);
     const out = chunk.writer;
-    this.#lane = lane;
-    this.#kind = kind;
     this.#chunk = chunk;
     this.#start = isWriteKind(kind) ? beginWrite(out, kind, 0) : beginFrame(out, kind, flags, 0);
     return out;
   }
 
   /** Takes back what was begun, because the body cannot be written. */
-  #cancel(): void {
+  #cancel({ lane }: Route): void {
     this.#making = false;
     this.#chunk!.writer.position = this.#start;
-    this.#lane!.frames.shed();
+    lane.frames.shed();
   }
 
   /** Completes the frame and queues the call. */
-  #commit<T>(retry: Retry, decode: Decode<T>, options: CallOptions | undefined): Promise<T> {
+  #commit<T>(route: Route, decode: Decode<T>, options: CallOptions | undefined): Promise<T> {
     this.#making = false;
-    const lane = this.#lane!;
     const chunk = this.#chunk!;
     const start = this.#start;
     const bytes = chunk.writer.position - start;
     const signal = options?.signal;
     const timeoutMs = options?.timeoutMs ?? this.#settings.timeoutMs;
-    const refusal = this.#refusalOf(bytes, signal, timeoutMs);
+    const refusal = this.#refusalOf(route.lane, bytes, signal, timeoutMs);
     if (refusal !== null) {
-      this.#cancel();
+      this.#cancel(route);
       return Promise.reject(refusal);
     }
     endFrame(chunk.writer, start);
@@ -142,9 +135,7 @@ export class CallRegistry {
     const promise = new Promise<T>(takeSettlers);
     const order = this.#order++;
     const call = (this.#spare.pop() ?? new Call()).begin(
-      lane,
-      this.#kind,
-      retry,
+      route,
       order,
       decode,
       lastResolve,
@@ -155,7 +146,7 @@ export class CallRegistry {
     );
     this.#deadlines.add(call, this.#host.turnNow() + timeoutMs);
     if (signal !== undefined) this.#signals.add(call, signal);
-    lane.append(call);
+    route.lane.append(call);
     this.outstanding++;
     this.queuedBytes += bytes;
     if (!this.#ticking) this.#tick();
@@ -214,7 +205,7 @@ export class CallRegistry {
     if (this.#spare.length < MAX_SPARE_CALLS) this.#spare.push(call);
   }
 
-  #refusalOf(bytes: number, signal: AbortSignal | undefined, timeoutMs: number): Error | null {
+  #refusalOf(lane: Lane, bytes: number, signal: AbortSignal | undefined, timeoutMs: number): Error | null {
     if (this.#closed) return new CordwoodError('CLOSED', 'the client is closed');
     if (!(timeoutMs >= 0)) return new RangeError(`timeoutMs must be a number from 0 up, not ${timeoutMs}`);
     if (signal !== undefined) {
@@ -230,7 +221,7 @@ export class CallRegistry {
       );
     }
     const held = this.queuedBytes + this.outstanding * CALL_BYTES;
-    if (held + bytes > this.#settings.maxQueuedBytes && !this.#lane!.urgent) {
+    if (held + bytes > this.#settings.maxQueuedBytes && !lane.urgent) {
       return new CordwoodError('BUSY', `the client holds ${held} bytes of requests already`);
     }
     return null;

@@ -4,6 +4,7 @@ import type { SignalWatch } from './abort-signals.ts';
 import type { Connection } from './connection.ts';
 import { Chunk } from './frame-store.ts';
 import type { Lane } from './lane.ts';
+import type { Route } from './routes.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -74,9 +75,7 @@ export class Call {
   watchNext: Call | null = null;
 
   begin(
-    lane: Lane,
-    kind: number,
-    retry: Retry,
+    { lane, kind, retry }: Route,
     order: number,
     decode: Decode<unknown>,
     resolve: (value: unknown) => void,

@@ -1,6 +1,6 @@
 import { type ByteWriter, copyOf } from '../../protocol/byte-writer.ts';
 import { type LeaderHint, writeStaleness } from '../../protocol/client-codec.ts';
-import { FRAME_HEADER_BYTES, Kind, Limits, ReadLevel } from '../../protocol/constants.ts';
+import { FRAME_HEADER_BYTES, Limits, ReadLevel } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { isWellFormed, writeValue } from '../../protocol/msgpack.ts';
 import { type Runtime, systemRuntime } from '../node/runtime.ts';
@@ -166,19 +166,20 @@ export class ClientCore implements AsyncDisposable {
 
   /** What the connected node says of itself and its cluster. */
   status(options?: CallOptions): Promise<NodeStatus> {
-    const { calls, sender } = this.#dispatcher;
+    const { calls, routes } = this.#dispatcher;
     const decode = decodeAnswerValue as Decode<NodeStatus>;
-    return calls.make(sender.localReads, Kind.status, 0, 0, writeNothing, Retry.always, decode, options);
+    return calls.make(routes.status, 0, writeNothing, decode, options);
   }
 
   /** Members of the cluster, changes of them, leadership, explanations. */
   get admin(): ClusterAdmin {
     return new ClusterAdmin((request, retry, options) => {
-      const { calls, sender } = this.#dispatcher;
+      const { calls, routes } = this.#dispatcher;
       const writeBody = (out: ByteWriter): void => {
         writeValue(out, request);
       };
-      return calls.make(sender.reads, Kind.admin, 0, 256, writeBody, retry, decodeAnswerValue, options);
+      const route = retry === Retry.never ? routes.adminOnce : routes.admin;
+      return calls.make(route, 256, writeBody, decodeAnswerValue, options);
     });
   }
 
@@ -189,18 +190,14 @@ export class ClientCore implements AsyncDisposable {
     decode: Decode<T>,
     writeBody: (out: ByteWriter) => void,
   ): Promise<T> {
-    const { calls, sender, settings } = this.#dispatcher;
+    const { calls, routes } = this.#dispatcher;
     const key = options?.idempotencyKey;
-    if (key === undefined) {
-      const retry = settings.session ? Retry.always : Retry.never;
-      return calls.make(sender.writes, Kind.command, 0, bodyBytes, writeBody, retry, decode, options);
-    }
+    if (key === undefined) return calls.make(routes.command, bodyBytes, writeBody, decode, options);
     const writeKeyed = (out: ByteWriter): void => {
       writeKey(out, key);
       writeBody(out);
     };
-    const kind = Kind.keyedCommand;
-    return calls.make(sender.writes, kind, 0, bodyBytes, writeKeyed, Retry.always, decode, options);
+    return calls.make(routes.keyedCommand, bodyBytes, writeKeyed, decode, options);
   }
 
   /** @internal As `write`. */
@@ -210,11 +207,10 @@ export class ClientCore implements AsyncDisposable {
     decode: Decode<T>,
     writeBody: (out: ByteWriter) => void,
   ): Promise<T> {
-    const { calls, sender } = this.#dispatcher;
+    const { calls, routes } = this.#dispatcher;
     const level = ReadLevel[options?.level ?? 'linearizable'] as ReadLevel | undefined;
     if (level === undefined)
       return Promise.reject(new RangeError(`there is no read level ${String(options?.level)}`));
-    const lane = level >= ReadLevel.bounded ? sender.localReads : sender.reads;
     const maxStalenessMs = level === ReadLevel.bounded ? options?.maxStalenessMs : undefined;
     const write =
       maxStalenessMs === undefined
@@ -223,7 +219,7 @@ export class ClientCore implements AsyncDisposable {
             writeStaleness(out, out.position - FRAME_HEADER_BYTES, maxStalenessMs);
             writeBody(out);
           };
-    return calls.make(lane, Kind.query, level, bodyBytes, write, Retry.always, decode, options);
+    return calls.make(routes.query(level), bodyBytes, write, decode, options);
   }
 
   /** @internal Begins to connect and does not wait for it. */

@@ -15,6 +15,7 @@ import type { Channel } from './channel.ts';
 import { ClusterLink, type LinkEvents } from './cluster-link.ts';
 import type { Connection } from './connection.ts';
 import type { ClientSettings } from './options.ts';
+import { Routes } from './routes.ts';
 import { type SendHost, Sender } from './sender.ts';
 import { type CommandQueue, SessionKeeper } from './session-keeper.ts';
 import type { Session } from './session.ts';
@@ -37,6 +38,7 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
   readonly link: ClusterLink;
   readonly calls: CallRegistry;
   readonly sender: Sender;
+  readonly routes: Routes;
   readonly #events: DispatcherEvents;
   readonly #sessions: SessionKeeper;
   constructor(
@@ -50,6 +52,7 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
     this.#events = events;
     this.link = new ClusterLink(settings, openChannel, runtime, this);
     this.sender = new Sender(settings, runtime, this);
+    this.routes = new Routes(this.sender, settings.session);
     this.calls = new CallRegistry(settings, runtime, this);
     this.#sessions = new SessionKeeper(this);
   }

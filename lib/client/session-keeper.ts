@@ -1,14 +1,13 @@
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { encodeCloseSession } from '../../protocol/client-codec.ts';
-import { Kind, Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
+import { Status, WRITE_HEADER_BYTES } from '../../protocol/constants.ts';
 import { CordwoodError, type ErrorCode, errorCodeOfStatus } from '../../protocol/errors.ts';
 import { decodeValue, writeValue } from '../../protocol/msgpack.ts';
 import type { Runtime } from '../node/runtime.ts';
-import { Retry } from './call.ts';
 import type { CallRegistry } from './call-registry.ts';
 import type { ClusterLink } from './cluster-link.ts';
-import type { Lane } from './lane.ts';
 import type { ClientSettings } from './options.ts';
+import type { Routes } from './routes.ts';
 import { Session } from './session.ts';
 
 /** Long enough for a suspended laptop to come back; an idle client sends a keep-alive every third of it. */
@@ -30,8 +29,7 @@ export interface CommandQueue {
   readonly runtime: Runtime;
   readonly calls: CallRegistry;
   readonly link: ClusterLink;
-  /** Its lane `control` is for the keeper's own calls. */
-  readonly sender: { readonly control: Lane };
+  readonly routes: Routes;
   /** A session is open, or another try to open one is due: commands that wait are looked at again. */
   sessionReady(): void;
   /** No session can be had: commands that wait for one fail. */
@@ -88,15 +86,13 @@ export class SessionKeeper {
     if (this.#opening) return;
     this.#opening = true;
     const queue = this.#queue;
-    const { runtime, sender, calls } = queue;
+    const { runtime, routes, calls } = queue;
     if (this.#nonce === 0) this.#nonce = 1 + runtime.random() * 0x100000 + (runtime.random() >>> 12);
     const request = { ttlMs: this.#ttlMs, nonce: this.#nonce };
     const writeBody = (out: ByteWriter): void => {
       writeValue(out, request);
     };
-    const { control } = sender;
-    const retry = Retry.always;
-    const id = calls.make(control, Kind.openSession, 0, 64, writeBody, retry, decodeSessionNumber, undefined);
+    const id = calls.make(routes.openSession, 64, writeBody, decodeSessionNumber, undefined);
     id.then(
       (number) => {
         if (calls.closed) return;
@@ -132,13 +128,13 @@ export class SessionKeeper {
   #keepAlive(session: Session, timeoutMs: number): void {
     const queue = this.#queue;
     this.#lastUsedMs = queue.runtime.now();
-    const { calls, sender } = queue;
+    const { calls, routes } = queue;
     const writeIds = (out: ByteWriter): void => {
       out.position -= 16;
       out.u64(session.id).u64(0);
     };
     const options = { timeoutMs: Math.ceil(timeoutMs) };
-    calls.make(sender.control, Kind.keepAlive, 0, 0, writeIds, Retry.always, decodeNothing, options).then(
+    calls.make(routes.keepAlive, 0, writeIds, decodeNothing, options).then(
       () => {},
       (error: unknown) => {
         if ((error as CordwoodError).code === 'SESSION_EXPIRED') queue.sessionEnded(session);

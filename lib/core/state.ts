@@ -85,7 +85,7 @@ export interface Transfer {
 
 /**
  * Everything one core knows. The rules are functions over it, one file each: `election.ts`, `replication.ts`,
- * `commit.ts`, `reads.ts`, `transfer.ts`, `snapshot.ts`, `membership.ts`, `persistence.ts`.
+ * `commit.ts`, `lease.ts`, `reads.ts`, `transfer.ts`, `snapshot.ts`, `membership.ts`, `quarantine.ts`, `persistence.ts`.
  */
 export class CoreState {
   readonly options: CoreOptions;
@@ -114,6 +114,9 @@ export class CoreState {
   /** Quick campaigns made since the leader was lost. */
   quickAttempts = 0;
   votes: Map<NodeId, boolean> = new Map();
+  /** When this node last granted a vote to another, and when it last asked for votes itself. */
+  votedAtMs: number = -Infinity;
+  campaignedAtMs: number = -Infinity;
   /** Pre-votes asked of this node in the input of this turn. */
   readonly preVotesAsked: { readonly from: NodeId; readonly request: VoteRequest }[] = [];
   /** The campaign under way was ordered by the leader. */
@@ -125,6 +128,8 @@ export class CoreState {
   lastAckedMatch: Index = 0;
   ackDue = false;
   installing: SnapshotMeta | null = null;
+  /** Tokens of our own reads that wait for an answer of the leader. */
+  readonly askedReads: Set<number> = new Set();
   /** The log is not what this node once acknowledged. */
   quarantine: Quarantine | null = null;
   /** The leader has noticed that this node lost an acknowledged entry: its index, for the driver. */
@@ -136,9 +141,6 @@ export class CoreState {
   leaseFloorMs: number = -Infinity;
   /** This leader has told another to campaign: no lease any more in this term. */
   leaseVoid = false;
-  /** When this node last granted a vote to another, and when it last asked for votes itself. */
-  votedAtMs: number = -Infinity;
-  campaignedAtMs: number = -Infinity;
   heartbeatDeadlineMs: number = Infinity;
   /** Last index when all members had all entries at a round of heartbeats; 0: they had not. */
   quietIndex: Index = 0;
@@ -149,8 +151,6 @@ export class CoreState {
   reads: PendingRead[] = [];
   readRound = 0;
   confirmedRound = 0;
-  /** Tokens of our own reads that wait for an answer of the leader. */
-  readonly askedReads: Set<number> = new Set();
 
   // persistence
   hardStateDirty = false;

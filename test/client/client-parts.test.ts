@@ -7,13 +7,14 @@ import { Chunk, FrameStore } from '../../lib/client/frame-store.ts';
 import { Lane } from '../../lib/client/lane.ts';
 import { normalAddress } from '../../lib/client/options.ts';
 import { RequestRing } from '../../lib/client/request-ring.ts';
+import type { Route } from '../../lib/client/routes.ts';
 import { Session } from '../../lib/client/session.ts';
-import { Status } from '../../protocol/constants.ts';
+import { Kind, Status } from '../../protocol/constants.ts';
 
-const lane = new Lane();
+const route: Route = { lane: new Lane(), kind: Kind.command, flags: 0, retry: Retry.always };
 const nothing = (): void => {};
 const makeCall = (order: number): Call =>
-  new Call().begin(lane, 0x10, Retry.always, order, nothing, nothing, nothing, new Chunk(), 0, 0);
+  new Call().begin(route, order, nothing, nothing, nothing, new Chunk(), 0, 0);
 
 t.test('session: the lowest open number, against a set', async (t) => {
   fc.assert(
