@@ -24,7 +24,8 @@ npm run bench:compare -- REV [options]
 
   --conc=1,256,1000,10000 --conns=1 --values=64   the load, as in npm run bench
   --secs=2 --warm=1    seconds measured, and before that
-  --rounds=5           turns; the table shows medians
+  --rounds=6           turns; the table shows medians
+  --clusters=3         pairs of clusters that share the rounds: one lasts, and two of the same code differ by 8 %
   --whole              REV's own benchmark and client library measure it
   --data=DIR           where the nodes' data goes
   --json               a line of JSON for each point in place of the table
@@ -42,7 +43,8 @@ const args = new Arguments(USAGE, {
   values: '64',
   secs: '2',
   warm: '1',
-  rounds: '5',
+  rounds: '6',
+  clusters: '3',
   whole: '',
   data: '',
   json: '',
@@ -66,7 +68,8 @@ const loads = args.numbers('conc', 1).flatMap((outstanding) =>
 const warmS = args.number('warm');
 const measureS = args.number('secs', 0.01);
 const rounds = args.number('rounds', 1);
-const progress = new Progress(30 + rounds * loads.length * 2 * (warmS + measureS));
+const pairs = Math.min(rounds, args.number('clusters', 1));
+const progress = new Progress(30 + pairs * 2 * HEAT_S + rounds * loads.length * 2 * (warmS + measureS));
 const points: Point[] = [];
 
 progress.step(`building ${commit}`, 30);
@@ -90,31 +93,44 @@ function build(): void {
 }
 
 async function runNodes(): Promise<void> {
+  await using loaders = new Loaders(1);
+  for (let pair = 0; pair < pairs; pair++) {
+    const from = Math.floor((pair * rounds) / pairs);
+    const to = Math.floor(((pair + 1) * rounds) / pairs);
+    await runPair(`pair-${pair}`, loaders, from, to);
+  }
+}
+
+/**
+ * The rounds `from` to `to` on clusters of their own. What V8 makes of a process and where its memory happens to lie last
+ * as long as it does: of clusters that live through all rounds no number of rounds shows which difference is theirs.
+ */
+async function runPair(name: string, loaders: Loaders, from: number, to: number): Promise<void> {
   const disk = new DiskCounters(directory);
+  progress.step(`${name}: starting and heating both`, 2 * HEAT_S);
   await using theirs = await Cluster.start({
     nodes: 3,
-    directory: path.join(directory, 'theirs'),
+    directory: path.join(directory, name, 'theirs'),
     command: path.join(tree, 'dist', 'bin', 'cordwood.js'),
   });
   await using ours = await Cluster.start({
     nodes: 3,
-    directory: path.join(directory, 'ours'),
+    directory: path.join(directory, name, 'ours'),
     command: COMMAND,
   });
-  await using loaders = new Loaders(1);
   for (const cluster of [theirs, ours]) await heat(cluster, loaders, HEAT_S);
-  for (let i = 0; i < rounds * loads.length; i++) {
-    const load = loads[i % loads.length]!;
-    const spec = { operation: 'push', ratePerS: 0, warmS, measureS, ...load } as const;
-    const sides = [
-      [commit, theirs],
-      [OURS, ours],
-    ] as const;
-    // Who goes first changes from round to round.
-    const inOrder = Math.floor(i / loads.length) % 2 === 0 ? sides : sides.toReversed();
-    for (const [peer, cluster] of inOrder) {
-      progress.step(`${peer}, ${load.outstanding} outstanding`, warmS + measureS);
-      add({ ...(await measure(cluster, loaders, disk, `compare-${i}`, spec)), peer });
+  const sides = [
+    [commit, theirs],
+    [OURS, ours],
+  ] as const;
+  for (let round = from; round < to; round++) {
+    for (const [i, load] of loads.entries()) {
+      const spec = { operation: 'push', ratePerS: 0, warmS, measureS, ...load } as const;
+      // Who goes first changes from round to round.
+      for (const [peer, cluster] of round % 2 === 0 ? sides : sides.toReversed()) {
+        progress.step(`${peer}, ${load.outstanding} outstanding`, warmS + measureS);
+        add({ ...(await measure(cluster, loaders, disk, `compare-${round}-${i}`, spec)), peer });
+      }
     }
   }
 }
