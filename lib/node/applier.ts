@@ -13,6 +13,14 @@ const MAX_TURN_BYTES = 4 << 20;
 /** Small enough that applying begins soon: while one piece is applied the next is read. */
 const READ_BYTES = 1 << 20;
 
+export interface ApplierParts {
+  readonly state: ReplicatedState;
+  readonly cache: EntryCache;
+  readonly log: LogStore;
+  readonly proposals: Proposals;
+  readonly replies: Replies;
+}
+
 export interface ApplierEvents {
   /** There is more to apply, or entries have come from disk: another turn is due. */
   more(): void;
@@ -39,21 +47,13 @@ export class Applier {
   #generation = 0;
   #appliedBytes = 0;
 
-  constructor(
-    state: ReplicatedState,
-    cache: EntryCache,
-    log: LogStore,
-    proposals: Proposals,
-    replies: Replies,
-    applied: Index,
-    events: ApplierEvents,
-  ) {
-    this.#state = state;
-    this.#cache = cache;
-    this.#log = log;
-    this.#proposals = proposals;
-    this.#replies = replies;
-    this.#applied = applied;
+  constructor(parts: ApplierParts, events: ApplierEvents) {
+    this.#state = parts.state;
+    this.#cache = parts.cache;
+    this.#log = parts.log;
+    this.#proposals = parts.proposals;
+    this.#replies = parts.replies;
+    this.#applied = parts.state.appliedIndex;
     this.#events = events;
   }
 

@@ -93,6 +93,12 @@ export class Driver {
       options: this.options,
     } = parts);
     this.#events = events;
+    const failed = (error: Error): void => {
+      events.failed(error);
+    };
+    const wake = (): void => {
+      this.wake();
+    };
     this.#standing = new Standing(this, events);
     const lastTimeMs = Math.max(this.log.recovery.lastTimeMs, this.state.timeMs);
     const clock = new ClusterClock(this.options.runtime, lastTimeMs);
@@ -101,7 +107,7 @@ export class Driver {
     this.outbound = new Outbound(this.cache, this.log, this.transport, (index, error) => {
       // A new snapshot takes the place of what is applied. What is not stands nowhere else on this node: it would lead
       // on and commit nothing. Its next start finds out what is left of its log, and lets others help.
-      if (index > this.applier.applied) events.failed(error);
+      if (index > this.applier.applied) failed(error);
     });
     this.health = new Health(this, parts.registry);
     this.levels = new ReadLevels(this, parts.registry);
@@ -111,38 +117,27 @@ export class Driver {
     this.forwarder = new Forwarder(this.transport, this.replies, this.options.runtime, this.silence);
     this.admission = new Admission(this);
     this.applier = new Applier(
-      this.state,
-      this.cache,
-      this.log,
-      this.pipeline.proposals,
-      this.replies,
-      this.state.appliedIndex,
       {
-        more: () => {
-          this.wake();
-        },
+        state: this.state,
+        cache: this.cache,
+        log: this.log,
+        proposals: this.pipeline.proposals,
+        replies: this.replies,
+      },
+      {
+        more: wake,
         applied: (index) => {
           this.reports.applied(index);
         },
-        failed: (error) => {
-          events.failed(error);
-        },
+        failed,
       },
     );
-    this.snapshots = new Snapshots(this, (error) => {
-      events.failed(error);
-    });
+    this.snapshots = new Snapshots(this, failed);
     this.space = new SpaceGuard(this, this.options.minFreeBytes);
-    this.reports = new PeerReports(this, (error) => {
-      events.failed(error);
-    });
+    this.reports = new PeerReports(this, failed);
     this.quarantine = new Quarantine(this.core, this.log, this.options, parts.quarantine ?? null, {
-      wake: () => {
-        this.wake();
-      },
-      failed: (error) => {
-        events.failed(error);
-      },
+      wake,
+      failed,
     });
     this.#turn = new Turn(this, this.#records, this.#standing);
   }

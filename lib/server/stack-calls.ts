@@ -2,6 +2,7 @@ import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { CordwoodError, errorCodeOfStatus } from '../../protocol/errors.ts';
 import { decodeValue, writeValue } from '../../protocol/msgpack.ts';
+import { writeList, writeStackOp } from '../client/stack-operations.ts';
 
 export interface CallOptions {
   readonly timeoutMs: number;
@@ -56,7 +57,7 @@ export interface AnswerSource {
 /** Stack operations by way of a client. Bodies are read before a call returns, so one buffer serves all of them. */
 export function stackCalls(client: AnswerSource): StackCalls {
   const out = new ByteWriter(1024);
-  const request = (op: number, name: string): Uint8Array => written(begin(out, op, name, 2));
+  const request = (op: StackOp, name: string): Uint8Array => written(begin(out, op, name, 2));
   const command = async (body: Uint8Array, options: CallOptions): Promise<Answer> =>
     checked(await client.command(body, options), true);
   const query = async (body: Uint8Array, { timeoutMs }: CallOptions): Promise<Answer> =>
@@ -69,6 +70,7 @@ export function stackCalls(client: AnswerSource): StackCalls {
     push: async (name, value, options) =>
       numberOf(await command(written(begin(out, StackOp.push, name, 3).bytes(value)), options)),
     pushMany: async (name, values, options) => {
+      // Always the longest form of an array's header: a key's second request is known by its bytes, whoever wrote it.
       begin(out, StackOp.pushMany, name, 3).u8(0xdd);
       out.u8(values.length >>> 24).u8(values.length >>> 16);
       out.u8(values.length >>> 8).u8(values.length);
@@ -89,7 +91,7 @@ export function stackCalls(client: AnswerSource): StackCalls {
     drop: async (name, options) => (await command(request(StackOp.drop, name), options)).status === Status.ok,
     list: async (prefix, after, limit, options) => {
       out.clear();
-      writeValue(out, [StackOp.list, prefix, after, limit]);
+      writeList(out, prefix, after, limit);
       const { body } = await query(written(out), options);
       return (decodeValue(body) as [string, number][]).map(([name, size]) => ({ name, size }));
     },
@@ -98,10 +100,9 @@ export function stackCalls(client: AnswerSource): StackCalls {
 }
 
 /** Begins `[op, name, …]`, with `elements` in all; the others are for the caller to write. */
-function begin(out: ByteWriter, op: number, name: string, elements: number): ByteWriter {
+function begin(out: ByteWriter, op: StackOp, name: string, elements: number): ByteWriter {
   out.clear();
-  out.u8(0x90 | elements).u8(op);
-  writeValue(out, name);
+  writeStackOp(out, op, name, elements);
   return out;
 }
 

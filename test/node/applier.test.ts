@@ -14,6 +14,7 @@ const MIB = 1 << 20;
 function fromDisk() {
   const applied: [index: number, stamp: number][] = [];
   const state = {
+    appliedIndex: 0,
     applyEmpty: ({ index, timeMs }: { index: number; timeMs: number }) => applied.push([index, timeMs]),
   } as unknown as ReplicatedState;
   const cache = { get: () => undefined } as unknown as EntryCache;
@@ -25,7 +26,8 @@ function fromDisk() {
       }),
   } as unknown as LogStore;
   const failures: Error[] = [];
-  const applier = new Applier(state, cache, log, new Proposals(), {} as unknown as Replies, 0, {
+  const parts = { state, cache, log, proposals: new Proposals(), replies: {} as unknown as Replies };
+  const applier = new Applier(parts, {
     more: () => undefined,
     applied: () => undefined,
     failed: (error) => failures.push(error),
