@@ -1,15 +1,11 @@
-import { encodeResponse } from '../../protocol/client-codec.ts';
-import { Kind, Status } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
-import { encodeValue } from '../../protocol/msgpack.ts';
-import { frameKind, frameRequestId } from '../../protocol/client-codec.ts';
 import type { RaftCore } from '../core/raft-core.ts';
 import type { NodeId } from '../core/types.ts';
 import type { TransportEvents } from '../transport/transport.ts';
 import { Admin } from './admin.ts';
-import { IN_QUARANTINE } from './admission.ts';
 import { Backups, type Backup, type BackupOptions } from './backup.ts';
 import { openParts, type NodeParts, type OpenEnvironment } from './bootstrap.ts';
+import { ClientRequests, STOPPING } from './client-requests.ts';
 import { Driver } from './driver.ts';
 import { EarlyLogEvents } from './early-log-events.ts';
 import { openSystemEnvironment } from './environment.ts';
@@ -28,8 +24,6 @@ import { statusOf } from './status.ts';
 import { tell } from './tell.ts';
 import { Turns } from './turns.ts';
 import type { LeaderInfo, MembersView, NodeOptions, NodeStatus, Requests } from './types.ts';
-
-const STOPPING = 'the node is stopping';
 
 export interface CloseOptions {
   /** Hand leadership to another node first. Default true. */
@@ -59,7 +53,7 @@ export class RaftNode implements Requests {
   readonly #parts: NodeParts;
   readonly #driver: Driver;
   readonly #membership: Membership;
-  readonly #admin: Admin;
+  readonly #requests: ClientRequests;
   readonly #backups: Backups;
   readonly #leaderWatch: LeaderWatch;
   readonly #lanes: PeerLanes;
@@ -104,14 +98,15 @@ export class RaftNode implements Requests {
     this.#leaderWatch = new LeaderWatch(this.#driver);
     this.#backups = new Backups(this.#driver, this, parts.clusterId);
     this.#membership = this.#createMembership(parts, options);
-    this.#admin = new Admin({
+    const admin = new Admin({
       driver: this.#driver,
       clusterId: parts.clusterId,
       reconfigure: (target, change) => this.reconfigure(target, change),
       handOver: (target, timeoutMs) => this.handOver(target, timeoutMs),
       explain: () => this.explain(),
     });
-    this.#lanes = new PeerLanes(this.#driver, this.#admin, this.#leaderWatch, parts.registry, (error) => {
+    this.#requests = new ClientRequests({ driver: this.#driver, admin, status: () => this.status() });
+    this.#lanes = new PeerLanes(this.#driver, admin, this.#leaderWatch, parts.registry, (error) => {
       this.#fail(error);
     });
   }
@@ -205,49 +200,15 @@ export class RaftNode implements Requests {
   }
 
   submit(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
-    const driver = this.#driver;
-    driver.admission.submit(bytes, start, end, sink);
-    // No turn follows that would pass the refusal on.
-    if (driver.stopped) driver.replies.flush();
+    this.#requests.submit(bytes, start, end, sink);
   }
 
   query(bytes: Uint8Array, start: number, end: number, sink: Sink): void {
-    const driver = this.#driver;
-    const requestId = frameRequestId(bytes, start);
-    switch (frameKind(bytes, start)) {
-      case Kind.ping:
-        encodeResponse(sink.out, requestId, Status.ok);
-        driver.replies.touch(sink);
-        break;
-      case Kind.status:
-        encodeResponse(sink.out, requestId, Status.ok, encodeValue(this.status()));
-        driver.replies.touch(sink);
-        break;
-      case Kind.admin:
-        this.#admin.take(bytes, start, end, sink);
-        break;
-      default:
-        if (this.#closing !== null) {
-          driver.replies.refuseRun(bytes, start, end, sink, Status.shuttingDown, STOPPING);
-        } else if (driver.core.quarantined) {
-          driver.replies.refuseRun(bytes, start, end, sink, Status.noLeader, IN_QUARANTINE);
-        } else if (driver.levels.tryServe(bytes, start, end, sink)) {
-          driver.replies.touch(sink);
-        } else {
-          driver.reads.add(bytes, start, end, sink, driver.now);
-        }
-    }
-    driver.wake();
-    if (this.#closing !== null) driver.replies.flush();
+    this.#requests.query(bytes, start, end, sink);
   }
 
   detach(sink: Sink): void {
-    const driver = this.#driver;
-    driver.pipeline.detach(sink);
-    driver.forwarder.detach(sink);
-    driver.reads.detach(sink);
-    this.#admin.relay.detach(sink);
-    driver.replies.forget(sink);
+    this.#requests.detach(sink);
   }
 
   onRoom(callback: () => void): void {
@@ -335,6 +296,7 @@ export class RaftNode implements Requests {
 
   /** Stops taking part, answers whoever waits, and releases everything. Idempotent. */
   close(options: CloseOptions = {}): Promise<void> {
+    this.#requests.close();
     this.#closing ??= this.#close(options.transfer ?? true);
     return this.#closing;
   }
