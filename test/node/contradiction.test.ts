@@ -26,8 +26,7 @@ const frames: Record<string, (out: ByteWriter, leader: RaftNode) => void> = {
 
 for (const [name, encode] of Object.entries(frames)) {
   t.test(`${name} that contradicts what is known ends the node in order, and not the process`, async (t) => {
-    const cluster = await MemoryCluster.start(3);
-    t.teardown(() => cluster.close());
+    const cluster = await MemoryCluster.start(t, 3);
     await cluster.push(0, 3);
     const leader = await cluster.leader();
     const [fooled, liar] = [...cluster.nodes.values()].filter((node) => node !== leader);

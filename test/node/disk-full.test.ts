@@ -24,7 +24,7 @@ async function refusedAsFull(node: RaftNode, stack = 's'): Promise<boolean> {
 }
 
 t.test('a leader whose disk fills up hands over, and service goes on', async (t) => {
-  const cluster = await MemoryCluster.start(3);
+  const cluster = await MemoryCluster.start(t, 3);
   await cluster.push(0, 10);
   const leader = await cluster.leader();
   setFree(cluster, leader.id, MIN_FREE_BYTES - 1);
@@ -34,13 +34,12 @@ t.test('a leader whose disk fills up hands over, and service goes on', async (t)
   t.ok(leader.status().diskLow);
   await cluster.push(10, 20);
   t.same(await new Caller(next).query(StackOp.size, 's'), { status: Status.ok, value: 20 });
-  await cluster.close();
 });
 
 t.test(
   'with all disks nearly full writes are refused, reads and elections go on, and it ends by itself',
   async (t) => {
-    const cluster = await MemoryCluster.start(3);
+    const cluster = await MemoryCluster.start(t, 3);
     await cluster.push(0, 10);
     const leader = await cluster.leader();
     // Its own last: otherwise it would hand over to one of which it has not heard yet.
@@ -72,12 +71,11 @@ t.test(
         .catch(() => true),
     );
     await cluster.push(11, 20);
-    await cluster.close();
   },
 );
 
 t.test('a follower whose disk is full takes nothing more; the others go on, and it catches up', async (t) => {
-  const cluster = await MemoryCluster.start(3);
+  const cluster = await MemoryCluster.start(t, 3);
   await cluster.push(0, 10);
   const leader = await cluster.leader();
   const victim = leader.id === 1 ? 2 : 1;
@@ -93,11 +91,10 @@ t.test('a follower whose disk is full takes nothing more; the others go on, and 
   roomy(cluster, victim);
   await until('the follower to catch up', () => node.status().appliedIndex >= lastIndex + 50);
   t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 60 });
-  await cluster.close();
 });
 
 t.test('when the majority has no room, a leader with room takes no writes either', async (t) => {
-  const cluster = await MemoryCluster.start(3);
+  const cluster = await MemoryCluster.start(t, 3);
   await cluster.push(0, 10);
   const leader = await cluster.leader();
   const low = new Set<number>();
@@ -108,5 +105,4 @@ t.test('when the majority has no room, a leader with room takes no writes either
   await until('the leader to hear of two full disks', () => low.size === 2);
   const { status } = await new Caller(leader).command(StackOp.push, 's', 'x');
   t.equal(status, Status.diskFull);
-  await cluster.close();
 });

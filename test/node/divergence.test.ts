@@ -6,7 +6,7 @@ import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { Caller } from './support/caller.ts';
 import { until } from '../e2e/support/until.ts';
-import { MemoryCluster } from './support/memory-cluster.ts';
+import { type Ending, MemoryCluster } from './support/memory-cluster.ts';
 
 /** Answers one command in another way than it should. */
 class FaultyMachine extends StackMachine {
@@ -32,8 +32,8 @@ interface Faulty {
   readonly faulty: number;
 }
 
-async function startFaulty(at: number): Promise<Faulty> {
-  const cluster = await MemoryCluster.start(3);
+async function startFaulty(t: Ending, at: number): Promise<Faulty> {
+  const cluster = await MemoryCluster.start(t, 3);
   const leader = await cluster.leader();
   const faulty = leader.id === 1 ? 2 : 1;
   await cluster.stop(faulty);
@@ -43,7 +43,7 @@ async function startFaulty(at: number): Promise<Faulty> {
 }
 
 t.test('a replica that gives other answers stops and says so; the others go on', async (t) => {
-  const { cluster, leader, faulty, node } = await startFaulty(100);
+  const { cluster, leader, faulty, node } = await startFaulty(t, 100);
   await cluster.push(0, 300);
   await until('the replica to stop', () => node.failure !== null);
   t.match(node.failure, { code: 'STATE_DIVERGED' });
@@ -57,11 +57,10 @@ t.test('a replica that gives other answers stops and says so; the others go on',
   cluster.nodes.delete(faulty);
   await cluster.push(300, 310);
   t.same(await new Caller(leader).query(StackOp.size, 's'), { status: Status.ok, value: 310 });
-  await cluster.close();
 });
 
 t.test('a quiet cluster finds it, too: it compares each second in which something is written', async (t) => {
-  const { cluster, leader, node } = await startFaulty(5);
+  const { cluster, leader, node } = await startFaulty(t, 5);
   let pushes = 0;
   await until('the replica to stop', async () => {
     // Some 240 pushes, 5 ms and more apart: a second begins among them, and the 256th entry is not.
@@ -70,11 +69,10 @@ t.test('a quiet cluster finds it, too: it compares each second in which somethin
   });
   t.match(node.failure, { code: 'STATE_DIVERGED' });
   t.ok(leader.status().commitIndex < 256);
-  await cluster.close();
 });
 
 t.test('replicas that started from snapshots compare like the others', async (t) => {
-  const cluster = await MemoryCluster.start(3, 3000);
+  const cluster = await MemoryCluster.start(t, 3, 3000);
   const leader = await cluster.leader();
   const behind = leader.id === 1 ? 2 : 1;
   await cluster.stop(behind);
@@ -93,5 +91,4 @@ t.test('replicas that started from snapshots compare like the others', async (t)
     cluster.errors.filter((line) => line.includes('differ')),
     [],
   );
-  await cluster.close();
 });

@@ -22,8 +22,7 @@ async function atRest(
         transport.flush();
       },
     });
-  const cluster = await MemoryCluster.start(3, undefined, ELECTION_TIMEOUT_MS, counting);
-  t.teardown(() => cluster.close());
+  const cluster = await MemoryCluster.start(t, 3, undefined, ELECTION_TIMEOUT_MS, counting);
   await cluster.push(0, 5);
   const leader = await cluster.leader();
   await until('a leader that waits for nobody', () => {

@@ -6,7 +6,7 @@ import { StackOp, Status } from '../../protocol/constants.ts';
 import { chooser } from '../log/helpers.ts';
 import { Caller } from './support/caller.ts';
 import { until } from '../e2e/support/until.ts';
-import { MemoryCluster, putBack } from './support/memory-cluster.ts';
+import { type Ending, MemoryCluster, putBack } from './support/memory-cluster.ts';
 
 const COUNT = 80;
 
@@ -36,9 +36,9 @@ interface Setting {
 }
 
 /** A cluster with something on its stack, some of it in snapshots, of which one node has stopped or died. */
-async function setUp(stop: 'stopped' | 'died'): Promise<Setting> {
+async function setUp(t: Ending, stop: 'stopped' | 'died'): Promise<Setting> {
   // Many nodes start here, one after the other, and some wait for an election timeout.
-  const cluster = await MemoryCluster.start(3, 3000, 150);
+  const cluster = await MemoryCluster.start(t, 3, 3000, 150);
   await cluster.push(0, COUNT / 2);
   const leader = await cluster.leader();
   const victim = leader.id === 1 ? 2 : 1;
@@ -101,7 +101,7 @@ const kindOf = (path: string): string => path.replace(/\d+/g, '0');
 
 for (const stop of ['stopped', 'died'] as const) {
   t.test(`every file of a node that ${stop}: missing, cut, foreign, stale`, async (t) => {
-    const setting = await setUp(stop);
+    const setting = await setUp(t, stop);
     const { cluster, victim, good } = setting;
     const disk = cluster.disks[victim - 1]!;
     const outcomes = new Set<string>();
@@ -154,12 +154,11 @@ for (const stop of ['stopped', 'died'] as const) {
         `${kind}: some of it was noticed`,
       );
     }
-    await cluster.close();
   });
 }
 
 t.test('the same on two nodes, and on all three: what is served is right, or nothing is', async (t) => {
-  const setting = await setUp('stopped');
+  const setting = await setUp(t, 'stopped');
   const { cluster } = setting;
   await Promise.all([1, 2, 3].map((id) => cluster.stop(id)));
   const good = cluster.disks.map((disk) => disk.clone());
@@ -206,5 +205,4 @@ t.test('the same on two nodes, and on all three: what is served is right, or not
     await Promise.all([1, 2, 3].map((id) => cluster.stop(id)));
   }
   t.ok(seen.served > 0 && seen.silent > 0, JSON.stringify(seen));
-  await cluster.close();
 });

@@ -12,7 +12,7 @@ function corruptMiddle(disk: MemoryDisk): string {
 }
 
 t.test('a node with a rotten segment heals from the leader, while the others go on', async (t) => {
-  const cluster = await MemoryCluster.start(3);
+  const cluster = await MemoryCluster.start(t, 3);
   await cluster.push(0, 100);
   const victim = [...cluster.nodes.keys()].find((id) => cluster.nodes.get(id)!.status().role !== 'leader')!;
   await cluster.stop(victim);
@@ -41,11 +41,10 @@ t.test('a node with a rotten segment heals from the leader, while the others go 
   await cluster.boot(third);
   const next = await cluster.leader();
   t.same(await new Caller(next).query(StackOp.size, 's'), { status: Status.ok, value: 140 });
-  await cluster.close();
 });
 
 t.test('healing through a snapshot, and again from the start after a crash half way', async (t) => {
-  const cluster = await MemoryCluster.start(3, 3000);
+  const cluster = await MemoryCluster.start(t, 3, 3000);
   await cluster.push(0, 200);
   const leader = await cluster.leader();
   await until('a compacted log', () => leader.status().firstIndex > 1);
@@ -77,11 +76,10 @@ t.test('healing through a snapshot, and again from the start after a crash half 
     () => node.status().commitIndex >= leader.status().commitIndex && node.leader !== null,
   );
   t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 210 });
-  await cluster.close();
 });
 
 t.test('the votes of a node in quarantine elect nobody', async (t) => {
-  const cluster = await MemoryCluster.start(3);
+  const cluster = await MemoryCluster.start(t, 3);
   await cluster.push(0, 20);
   const leader = await cluster.leader();
   const [behind, victim] = [1, 2, 3].filter((id) => id !== leader.id) as [number, number];
@@ -106,11 +104,10 @@ t.test('the votes of a node in quarantine elect nobody', async (t) => {
   const next = await cluster.leader();
   t.same(await new Caller(next).query(StackOp.size, 's'), { status: Status.ok, value: 60 });
   await until('the end of the quarantine', () => sick.status().quarantine === null);
-  await cluster.close();
 });
 
 t.test('a directory that went back to an older copy is noticed by the leader', async (t) => {
-  const cluster = await MemoryCluster.start(3);
+  const cluster = await MemoryCluster.start(t, 3);
   await cluster.push(0, 20);
   const leader = await cluster.leader();
   const victim = leader.id === 1 ? 2 : 1;
@@ -135,11 +132,10 @@ t.test('a directory that went back to an older copy is noticed by the leader', a
     () => stale.status().commitIndex === leader.status().commitIndex && stale.leader !== null,
   );
   t.same(await new Caller(stale).query(StackOp.size, 's'), { status: Status.ok, value: 60 });
-  await cluster.close();
 });
 
 t.test('a lost vote file costs nothing but a look at the leader', async (t) => {
-  const cluster = await MemoryCluster.start(3);
+  const cluster = await MemoryCluster.start(t, 3);
   await cluster.push(0, 20);
   const leader = await cluster.leader();
   const victim = leader.id === 1 ? 2 : 1;
@@ -149,11 +145,10 @@ t.test('a lost vote file costs nothing but a look at the leader', async (t) => {
   t.match(node.status().quarantine, 'vote');
   await until('the end of the quarantine', () => node.status().quarantine === null);
   t.equal(node.status().firstIndex, 1);
-  await cluster.close();
 });
 
 t.test('who cannot be helped does not start', async (t) => {
-  const alone = await MemoryCluster.start(1);
+  const alone = await MemoryCluster.start(t, 1);
   await alone.push(0, 20);
   await alone.stop(1);
   const file = corruptMiddle(alone.disks[0]!);
@@ -162,17 +157,16 @@ t.test('who cannot be helped does not start', async (t) => {
     message: new RegExp(`no other node has a copy.*${file}`),
   });
 
-  const cluster = await MemoryCluster.start(3);
+  const cluster = await MemoryCluster.start(t, 3);
   await cluster.push(0, 20);
   await cluster.stop(1);
   corruptMiddle(cluster.disks[0]!);
   cluster.disks[0]!.unlink('node/vote');
   await t.rejects(cluster.boot(1), { code: 'LOG_DAMAGED', message: /second record of its votes/ });
-  await cluster.close();
 });
 
 t.test('a leader whose own files have rotted still brings a follower up to date', async (t) => {
-  const cluster = await MemoryCluster.start(3, 3000);
+  const cluster = await MemoryCluster.start(t, 3, 3000);
   await cluster.push(0, 60);
   const leader = await cluster.leader();
   const behind = leader.id === 1 ? 2 : 1;
@@ -189,5 +183,4 @@ t.test('a leader whose own files have rotted still brings a follower up to date'
   );
   t.same(await new Caller(node).query(StackOp.size, 's'), { status: Status.ok, value: 260 });
   t.ok(cluster.errors.some((line) => line.includes('damage at rest')));
-  await cluster.close();
 });

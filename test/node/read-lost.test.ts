@@ -26,10 +26,9 @@ async function asking(t: Test): Promise<{
   caller: Caller;
 }> {
   const way: { cut: number | null } = { cut: null };
-  const cluster = await MemoryCluster.start(3, undefined, ELECTION_TIMEOUT_MS, (id, transport) =>
+  const cluster = await MemoryCluster.start(t, 3, undefined, ELECTION_TIMEOUT_MS, (id, transport) =>
     withoutControl(transport, () => way.cut === id),
   );
-  t.teardown(() => cluster.close());
   await cluster.push(0, 1);
   const leader = await cluster.leader();
   const follower = [...cluster.nodes.values()].find((node) => node !== leader)!;

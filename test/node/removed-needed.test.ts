@@ -11,7 +11,7 @@ t.test('a node whose removal is not committed is still there for those who need 
   let cut = false;
   let healed = false;
   let removed = 0;
-  const cluster = await MemoryCluster.start(2, 64 << 20, ELECTION_TIMEOUT_MS, (id, transport) =>
+  const cluster = await MemoryCluster.start(t, 2, 64 << 20, ELECTION_TIMEOUT_MS, (id, transport) =>
     replacing(transport, {
       send: (peer, lane, parts) => {
         // The entry that ends the joint phase is on the disk of the leader alone.
@@ -21,7 +21,6 @@ t.test('a node whose removal is not committed is still there for those who need 
       },
     }),
   );
-  t.teardown(() => cluster.close());
   const leader = await cluster.leader();
   const other = cluster.nodes.get(3 - leader.id)!;
   await cluster.push(0, 1);

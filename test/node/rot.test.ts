@@ -5,7 +5,7 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { Caller } from './support/caller.ts';
 import { until } from '../e2e/support/until.ts';
-import { MemoryCluster, putBack } from './support/memory-cluster.ts';
+import { type Ending, MemoryCluster, putBack } from './support/memory-cluster.ts';
 
 const COUNT = 80;
 
@@ -36,8 +36,8 @@ function places(disk: MemoryDisk, perFile: number, choose: (below: number) => nu
 }
 
 /** A cluster with something on its stack, some of it in snapshots. */
-async function filled(): Promise<MemoryCluster> {
-  const cluster = await MemoryCluster.start(3, 3000);
+async function filled(t: Ending): Promise<MemoryCluster> {
+  const cluster = await MemoryCluster.start(t, 3, 3000);
   await cluster.push(0, COUNT);
   return cluster;
 }
@@ -80,7 +80,7 @@ async function ask(node: RaftNode, op: number): Promise<unknown> {
 
 for (const stop of ['clean', 'killed'] as const) {
   t.test(`one bit anywhere in the files of one node (${stop}): healed, harmless or refused`, async (t) => {
-    const cluster = await filled();
+    const cluster = await filled(t);
     const leader = await cluster.leader();
     const victim = leader.id === 1 ? 2 : 1;
     await until(
@@ -111,13 +111,12 @@ for (const stop of ['clean', 'killed'] as const) {
     }
     t.ok(seen.healed > 3, JSON.stringify(seen));
     t.ok(seen.harmless > 0);
-    await cluster.close();
   });
 }
 
 // Cluster seed 369280805: it led on, and committed nothing, for as long as nobody stopped it.
 t.test('a leader that cannot read what its followers need, and has not applied it, stops', async (t) => {
-  const cluster = await MemoryCluster.start(3);
+  const cluster = await MemoryCluster.start(t, 3);
   await cluster.push(0, 10);
   const { id } = await cluster.leader();
   const [other, last] = [1, 2, 3].filter((each) => each !== id) as [number, number];
@@ -141,11 +140,10 @@ t.test('a leader that cannot read what its followers need, and has not applied i
   const again = await cluster.boot(id);
   t.not(again.status().quarantine, null, 'its next start knows what it lacks');
   await readsAll(again, COUNT);
-  await cluster.close();
 });
 
 t.test('one bit on each of two nodes, and of all three: whatever is served is right', async (t) => {
-  const cluster = await filled();
+  const cluster = await filled(t);
   const leader = await cluster.leader();
   await until('followers that have everything', () =>
     leader.status().peers.every((p) => p.match === leader.status().lastIndex),

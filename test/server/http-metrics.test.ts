@@ -27,8 +27,7 @@ function parse(text: string): Map<string, number> {
 
 t.test('what a node and its front door have done, as Prometheus reads it', async (t) => {
   // Alone, it leads whatever the machine is busy with: what it is asked is answered once, and can be counted.
-  const cluster = await MemoryCluster.start(1);
-  t.teardown(() => cluster.close());
+  const cluster = await MemoryCluster.start(t, 1);
   const leader = await cluster.leader();
   const server = await startServer({ node: leader, listen: { port: 0 } });
   t.teardown(() => server.close());

@@ -15,6 +15,11 @@ import { freePorts, memoryEnvironment } from './memory-environment.ts';
 export const MIN_FREE_BYTES = 40_000;
 const sizes = { minSegmentBytes: 2048, maxSegmentBytes: 4096, fillBytes: 512 };
 
+/** A test, or what ends with one. */
+export interface Ending {
+  teardown(action: () => unknown): unknown;
+}
+
 /** What node `id` sends through, in place of its transport. */
 export type Through = (id: number, transport: Transport) => Transport;
 
@@ -63,7 +68,9 @@ export class MemoryCluster {
     this.disks = addresses.map(() => new MemoryDisk());
   }
 
+  /** A cluster that ends with the test. */
   static async start(
+    t: Ending,
     size: number,
     snapshotLogBytes: number = 64 << 20,
     electionTimeoutMs = 1000,
@@ -76,6 +83,7 @@ export class MemoryCluster {
       electionTimeoutMs,
       through,
     );
+    t.teardown(() => cluster.#close());
     await Promise.all(ports.map((_, i) => cluster.boot(i + 1)));
     return cluster;
   }
@@ -153,17 +161,31 @@ export class MemoryCluster {
    */
   async push(from: number, to: number): Promise<void> {
     for (let i = from; i < to; i++) {
-      const answer = await new Caller(await this.leader()).command(StackOp.push, 's', `value ${i}`);
-      if (answer.status === Status.ok) continue;
-      if (answer.status !== Status.unknown)
-        throw new Error(`push ${i}: status ${answer.status}, ${JSON.stringify(answer.value)}`);
-      const top = await new Caller(await this.leader()).query(StackOp.top, 's');
-      if (top.status !== Status.ok) throw new Error(`push ${i} is unknown, and so is the top: ${top.status}`);
-      if (top.value !== `value ${i}`) i--;
+      await until(`push ${i} to be done`, () => this.#pushed(`value ${i}`));
     }
   }
 
-  async close(): Promise<void> {
+  /** Whether one push was done; false if it certainly was not. */
+  async #pushed(text: string): Promise<boolean> {
+    const { status, value } = await new Caller(await this.leader()).command(StackOp.push, 's', text);
+    if (status === Status.ok) return true;
+    if (status === Status.noLeader) return false;
+    if (status === Status.unknown) return (await this.#top()) === text;
+    throw new Error(`push of ${text}: status ${status}, ${JSON.stringify(value)}`);
+  }
+
+  /** What is on top of the stack; null if nothing is. That second leader may be lost as well before it answers. */
+  async #top(): Promise<unknown> {
+    const { status, value } = await until('an answer of a leader', async () => {
+      const answer = await new Caller(await this.leader()).query(StackOp.top, 's');
+      return answer.status === Status.noLeader ? null : answer;
+    });
+    if (status === Status.ok) return value;
+    if (status === Status.notFound || status === Status.empty) return null;
+    throw new Error(`the top: status ${status}, ${JSON.stringify(value)}`);
+  }
+
+  async #close(): Promise<void> {
     await Promise.all([...this.nodes.values()].map((n) => n.close({ transfer: false })));
   }
 }
