@@ -70,18 +70,29 @@ function notePid(file: string): void {
   }
 }
 
-/** Here the number is the lock: where there is no room for it, nobody else could see that the directory is in use. */
+/**
+ * Here the number is the lock: where there is no room for it, nobody else could see that the directory is in use.
+ *
+ * Two processes that find the number of a dead one must not both replace it: the later would remove what the earlier has
+ * just written. So the number is written to `LOCK.new`, which only one of them can make, and becomes the lock by a rename
+ * while nobody else looks. `LOCK.new` of a process that died between the two is not judged the same way, or the question
+ * would come back; it is left to the operator.
+ */
 function lockByFile(path: string, file: string): DirectoryLock {
-  for (let attempt = 0; ; attempt++) {
+  const taking = `${file}.new`;
+  const fd = makeAlone(path, taking);
+  try {
     try {
-      fs.writeFileSync(file, `${process.pid}\n`, { flag: 'wx', mode: 0o600 });
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      const pid = readPid(file);
-      if (attempt > 0 || (pid !== undefined && isAlive(pid))) throw locked(path, pid);
-      fs.rmSync(file, { force: true });
+      fs.writeFileSync(fd, `${process.pid}\n`);
+    } finally {
+      fs.closeSync(fd);
     }
+    const pid = readPid(file);
+    if (pid !== undefined && isAlive(pid)) throw locked(path, pid);
+    fs.renameSync(taking, file);
+  } catch (error) {
+    removeNote(taking);
+    throw error;
   }
   let held = true;
   return {
@@ -123,6 +134,25 @@ function isAlive(pid: number): boolean {
 }
 
 function locked(path: string, pid: number | undefined): CordwoodError {
-  const who = pid === undefined ? 'another process' : pid === process.pid ? 'this process' : `process ${pid}`;
-  return new CordwoodError('DIRECTORY_LOCKED', `${path} is in use by ${who}`);
+  return new CordwoodError('DIRECTORY_LOCKED', `${path} is in use by ${nameOf(pid)}`);
+}
+
+function makeAlone(path: string, taking: string): number {
+  try {
+    return fs.openSync(taking, 'wx', 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw beingTaken(path, taking);
+    throw error;
+  }
+}
+
+function beingTaken(path: string, taking: string): CordwoodError {
+  return new CordwoodError(
+    'DIRECTORY_LOCKED',
+    `${path} is being taken by ${nameOf(readPid(taking))}; if that has ended, remove ${taking}`,
+  );
+}
+
+function nameOf(pid: number | undefined): string {
+  return pid === undefined ? 'another process' : pid === process.pid ? 'this process' : `process ${pid}`;
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import t from 'tap';
 import { DataDirectory } from '../../lib/log/data-directory.ts';
-import { lockDirectory } from '../../lib/log/directory-lock.ts';
+import { type DirectoryLock, lockDirectory } from '../../lib/log/directory-lock.ts';
 import { openLogStore } from '../../lib/log/open-log-store.ts';
 import { decodeIdentity, encodeIdentity } from '../../lib/log/identity.ts';
 
@@ -76,11 +76,15 @@ t.test('a directory whose LOCK cannot be written for another reason is given bac
   await (await DataDirectory.open(options(path))).close();
 });
 
-t.test('where there are no abstract sockets, a file is the lock', async (t) => {
-  const path = t.testdir();
+function withoutAbstractSockets(t: { teardown(action: () => unknown): unknown }): void {
   const { platform } = process;
   Object.defineProperty(process, 'platform', { value: 'darwin' });
   t.teardown(() => Object.defineProperty(process, 'platform', { value: platform }));
+}
+
+t.test('where there are no abstract sockets, a file is the lock', async (t) => {
+  const path = t.testdir();
+  withoutAbstractSockets(t);
   const lock = await lockDirectory(path);
   await t.rejects(lockDirectory(path), { code: 'DIRECTORY_LOCKED' });
   await lock.release();
@@ -89,6 +93,32 @@ t.test('where there are no abstract sockets, a file is the lock', async (t) => {
   const second = await lockDirectory(path);
   await second.release();
   t.equal(fs.existsSync(`${path}/LOCK`), false);
+});
+
+t.test('two processes that find the lock of a dead one do not both get it', async (t) => {
+  const path = t.testdir({ LOCK: '999999999\n' });
+  withoutAbstractSockets(t);
+  // The second comes when the first has judged the dead one, and has not replaced it.
+  const { kill } = process;
+  t.teardown(() => (process.kill = kill));
+  let second: Promise<DirectoryLock> | null = null;
+  process.kill = (pid, signal) => {
+    process.kill = kill;
+    second = lockDirectory(path);
+    return kill(pid, signal);
+  };
+  const first = lockDirectory(path);
+  const outcomes = await Promise.allSettled([first, second!]);
+  t.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
+  t.match(
+    outcomes.find(({ status }) => status === 'rejected'),
+    {
+      reason: { code: 'DIRECTORY_LOCKED', message: /is being taken by this process; .* remove .*LOCK\.new/ },
+    },
+  );
+  await t.rejects(lockDirectory(path), { code: 'DIRECTORY_LOCKED', message: /in use by this process/ });
+  await (await first).release();
+  await (await lockDirectory(path)).release();
 });
 
 t.test(
