@@ -152,7 +152,8 @@ export class SnapshotFiles {
 
   /**
    * Makes the snapshot count: fsync, read back and compare, rename, fsync of the directory. Older ones go afterwards.
-   * A failure leaves nothing behind.
+   * A failure before the rename leaves nothing behind. If the directory cannot be synced the file stays, since it is whole,
+   * but does not count: what it stands for is still in the log.
    */
   commit(handle: number, expectedDigest?: string): StoredSnapshot {
     const { file, meta } = this.#writer(handle);
@@ -175,11 +176,11 @@ export class SnapshotFiles {
           `${file.path}: what was read back is not what was written`,
         );
       }
+      this.#disk.rename(file.path, this.#path(meta));
     } catch (error) {
       this.#remove(file.path);
       throw error;
     }
-    this.#disk.rename(file.path, this.#path(meta));
     this.#disk.syncDirectory(this.#directory);
     if (this.#latest === null || this.#latest.meta.index <= meta.index) this.#latest = stored;
     this.#removeOld();

@@ -133,6 +133,26 @@ t.test('content that the disk changed is noticed when it is read back', async (t
   t.same(disk.files(), []);
 });
 
+t.test('a snapshot that cannot get its name does not count, and is not left in the way', async (t) => {
+  const { disk, files } = make();
+  for (const operation of ['rename', 'syncDirectory']) {
+    const handle = files.create(metaOf(3));
+    files.write(handle, Buffer.from('abc'));
+    disk.onCall = (call) => {
+      if (call.operation === operation) throw Object.assign(new Error('full'), { code: 'ENOSPC' });
+      return undefined;
+    };
+    t.throws(() => files.commit(handle), { code: 'ENOSPC' });
+    disk.onCall = null;
+    t.equal(files.latest, null);
+    t.same(
+      disk.files().filter((name) => name.endsWith('.tmp')),
+      [],
+      operation,
+    );
+  }
+});
+
 t.test('a snapshot that a full disk does not let begin leaves no file and no descriptor', async (t) => {
   const { disk, files } = make();
   const opened = t.capture(disk, 'openDirect', disk.openDirect.bind(disk));
