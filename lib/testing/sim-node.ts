@@ -1,31 +1,24 @@
 import type { RaftCore } from '../core/raft-core.ts';
 import type { NodeId } from '../core/types.ts';
-import { decodeMessage, isMessageKind } from '../../protocol/peer-codec.ts';
-import { PeerKind, PROTOCOL_VERSION, spokenVersions, type VersionRange } from '../../protocol/constants.ts';
+import { spokenVersions, type VersionRange } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
-import { peerFrameKind } from '../../protocol/peer-frame.ts';
-import { DirectLogStore } from '../log/direct-log-store.ts';
-import { PeerFile } from '../log/peer-file.ts';
-import type { Disk } from '../log/disk.ts';
+import type { DirectLogStore } from '../log/direct-log-store.ts';
 import type { LogEvents } from '../log/log-store.ts';
 import type { Environment } from '../node/bootstrap.ts';
 import { RaftNode } from '../node/node.ts';
-import { nobody } from '../node/options.ts';
 import type { NodeOptions } from '../node/types.ts';
 import type { StateMachine } from '../machine/state-machine.ts';
 import { CoreChecker, type CheckedNode } from './core-checker.ts';
 import { ModelLog } from './model-log.ts';
 import { NodeWatch } from './node-watch.ts';
 import { checkRecovery } from './recovery-check.ts';
-import { clientAddressOf, memberOf, peerOf } from './sim-addresses.ts';
-import { SimLog } from './sim-log.ts';
+import { openSimLog, simEnvironment, type SimStart } from './sim-environment.ts';
+import type { SimLog } from './sim-log.ts';
 import { SimRuntime } from './sim-runtime.ts';
 import { DATA_PATH, SimStorage, type DiskFault } from './sim-storage.ts';
-import { SimTransport, simIntroduce } from './sim-transport.ts';
+import type { SimTransport } from './sim-transport.ts';
 import type { Simulation } from './simulation.ts';
 
-/** Small enough that segments roll over and are recycled within a story. */
-const SIZES = { minSegmentBytes: 8 << 10, maxSegmentBytes: 32 << 10, fillBytes: 2 << 10, spareSegments: 1 };
 /** How often a disk is looked at: its room, and a piece of what is at rest. */
 const CARE_MS = 250;
 
@@ -144,8 +137,6 @@ export class SimNode {
     this.#raft = null;
     this.#watch = null;
     this.#transport = null;
-    const disk = this.storage.powerOn();
-    this.#damagesAtStart = this.storage.damages;
     simulation.trace(`${this.id} starts`);
     const { stranger, ...own } = this.#options;
     const options: NodeOptions = {
@@ -156,8 +147,17 @@ export class SimNode {
       runtime,
       logger: simulation.loggerOf(this.id),
     };
+    const start = {
+      node: this,
+      simulation,
+      checker: this.#checker,
+      options: this.#options,
+      runtime,
+      disk: this.storage.powerOn(),
+    };
+    this.#damagesAtStart = this.storage.damages;
     const open = (_: NodeOptions, __: unknown, events: LogEvents): Promise<Environment> =>
-      Promise.resolve(this.#environment(runtime, disk, events));
+      Promise.resolve(this.#environment(start, events));
     RaftNode.start(options, open).then(
       (raft) => {
         if (runtime.dead) return;
@@ -240,90 +240,15 @@ export class SimNode {
     });
   }
 
-  #environment(runtime: SimRuntime, disk: Disk, events: LogEvents): Environment {
-    const simulation = this.#simulation;
-    const { network, random } = simulation;
-    const guarded = (action: () => void): void => {
-      runtime.run(action);
-    };
-    const { storage, versions } = this;
+  #environment(start: SimStart, events: LogEvents): Environment {
     const before = this.#simLog;
-    let store!: DirectLogStore;
-    const simLog = new SimLog(
-      (logEvents) =>
-        (store = new DirectLogStore({
-          disk,
-          path: DATA_PATH,
-          events: logEvents,
-          schedule: (step, bytes, run) => {
-            simulation.events.after(simulation.diskMs(this.id, step, bytes), () => {
-              // The disk goes on while the process stands still; its answers wait.
-              if (step === 'deliver') guarded(run);
-              else if (!runtime.dead) run();
-            });
-          },
-          random: (bytes) => {
-            for (let i = 0; i < bytes.length; i++) bytes[i] = Math.floor(random.next() * 256);
-          },
-          sizes: { ...SIZES, lowSpaceBytes: this.#options.minFreeBytes ?? 0 },
-        })),
-      {
-        ...events,
-        onEntry: (entry, prevTerm) => {
-          this.#checker.entryAppended(this, entry, prevTerm);
-        },
-      },
-      (index, term) => this.#checker.idOf(index, term),
-    );
+    const { simLog, store } = openSimLog(start, events);
     this.#simLog = simLog;
-    this.#care(runtime, store);
-    if (before && !storage.tainted) checkRecovery(this, before, simLog);
-    const incarnation = `disk-${this.id}-${storage.generation}`;
-    const { stranger, join } = this.#options;
-    const clusterId = stranger?.clusterId ?? 'simulation';
-    return {
-      clusterId,
-      incarnation,
-      // Of a node that waits to be added.
-      ...(join === true ? { bootstrap: nobody } : {}),
-      memory: new PeerFile(disk, DATA_PATH),
-      log: simLog,
-      introduce: (address) =>
-        simIntroduce(
-          network,
-          this.id,
-          peerOf(address),
-          versions,
-          (id) => simulation.processAt(id)?.listening,
-        ),
-      connect: (transportEvents, policy) => {
-        const transport = new SimTransport({
-          network,
-          runtime,
-          identity: {
-            clusterId,
-            nodeId: this.id,
-            incarnation,
-            clientAddress: clientAddressOf(this.id),
-            peerAddress: memberOf(this.id).peerAddress,
-            leaseMs: this.#options.leaseReads === true ? this.#options.electionTimeoutMs! : 0,
-          },
-          events: transportEvents,
-          policy,
-          versions,
-          listener: (id) => simulation.processAt(id)?.listening,
-          onSend: (to, frame) => {
-            this.#sends(to, frame);
-          },
-          onVersion: (version) => {
-            if (version !== PROTOCOL_VERSION) simulation.count('connections of another version');
-          },
-        });
-        this.#transport = transport;
-        return Promise.resolve(transport);
-      },
-      release: () => Promise.resolve(),
-    };
+    this.#care(start.runtime, store);
+    if (before && !this.storage.tainted) checkRecovery(this, before, simLog);
+    return simEnvironment(start, simLog, (transport) => {
+      this.#transport = transport;
+    });
   }
 
   /** What the log's thread does beside its work. */
@@ -343,20 +268,4 @@ export class SimNode {
     if (this.#damagesAtStart !== this.storage.damages) return;
     if (this.#raft.status().quarantine === null) this.storage.tainted = false;
   }
-
-  #sends(to: NodeId, frame: Uint8Array): void {
-    const kind = peerFrameKind(frame, 0);
-    if (this.#simLog === null) return;
-    if (!isMessageKind(kind)) {
-      this.#simulation.trace(
-        `${this.id} → ${to}  ${frameNames.get(kind) ?? `frame ${kind}`}, ${frame.length} bytes`,
-      );
-      return;
-    }
-    const message = decodeMessage(frame, 0, frame.length);
-    this.#simulation.traceMessage(this.id, to, message);
-    this.#checker.sent(this, to, message);
-  }
 }
-
-const frameNames = new Map<number, string>(Object.entries(PeerKind).map(([name, kind]) => [kind, name]));
