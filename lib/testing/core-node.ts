@@ -219,7 +219,20 @@ export class CoreNode {
     this.#cluster.checker.checkLeader(this);
     this.#cluster.checker.checkFollower(this);
     this.#cluster.checker.checkLease(this, this.localMs());
+    this.#forgiveAlarm();
     this.#heal();
+  }
+
+  /**
+   * A rejection that was overtaken by the acks after it looks to the leader like a disk that went back in time. Lanes keep
+   * their order, so nodes never see this; packets here do not, and disks here go back only where `damage` says so. A node
+   * that kept the alarm would neither vote nor campaign for the rest of the story.
+   */
+  #forgiveAlarm(): void {
+    const { core, disk } = this;
+    if (core.lossNoticed === 0 || core.quarantined || disk.damage !== null) return;
+    core.enterQuarantine(1, false);
+    core.leaveQuarantine();
   }
 
   /** Once everything that was lost is there again, and the disk knows it, this is a node like any other. */

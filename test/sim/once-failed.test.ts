@@ -1,4 +1,5 @@
 import t from 'tap';
+import { coreChaos } from '../../lib/testing/core-chaos.ts';
 import { stackChaos } from '../../lib/testing/stack-chaos.ts';
 
 // Stories found by long runs, with what was wrong. What they tell changes with the code, so most have a test of their
@@ -22,3 +23,7 @@ for (const { seed, faults, wrong } of stories) {
     t.ok(operations > 0);
   });
 }
+
+t.test('core story 7300617: a rejection overtaken by acks barred a voter for good', async (t) => {
+  t.ok(coreChaos(7300617).committed > 0);
+});
