@@ -32,12 +32,12 @@ t.test('three nodes that take a snapshot for every MiB of log', async (t) => {
   };
 
   await t.test('the directory stays small', async (t) => {
-    await traffic(24);
+    await traffic(40);
     const statuses = await cluster.converged();
     for (const [i, { firstIndex, lastIndex, snapshotIndex }] of statuses.entries()) {
       const node = cluster.nodes[i]!;
       t.ok(snapshotIndex > 0 && firstIndex > 1, `node ${node.id} has compacted its log`);
-      // 24 MiB went through it. What a snapshot covers goes when the next one is there.
+      // 40 MiB went through it. What a snapshot covers goes when the next one is there.
       t.ok(firstIndex > lastIndex / 2, `node ${node.id} keeps entries ${firstIndex} to ${lastIndex}`);
       const files = readdirSync(path.join(node.dataDir, 'snapshots')).filter((name) =>
         name.endsWith('.snap'),
@@ -55,7 +55,7 @@ t.test('three nodes that take a snapshot for every MiB of log', async (t) => {
     const follower = cluster.nodes.find((node) => node !== leader)!;
     const seen = (await follower.status())!.lastIndex;
     await follower.kill();
-    await traffic(8);
+    await traffic(20);
     await until('a log that has forgotten what the follower needs', async () => {
       const status = await leader.status();
       return status !== null && status.firstIndex > seen + 1;
