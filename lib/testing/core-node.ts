@@ -230,7 +230,7 @@ export class CoreNode {
    */
   #forgiveAlarm(): void {
     const { core, disk } = this;
-    if (core.lossNoticed === 0 || core.quarantined || disk.damage !== null) return;
+    if (core.lossNoticed === 0 || disk.damage !== null) return;
     core.enterQuarantine(1, false);
     core.leaveQuarantine();
   }
