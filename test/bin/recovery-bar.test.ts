@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream';
 import t from 'tap';
 import { RecoveryBar } from '../../bin/support/recovery-bar.ts';
+import type { Ending } from '../support/ending.ts';
 
 /** A stream that says whether it is a terminal, and what was written to it. */
 function stream(isTTY: boolean): { stream: NodeJS.WriteStream; text(): string } {
@@ -22,7 +23,7 @@ function lines(): { info: (fields: object, message: string) => void; said: strin
 const MIB = 1 << 20;
 
 /** Time as the bar sees it. */
-function clock(t: { teardown(action: () => void): void }): { nowMs: number } {
+function clock(t: Ending): { nowMs: number } {
   const original = performance.now.bind(performance);
   const faked = { nowMs: 0 };
   performance.now = () => faked.nowMs;

@@ -6,6 +6,7 @@ import { DataDirectory } from '../../lib/log/data-directory.ts';
 import { type DirectoryLock, lockDirectory } from '../../lib/log/directory-lock.ts';
 import { openLogStore } from '../../lib/log/open-log-store.ts';
 import { decodeIdentity, encodeIdentity } from '../../lib/log/identity.ts';
+import type { Ending } from '../support/ending.ts';
 
 const members = [{ id: 1, peerAddress: 'localhost:12379' }];
 const options = (path: string) => ({ path, clusterId: 'wood', nodeId: 1, members });
@@ -76,15 +77,16 @@ t.test('a directory whose LOCK cannot be written for another reason is given bac
   await (await DataDirectory.open(options(path))).close();
 });
 
-function withoutAbstractSockets(t: { teardown(action: () => unknown): unknown }): void {
+/** Where there are no abstract sockets: 'darwin'. */
+function pretendToBeOn(t: Ending, value: string): void {
   const { platform } = process;
-  Object.defineProperty(process, 'platform', { value: 'darwin' });
+  Object.defineProperty(process, 'platform', { value });
   t.teardown(() => Object.defineProperty(process, 'platform', { value: platform }));
 }
 
 t.test('where there are no abstract sockets, a file is the lock', async (t) => {
   const path = t.testdir();
-  withoutAbstractSockets(t);
+  pretendToBeOn(t, 'darwin');
   const lock = await lockDirectory(path);
   await t.rejects(lockDirectory(path), { code: 'DIRECTORY_LOCKED' });
   await lock.release();
@@ -97,7 +99,7 @@ t.test('where there are no abstract sockets, a file is the lock', async (t) => {
 
 t.test('two processes that find the lock of a dead one do not both get it', async (t) => {
   const path = t.testdir({ LOCK: '999999999\n' });
-  withoutAbstractSockets(t);
+  pretendToBeOn(t, 'darwin');
   // The second comes when the first has judged the dead one, and has not replaced it.
   const { kill } = process;
   t.teardown(() => (process.kill = kill));
@@ -125,10 +127,8 @@ t.test(
   'a note that cannot be removed, as on a disk that is read-only by now, keeps nobody from closing',
   async (t) => {
     const path = t.testdir();
-    const { platform } = process;
-    t.teardown(() => Object.defineProperty(process, 'platform', { value: platform }));
-    for (const value of [platform, 'darwin']) {
-      Object.defineProperty(process, 'platform', { value });
+    for (const platform of [process.platform, 'darwin']) {
+      pretendToBeOn(t, platform);
       const lock = await lockDirectory(path);
       fs.rmSync(`${path}/LOCK`);
       fs.mkdirSync(`${path}/LOCK`);

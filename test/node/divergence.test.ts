@@ -6,7 +6,8 @@ import type { ByteWriter } from '../../protocol/byte-writer.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { Caller } from './support/caller.ts';
 import { until } from '../e2e/support/until.ts';
-import { type Ending, MemoryCluster } from './support/memory-cluster.ts';
+import { MemoryCluster } from './support/memory-cluster.ts';
+import type { Ending } from '../support/ending.ts';
 
 /** Answers one command in another way than it should. */
 class FaultyMachine extends StackMachine {

@@ -1,12 +1,10 @@
 import t from 'tap';
 import type { MemoryDisk } from '../../lib/log/memory-disk.ts';
-import type { RaftNode } from '../../lib/node/node.ts';
-import { CordwoodError } from '../../protocol/errors.ts';
-import { StackOp, Status } from '../../protocol/constants.ts';
+import { StackOp } from '../../protocol/constants.ts';
 import { chooser } from '../log/helpers.ts';
-import { Caller } from './support/caller.ts';
 import { until } from '../e2e/support/until.ts';
-import { type Ending, MemoryCluster, putBack } from './support/memory-cluster.ts';
+import { ask, MemoryCluster, putBack } from './support/memory-cluster.ts';
+import type { Ending } from '../support/ending.ts';
 
 const COUNT = 80;
 
@@ -56,24 +54,6 @@ async function setUp(t: Ending, stop: 'stopped' | 'died'): Promise<Setting> {
   return { cluster, victim, good, old, other };
 }
 
-async function tryBoot(cluster: MemoryCluster, id: number): Promise<RaftNode | null> {
-  try {
-    return await cluster.boot(id);
-  } catch (error) {
-    if (CordwoodError.is(error) && error.code === 'LOG_DAMAGED' && error.message.length > 10) return null;
-    throw error;
-  }
-}
-
-async function ask(node: RaftNode, op: number): Promise<unknown> {
-  for (;;) {
-    await until('the node to serve', () => node.leader !== null && node.status().quarantine === null);
-    const { status, value } = await new Caller(node).query(op, 's');
-    if (status === Status.ok) return value;
-    if (status !== Status.noLeader) throw new Error(`status ${status}`);
-  }
-}
-
 function faults({ old, other }: Setting): Record<string, Fault> {
   return {
     'is missing': () => null,
@@ -117,7 +97,7 @@ for (const stop of ['stopped', 'died'] as const) {
         put(disk, path, content);
         const name = `${kindOf(path)} ${what}`;
         errors.length = 0;
-        const node = await tryBoot(cluster, victim);
+        const node = await cluster.tryBoot(victim);
         if (node === null) {
           outcomes.add(`${name}: refused`);
           continue;
@@ -183,7 +163,7 @@ t.test('the same on two nodes, and on all three: what is served is right, or not
       }
     });
     cluster.errors.length = 0;
-    await Promise.all([1, 2, 3].map((id) => tryBoot(cluster, id)));
+    await Promise.all([1, 2, 3].map((id) => cluster.tryBoot(id)));
     const nodes = [...cluster.nodes.values()];
     const sick = nodes.filter((node) => node.status().quarantine !== null).length;
     if (nodes.length - sick >= 2) {

@@ -1,11 +1,11 @@
 import t from 'tap';
 import type { MemoryDisk } from '../../lib/log/memory-disk.ts';
 import type { RaftNode } from '../../lib/node/node.ts';
-import { CordwoodError } from '../../protocol/errors.ts';
-import { StackOp, Status } from '../../protocol/constants.ts';
+import { StackOp } from '../../protocol/constants.ts';
 import { Caller } from './support/caller.ts';
 import { until } from '../e2e/support/until.ts';
-import { type Ending, MemoryCluster, putBack } from './support/memory-cluster.ts';
+import { ask, MemoryCluster, putBack } from './support/memory-cluster.ts';
+import type { Ending } from '../support/ending.ts';
 
 const COUNT = 80;
 
@@ -51,31 +51,11 @@ function placeOf(disk: MemoryDisk, text: string): Place | undefined {
   return undefined;
 }
 
-/** Starts a node over damaged files: it runs, whole or in quarantine, or it has refused and said why. */
-async function tryBoot(cluster: MemoryCluster, id: number): Promise<RaftNode | null> {
-  try {
-    return await cluster.boot(id);
-  } catch (error) {
-    if (CordwoodError.is(error) && error.code === 'LOG_DAMAGED' && error.message.length > 10) return null;
-    throw error;
-  }
-}
-
 async function readsAll(node: RaftNode, count: number): Promise<void> {
   const size = await ask(node, StackOp.size);
   if (size !== count) throw new Error(`size ${String(size)}`);
   const top = await ask(node, StackOp.top);
   if (top !== `value ${count - 1}`) throw new Error(`top ${String(top)}`);
-}
-
-/** The leader may notice only now that this node lacks something: then it refuses until it is whole. */
-async function ask(node: RaftNode, op: number): Promise<unknown> {
-  for (;;) {
-    await until('the node to serve', () => node.leader !== null && node.status().quarantine === null);
-    const { status, value } = await new Caller(node).query(op, 's');
-    if (status === Status.ok) return value;
-    if (status !== Status.noLeader) throw new Error(`status ${status}`);
-  }
 }
 
 for (const stop of ['clean', 'killed'] as const) {
@@ -96,7 +76,7 @@ for (const stop of ['clean', 'killed'] as const) {
     for (const place of places(good, 6, choose)) {
       putBack(disk, good);
       disk.corrupt(place.path, place.offset, 1 << choose(8));
-      const node = await tryBoot(cluster, victim);
+      const node = await cluster.tryBoot(victim);
       if (node === null) {
         seen.refused++;
         continue;
@@ -162,7 +142,7 @@ t.test('one bit on each of two nodes, and of all three: whatever is served is ri
       disk.corrupt(path, offset, 1 << choose(8));
     });
     cluster.errors.length = 0;
-    await Promise.all([1, 2, 3].map((id) => tryBoot(cluster, id)));
+    await Promise.all([1, 2, 3].map((id) => cluster.tryBoot(id)));
     const nodes = [...cluster.nodes.values()];
     const sick = nodes.filter((n) => n.status().quarantine !== null).length;
     // Two that are whole are enough for everyone; otherwise there is silence, and a line that says so.

@@ -4,12 +4,10 @@ import t from 'tap';
 import { Lane } from '../../protocol/constants.ts';
 import { encodePeerWelcome } from '../../protocol/peer-handshake.ts';
 import { until } from '../e2e/support/until.ts';
-import { bothUp, frame, isUp, pair, start } from './support/transport-pair.ts';
+import { frame, isUp, joined, start } from './support/transport-pair.ts';
 
 t.test('frames arrive whole, in order, on their lane, however they were cut into parts', async (t) => {
-  const nodes = await pair(t);
-  const [one, two] = nodes;
-  await bothUp(nodes);
+  const [one, two] = await joined(t);
   const sent: string[] = [];
   for (let i = 0; i < 300; i++) {
     const text = `${i} `.repeat(i % 7 === 0 ? 3000 : 3);
@@ -37,9 +35,7 @@ t.test('frames arrive whole, in order, on their lane, however they were cut into
 });
 
 t.test('nothing leaves before flush, and a part may be shared memory', async (t) => {
-  const nodes = await pair(t);
-  const [one, two] = nodes;
-  await bothUp(nodes);
+  const [one, two] = await joined(t);
   const bytes = frame('x'.repeat(100_000));
   const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
   shared.set(bytes);
@@ -52,7 +48,7 @@ t.test('nothing leaves before flush, and a part may be shared memory', async (t)
 
 t.test('the bulk lane is dialled by its first frame and closed after disuse, without loss', async (t) => {
   const idleChecks: (() => void)[] = [];
-  const nodes = await pair(t, {
+  const [one, two] = await joined(t, {
     limits: { bulkIdleMs: 77_777 },
     setTimer: (delayMs, callback) => {
       if (delayMs === 77_777) {
@@ -63,8 +59,6 @@ t.test('the bulk lane is dialled by its first frame and closed after disuse, wit
       return () => clearTimeout(handle);
     },
   });
-  const [one, two] = nodes;
-  await bothUp(nodes);
   t.notOk(isUp(one, 2, Lane.bulk)());
   t.ok(one.transport.send(2, Lane.bulk, [frame('first')]));
   one.transport.flush();
@@ -85,9 +79,7 @@ t.test('the bulk lane is dialled by its first frame and closed after disuse, wit
 });
 
 t.test('a full queue drops frames and says so', async (t) => {
-  const nodes = await pair(t, { limits: { maxQueuedBytes: [1000, 2000, 1000] } });
-  const [one, two] = nodes;
-  await bothUp(nodes);
+  const [one, two] = await joined(t, { limits: { maxQueuedBytes: [1000, 2000, 1000] } });
   const bytes = frame('y'.repeat(84));
   t.equal(bytes.length, 100);
   let taken = 0;
@@ -142,9 +134,7 @@ t.test('a peer that takes nothing off its connection is cut off, one that does i
 });
 
 t.test('a frame larger than the peer takes is refused on this side', async (t) => {
-  const nodes = await pair(t, {}, { limits: { maxFrameBytes: 5000 } });
-  const [one, two] = nodes;
-  await bothUp(nodes);
+  const [one, two] = await joined(t, {}, { limits: { maxFrameBytes: 5000 } });
   t.notOk(one.transport.send(2, Lane.data, [frame('z'.repeat(5000))]));
   t.match(one.events.of('rejected'), [{ peer: 2, detail: /^TOO_LARGE/ }]);
   t.ok(one.transport.send(2, Lane.data, [frame('z'.repeat(4000))]));
@@ -153,9 +143,7 @@ t.test('a frame larger than the peer takes is refused on this side', async (t) =
 });
 
 t.test('close sends what was flushed, can be called twice, and leaves nothing behind', async (t) => {
-  const nodes = await pair(t);
-  const [one, two] = nodes;
-  await bothUp(nodes);
+  const [one, two] = await joined(t);
   one.transport.send(2, Lane.control, [frame('last words')]);
   one.transport.flush();
   const told = one.events.told.length;

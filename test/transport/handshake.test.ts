@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import t from 'tap';
 import { CLIENT_MAGIC, Lane } from '../../protocol/constants.ts';
 import { until } from '../e2e/support/until.ts';
-import { bothUp, conversation, frame, isUp, pair, start } from './support/transport-pair.ts';
+import { bothUp, conversation, frame, isUp, joined, start } from './support/transport-pair.ts';
 
 t.test('another cluster, another node, a stranger: refused on both sides, each told once', async (t) => {
   const one = await start(t, 1);
@@ -55,9 +55,7 @@ t.test(
   'a second process with the directory of a peer that is there does not end its connections',
   async (t) => {
     const identity = { clusterId: 'wood', nodeId: 2, incarnation: 'data-2', clientAddress: '' };
-    const nodes = await pair(t, {}, { identity: { ...identity, peerAddress: '10.0.0.2:1' } });
-    const [one, two] = nodes;
-    await bothUp(nodes);
+    const [one, two] = await joined(t, {}, { identity: { ...identity, peerAddress: '10.0.0.2:1' } });
     const copy = await start(t, 2, { identity: { ...identity, peerAddress: '10.0.0.3:1' } });
     copy.transport.setPeers([one.member]);
     await copy.events.until(() => copy.events.told.length > 0);

@@ -5,12 +5,10 @@ import { Lane } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { encodeHello, encodePeerWelcome } from '../../protocol/peer-handshake.ts';
 import { freePorts } from '../e2e/support/ports.ts';
-import { bothUp, conversation, frame, pair, start, Listener } from './support/transport-pair.ts';
+import { bothUp, conversation, frame, joined, Listener, start } from './support/transport-pair.ts';
 
 t.test('a peer that is gone is told within a moment, once, and found again when it is back', async (t) => {
-  const nodes = await pair(t);
-  const [one, two] = nodes;
-  await bothUp(nodes);
+  const [one, two] = await joined(t);
   const { port } = two.transport;
   await two.transport.close();
   await one.events.until(() => one.events.of('refused').length > 0);
@@ -152,9 +150,7 @@ t.test('silence is cut off at the deadline, on both ends', async (t) => {
 });
 
 t.test('a connection can be given up for a new one, and frames go on there', async (t) => {
-  const nodes = await pair(t);
-  const [one, two] = nodes;
-  await bothUp(nodes);
+  const [one, two] = await joined(t);
   one.transport.send(2, Lane.data, [frame('not flushed, and gone with the connection')]);
   one.transport.renew(2, Lane.data);
   one.transport.renew(2, Lane.data);
@@ -200,9 +196,7 @@ t.test('a peer that has given up its connection is dialled anew too, unless that
 });
 
 t.test('a listener that refuses a frame ends that connection only', async (t) => {
-  const nodes = await pair(t);
-  const [one, two] = nodes;
-  await bothUp(nodes);
+  const [one, two] = await joined(t);
   const onFrame = two.events.onFrame;
   let bad = 0;
   Object.assign(two.events, {
@@ -229,9 +223,7 @@ t.test('a listener that refuses a frame ends that connection only', async (t) =>
 });
 
 t.test('members come, move and go', async (t) => {
-  const nodes = await pair(t);
-  const [one, two] = nodes;
-  await bothUp(nodes);
+  const [one, two] = await joined(t);
   const moved = await start(t, 2);
   moved.transport.setPeers([one.member]);
   one.events.told.length = 0;

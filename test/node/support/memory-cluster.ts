@@ -6,19 +6,16 @@ import { RaftNode } from '../../../lib/node/node.ts';
 import type { Logger } from '../../../lib/node/types.ts';
 import type { Transport, TransportEvents } from '../../../lib/transport/transport.ts';
 import { PeerKind, StackOp, Status } from '../../../protocol/constants.ts';
+import { CordwoodError } from '../../../protocol/errors.ts';
 import { peerFrameKind } from '../../../protocol/peer-frame.ts';
 import { decodeReport, type PeerReport } from '../../../protocol/peer-report.ts';
 import { until } from '../../e2e/support/until.ts';
 import { Caller } from './caller.ts';
 import { freePorts, memoryEnvironment } from './memory-environment.ts';
+import type { Ending } from '../../support/ending.ts';
 
 export const MIN_FREE_BYTES = 40_000;
 const sizes = { minSegmentBytes: 2048, maxSegmentBytes: 4096, fillBytes: 512 };
-
-/** A test, or what ends with one. */
-export interface Ending {
-  teardown(action: () => unknown): unknown;
-}
 
 /** What node `id` sends through, in place of its transport. */
 export type Through = (id: number, transport: Transport) => Transport;
@@ -126,6 +123,16 @@ export class MemoryCluster {
     return node;
   }
 
+  /** Starts a node over damaged files: it runs, whole or in quarantine, or it has refused and said why. */
+  async tryBoot(id: number): Promise<RaftNode | null> {
+    try {
+      return await this.boot(id);
+    } catch (error) {
+      if (CordwoodError.is(error) && error.code === 'LOG_DAMAGED' && error.message.length > 10) return null;
+      throw error;
+    }
+  }
+
   /** The events of node `to`, of whose frames `onFrame` hears. */
   #listening(to: number, events: TransportEvents): TransportEvents {
     return replacing(events, {
@@ -187,6 +194,19 @@ export class MemoryCluster {
 
   async #close(): Promise<void> {
     await Promise.all([...this.nodes.values()].map((n) => n.close({ transfer: false })));
+  }
+}
+
+/**
+ * What a node answers to a read of the stack, once it serves. The leader may notice only now that this node lacks
+ * something: then it refuses until it is whole.
+ */
+export async function ask(node: RaftNode, op: number): Promise<unknown> {
+  for (;;) {
+    await until('the node to serve', () => node.leader !== null && node.status().quarantine === null);
+    const { status, value } = await new Caller(node).query(op, 's');
+    if (status === Status.ok) return value;
+    if (status !== Status.noLeader) throw new Error(`status ${status}`);
   }
 }
 

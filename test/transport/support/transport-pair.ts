@@ -5,6 +5,7 @@ import { beginPeerFrame, sealPeerFrame } from '../../../protocol/peer-frame.ts';
 import { createTcpTransport, type TcpTransport } from '../../../lib/transport/tcp-transport.ts';
 import type { TcpTransportOptions } from '../../../lib/transport/transport-options.ts';
 import type { Member } from '../../../lib/core/types.ts';
+import type { Ending } from '../../support/ending.ts';
 
 export interface Told {
   what: string;
@@ -59,11 +60,7 @@ export type Overrides = Partial<TcpTransportOptions> & {
   port?: number;
 };
 
-export interface Test {
-  teardown(callback: () => unknown): void;
-}
-
-export async function start(test: Test, id: number, overrides: Overrides = {}): Promise<Node> {
+export async function start(test: Ending, id: number, overrides: Overrides = {}): Promise<Node> {
   const events = new Listener();
   const { clusterId = 'wood', incarnation = `data-${id}`, port = 0, ...options } = overrides;
   const transport = await createTcpTransport({
@@ -76,7 +73,7 @@ export async function start(test: Test, id: number, overrides: Overrides = {}): 
   return { id, events, transport, member: { id, peerAddress: `http://127.0.0.1:${transport.port}` } };
 }
 
-export async function pair(test: Test, a: Overrides = {}, b: Overrides = {}): Promise<[Node, Node]> {
+export async function pair(test: Ending, a: Overrides = {}, b: Overrides = {}): Promise<[Node, Node]> {
   const one = await start(test, 1, a);
   const two = await start(test, 2, b);
   one.transport.setPeers([one.member, two.member]);
@@ -113,4 +110,11 @@ export async function conversation(port: number, first: Uint8Array | string): Pr
   socket.write(first);
   await new Promise((resolve) => socket.on('close', resolve));
   return Buffer.concat(chunks);
+}
+
+/** Two nodes that have found each other. */
+export async function joined(test: Ending, a: Overrides = {}, b: Overrides = {}): Promise<[Node, Node]> {
+  const nodes = await pair(test, a, b);
+  await bothUp(nodes);
+  return nodes;
 }
