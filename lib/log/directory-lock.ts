@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import { CordwoodError } from '../../protocol/errors.ts';
-import { diskError } from './disk-error.ts';
+import { isDiskFull } from './disk-error.ts';
 
 /** Released when the process ends, however it ends. */
 export interface DirectoryLock {
@@ -64,7 +64,7 @@ function notePid(file: string): void {
   try {
     fs.writeFileSync(file, `${process.pid}\n`, { mode: 0o600 });
   } catch (error) {
-    if (diskError(error).code !== 'DISK_FULL') throw error;
+    if (!isDiskFull(error)) throw error;
     // What is there now is cut short, or names an earlier process.
     fs.rmSync(file, { force: true });
   }

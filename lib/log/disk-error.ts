@@ -24,6 +24,11 @@ export function diskError(error: unknown): CordwoodError {
   });
 }
 
+/** Whether there was no room: on the disk, or in what its owner may use of it. */
+export function isDiskFull(error: unknown): boolean {
+  return diskError(error).code === 'DISK_FULL';
+}
+
 /** Why something at rest is as good as rotten though nobody has seen its bytes. */
 export const UNREADABLE = 'the disk cannot read it (EIO)';
 

@@ -1,3 +1,4 @@
+import { isDiskFull } from './disk-error.ts';
 import type { DiskSpace } from './space.ts';
 
 export type OpenMode = 'read' | 'write' | 'create';
@@ -74,6 +75,20 @@ function writeRest(
     done += more;
   }
   return done;
+}
+
+/**
+ * Removes a file to make room. False: there is no room for that either, as a file system says that copies on write and
+ * has to note the removal somewhere; the file stays.
+ */
+export function removeForRoom(disk: Disk, path: string): boolean {
+  try {
+    disk.unlink(path);
+    return true;
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    return false;
+  }
 }
 
 /** Reads until `length` bytes are there or the file ends; returns how many. */

@@ -1,4 +1,4 @@
-import { diskErrorCode } from './disk-error.ts';
+import { isDiskFull } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import type { LogSizes } from './log-options.ts';
 import { Reserve } from './reserve.ts';
@@ -73,7 +73,7 @@ export class LogRoom {
       return this.spares.prepare(wantedBytes, capacityBytes, writer.zeros);
     } catch (error) {
       // Working ahead may fail for want of room: nobody waits for it, and the log itself may still fit.
-      if (diskErrorCode(error) !== 'ENOSPC') throw error;
+      if (!isDiskFull(error)) throw error;
       this.#isScarce = true;
       return false;
     }

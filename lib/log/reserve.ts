@@ -1,6 +1,6 @@
-import { diskError } from './disk-error.ts';
+import { isDiskFull } from './disk-error.ts';
 import type { Disk } from './disk.ts';
-import { writeFully } from './disk.ts';
+import { removeForRoom, writeFully } from './disk.ts';
 
 const NAME = 'reserve';
 
@@ -37,7 +37,7 @@ export class Reserve {
       const piece = missing < zeros.length ? zeros.subarray(0, missing) : zeros;
       this.#bytes += writeFully(this.#disk, fd, [piece], this.#bytes);
     } catch (error) {
-      if (diskError(error).code !== 'DISK_FULL') throw error;
+      if (!isDiskFull(error)) throw error;
       return false;
     } finally {
       this.#disk.close(fd);
@@ -45,10 +45,9 @@ export class Reserve {
     return true;
   }
 
-  /** Gives the room up. False: there was none. */
+  /** Gives the room up. False: there was none, or it cannot be had now. */
   release(): boolean {
-    if (!this.#disk.exists(this.#path)) return false;
-    this.#disk.unlink(this.#path);
+    if (!this.#disk.exists(this.#path) || !removeForRoom(this.#disk, this.#path)) return false;
     const had = this.#bytes > 0;
     this.#bytes = 0;
     return had;

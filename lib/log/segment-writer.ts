@@ -1,4 +1,4 @@
-import { diskError } from './disk-error.ts';
+import { isDiskFull } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { writeFully } from './disk.ts';
 import type { Segment } from './segment.ts';
@@ -128,7 +128,7 @@ export class SegmentWriter {
       try {
         return action();
       } catch (error) {
-        if (diskError(error).code !== 'DISK_FULL' || !makeRoom()) throw error;
+        if (!isDiskFull(error) || !makeRoom()) throw error;
       }
     }
   }

@@ -33,13 +33,13 @@ export class SharedBuffers {
     }
     // A Map iterates in insertion order: what was used last stands last.
     this.#ids.set(buffer, id);
-    this.#evict();
     this.#lastBuffer = buffer;
     this.#lastId = id;
     return id;
   }
 
-  #evict(): void {
+  /** Gives up what is too much. Not before the message is on its way that speaks of the buffers: it may be of many. */
+  trim(): void {
     for (const [buffer, id] of this.#ids) {
       if (this.#ids.size <= 1 || (this.#ids.size <= MAX_BUFFERS && this.#bytes <= MAX_BYTES)) return;
       this.#ids.delete(buffer);

@@ -1,5 +1,5 @@
 import type { Disk } from './disk.ts';
-import { writeFully } from './disk.ts';
+import { removeForRoom, writeFully } from './disk.ts';
 
 const SUFFIX = '.spare';
 
@@ -102,12 +102,11 @@ export class SpareSegments {
     return true;
   }
 
-  /** Removes all of them: the room is needed. False: there were none. */
+  /** Removes all of them: the room is needed. False: there were none, or it cannot be had now. */
   giveUp(): boolean {
-    const spares = this.#spares;
-    this.#spares = [];
-    for (const { path } of spares) this.#disk.unlink(path);
-    return spares.some(({ fileBytes }) => fileBytes > 0);
+    const before = this.bytes;
+    this.#spares = this.#spares.filter(({ path }) => !removeForRoom(this.#disk, path));
+    return this.bytes < before;
   }
 
   get bytes(): number {

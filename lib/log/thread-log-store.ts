@@ -153,6 +153,7 @@ export class ThreadLogStore implements LogStore {
       }
     }
     this.#ring.write(message);
+    this.#shared.trim();
   }
 
   poll(): void {

@@ -50,6 +50,77 @@ t.test('files made ahead are given up before the disk is full, and not made agai
   t.ok(disk.space().freeBytes > before + 500);
 });
 
+/** Calls on files whose names end so fail with `code`. */
+function failing(operation: string, suffix: string, code: string): MemoryDisk['onCall'] {
+  return (call) => {
+    if (call.operation === operation && call.path.endsWith(suffix))
+      throw Object.assign(new Error(code), { code });
+    return Infinity;
+  };
+}
+
+t.test(
+  'working ahead ends at a full disk, or at what its owner may use of one, and the log goes on',
+  async (t) => {
+    for (const code of ['ENOSPC', 'EDQUOT']) {
+      const disk = new MemoryDisk();
+      const { engine } = open(disk, 1, sizes);
+      engine.write([writeOf(1, [entry(1, 1, 1, 300)], { term: 1, vote: 1 })]);
+      disk.onCall = failing('write', '.spare', code);
+      while (engine.prepare());
+      t.same(
+        sparesOf(disk).map((path) => disk.content(path).length),
+        [0],
+        `${code}: begun, and no more`,
+      );
+      disk.onCall = null;
+      engine.write([writeOf(2, [entry(2, 1, 2, 100)])]);
+      engine.sync();
+      t.equal(engine.image.lastIndex, 2);
+    }
+  },
+);
+
+t.test('a spare that the disk has no room to remove stays, and is used', async (t) => {
+  // File systems that copy on write have to note the removal somewhere.
+  const disk = new MemoryDisk();
+  const { engine } = open(disk, 1, { ...sizes, minSegmentBytes: 4096, maxSegmentBytes: 4096 });
+  engine.write([writeOf(1, [entry(1, 1, 1, 2200)], { term: 1, vote: 1 })]);
+  while (engine.prepare());
+  setFree(disk, 10);
+  disk.onCall = failing('unlink', '.spare', 'ENOSPC');
+  engine.checkSpace();
+  t.equal(sparesOf(disk).length, 1);
+  engine.write([writeOf(2, [entry(2, 1, 2, 2200)])]);
+  engine.sync();
+  t.equal(engine.image.lastIndex, 2);
+  t.same(sparesOf(disk), []);
+});
+
+t.test('where the disk has no room to remove the reserve, the write waits', async (t) => {
+  const disk = new MemoryDisk();
+  let waits = 0;
+  const options: EngineOptions = {
+    sizes: { ...tinySizes, spareSegments: 0, reserveBytes: 2000 },
+    owner: 7,
+    random: () => undefined,
+    waitForRoom: () => {
+      if (waits++ > 0) disk.onCall = null;
+      return true;
+    },
+  };
+  const { engine } = openLogFiles(disk, '/d', options, true);
+  engine.write([writeOf(1, [entry(1, 1, 1)], { term: 1, vote: 1 })]);
+  while (engine.prepare());
+  setFree(disk, 10);
+  disk.onCall = failing('unlink', 'reserve', 'ENOSPC');
+  engine.write([writeOf(2, [entry(2, 1, 2, 1200)])]);
+  engine.sync();
+  t.equal(engine.image.lastIndex, 2);
+  t.equal(waits, 2);
+  t.notOk(disk.exists('/d/log/reserve'));
+});
+
 t.test('a write that finds no room takes the files made ahead for it', async (t) => {
   const disk = new MemoryDisk();
   const { engine } = open(disk, 1, { ...tinySizes, minSegmentBytes: 4096, maxSegmentBytes: 4096 });
