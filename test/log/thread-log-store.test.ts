@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MessagePort } from 'node:worker_threads';
+import '../support/plain-threads.ts';
 import t from 'tap';
 import { DataDirectory, openLogStore } from '../../lib/log/index.ts';
 import type { LogStore, LogWrite } from '../../lib/log/index.ts';
@@ -103,6 +104,23 @@ t.test('appends, reads and survives, with shared memory and without', async (t) 
   t.strictSame(Buffer.from((await second.log.read(7, 7, 1)).bytes), Buffer.from(written[6]!));
   await second.close();
   t.same([...first.failures, ...second.failures], []);
+});
+
+t.test('one append may lie in more shared buffers than the thread keeps', async (t) => {
+  const { log, failures, durable, close } = await openAt(t.testdir());
+  const entries = Array.from({ length: 100 }, (_, i) => entry(i + 1, 1, i, 20));
+  const plain = writeOf(1, entries, { term: 1, vote: 1 });
+  const records = plain.records.map((bytes) => {
+    const view = new Uint8Array(new SharedArrayBuffer(bytes.length));
+    view.set(bytes);
+    return view;
+  });
+  log.append({ ...plain, records });
+  await Promise.race([durable(1), log.read(1, 1, 1)]);
+  t.same(failures, []);
+  const slice = await log.read(1, 100, 1 << 20);
+  t.strictSame(Buffer.from(slice.bytes), Buffer.concat(plain.records));
+  await close();
 });
 
 t.test('snapshots are written beside the log, and the log is compacted behind them', async (t) => {
