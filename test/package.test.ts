@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
+import './support/plain-start.ts';
 import { root } from './root.ts';
 
 interface LockedPackage {

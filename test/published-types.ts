@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
 import path from 'node:path';
 import { root } from './root.ts';
+import './support/plain-start.ts';
 
 /** The package's manifest and its declarations as they are published, without what is internal, in an empty `directory`. */
 export function emitPublishedTypes(directory: string): void {

@@ -2,6 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import t from 'tap';
+import '../support/plain-start.ts';
 import { DataDirectory } from '../../lib/log/data-directory.ts';
 import { type DirectoryLock, lockDirectory } from '../../lib/log/directory-lock.ts';
 import { openLogStore } from '../../lib/log/open-log-store.ts';

@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MessagePort } from 'node:worker_threads';
-import '../support/plain-threads.ts';
 import t from 'tap';
+import '../support/plain-start.ts';
 import { DataDirectory, openLogStore } from '../../lib/log/index.ts';
 import type { LogStore, LogWrite } from '../../lib/log/index.ts';
 import { config, entry, tinySizes, writeOf } from './helpers.ts';

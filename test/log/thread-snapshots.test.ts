@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { MessagePort } from 'node:worker_threads';
 import t from 'tap';
+import '../support/plain-start.ts';
 import { SnapshotThread } from '../../lib/log/thread-snapshots.ts';
 import { config } from './helpers.ts';
 

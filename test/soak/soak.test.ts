@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import '../support/plain-start.ts';
 
 const MAIN = fileURLToPath(new URL('main.js', import.meta.url));
 

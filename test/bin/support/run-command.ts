@@ -1,7 +1,7 @@
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import '../../support/plain-children.ts';
+import '../../support/plain-start.ts';
 
 export const PROGRAM: string = fileURLToPath(new URL('../../../bin/cordwood.js', import.meta.url));
 

@@ -5,7 +5,7 @@ import { get } from 'node:http';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { NodeStatus } from '../../../lib/node/types.ts';
-import '../../support/plain-children.ts';
+import '../../support/plain-start.ts';
 
 /** The compiled `cordwood` command beside this compiled file. */
 export const PROGRAM: string = fileURLToPath(new URL('../../../bin/cordwood.js', import.meta.url));
