@@ -1,8 +1,17 @@
-import { Decoder, Encoder, type ExtData, ExtensionCodec } from '@msgpack/msgpack';
-import { assertEncodable, decodeValue } from '../../protocol/msgpack.ts';
+import { Decoder, Encoder, ExtData, ExtensionCodec } from '@msgpack/msgpack';
+import {
+  assertEncodable,
+  assertText,
+  assertTexts,
+  decodeValue,
+  HalfPairError,
+} from '../../protocol/msgpack.ts';
+import { escapeTexts, unescapeTexts } from './escaped-texts.ts';
 
 /** A state may nest deeper than the values it is made of, and is no stranger's. */
 const MAX_DEPTH = 1000;
+/** Extension around a state with escaped texts. Applications have the types from 0 on. */
+const ESCAPED = -100;
 
 /** For answers: refuses what msgpack would silently turn into something else. */
 class AnswerCodec extends ExtensionCodec {
@@ -12,11 +21,14 @@ class AnswerCodec extends ExtensionCodec {
   }
 }
 
-/** For what `save` made: also what would come back without its methods. */
+/** For what `save` made: also what would come back without its methods, or with another text. */
 class SavedCodec extends AnswerCodec {
   override tryToEncode(object: unknown, context: undefined): ExtData | null {
     const extension = super.tryToEncode(object, context);
-    if (extension === null && typeof object === 'object' && object !== null) assertPlain(object);
+    if (extension === null && typeof object === 'object' && object !== null) {
+      assertPlain(object);
+      assertTexts(object);
+    }
     return extension;
   }
 }
@@ -72,12 +84,28 @@ export function encodeAnswer(answer: unknown): Uint8Array {
  *   its methods
  */
 export function encodeState(state: unknown): Uint8Array {
-  return new Encoder(forStates).encode(state);
+  return encodeWhole(state, forStates);
 }
 
 /** What `save` made of a state, for which `load` makes it again: as `encodeState`, but any bytes and any map will do. */
 export function encodeSaved(state: unknown): Uint8Array {
-  return new Encoder(forSaved).encode(state);
+  return encodeWhole(state, forSaved);
+}
+
+/**
+ * Half of a surrogate pair is where a text was cut in the middle of a character. The library writes another in its place,
+ * if the text is long: a node that starts from the snapshot would come to other answers than its neighbours. Such a state
+ * is written with texts that have a form.
+ */
+function encodeWhole(state: unknown, options: typeof forSaved): Uint8Array {
+  try {
+    if (typeof state === 'string') assertText(state);
+    return new Encoder(options).encode(state);
+  } catch (error) {
+    if (!(error instanceof HalfPairError)) throw error;
+    const content = new Encoder(options).encode(escapeTexts(state));
+    return new Encoder().encode(new ExtData(ESCAPED, content));
+  }
 }
 
 /**
@@ -85,7 +113,11 @@ export function encodeSaved(state: unknown): Uint8Array {
  * Whatever could be saved is read: keys may come from clients, so there may be one `__proto__`, which the library refuses.
  */
 export function decodeState(bytes: Uint8Array, start = 0, end: number = bytes.length): unknown {
-  return decodeValue(bytes, start, end, MAX_DEPTH);
+  const state = decodeValue(bytes, start, end, MAX_DEPTH);
+  if (!(state instanceof ExtData) || state.type !== ESCAPED) return state;
+  // The library gives a function in place of bytes only to be encoded.
+  const content = state.data as Uint8Array;
+  return unescapeTexts(decodeValue(content, 0, content.length, MAX_DEPTH));
 }
 
 function assertPlain(object: object): void {
