@@ -101,6 +101,54 @@ t.test('a shorter log is no reason to ask while the leader is heard of', async (
   t.equal(follower.role, 'follower');
 });
 
+t.test('who has just voted helps no rival of the one it voted for', async (t) => {
+  const trio = new Trio(false);
+  const two = trio.core(2);
+  const ask = (from: number, term: number, pre: boolean): boolean => {
+    trio.queue = [];
+    trio.receive(from, 2, { kind: 'voteRequest', term, pre, lastIndex: 0, lastTerm: 0, transfer: false });
+    trio.turn(2);
+    const answer = trio.queue.find(({ to, message }) => to === from && message.kind === 'voteResponse');
+    return (answer?.message as { granted: boolean }).granted;
+  };
+  trio.pass(20);
+  t.equal(ask(1, 1, false), true);
+  t.equal(two.term, 1);
+  t.equal(ask(3, 2, true), false);
+  t.equal(ask(1, 2, true), true, 'that one may try again');
+  trio.pass(100);
+  t.equal(ask(3, 2, true), true, 'it should have been heard of by now');
+});
+
+t.test('a leader says so at once to whoever comes within reach, and nobody else does', async (t) => {
+  const trio = new Trio(false);
+  const leader = trio.lead();
+  trio.queue = [];
+  leader.peerReached(3);
+  leader.peerReached(9);
+  trio.core(2).peerReached(3);
+  trio.turn(1);
+  trio.turn(2);
+  t.match(trio.queue, [{ from: 1, to: 3, message: { kind: 'heartbeat', term: leader.term } }]);
+});
+
+t.test('the hurry after a leader was lost ends with the next leader', async (t) => {
+  const trio = new Trio(false);
+  const { term } = trio.lead();
+  const two = trio.core(2);
+  two.leaderRefused(1);
+  trio.receive(3, 2, { kind: 'heartbeat', term: term + 1, commit: 0, readSeq: 0, sentAtMs: trio.now });
+  const askedAt: number[] = [];
+  while (askedAt.length < 3) {
+    trio.pass(1);
+    trio.queue = [];
+    trio.turn(2);
+    if (trio.queue.some(({ message }) => message.kind === 'voteRequest')) askedAt.push(trio.now);
+  }
+  t.ok(askedAt[1]! - askedAt[0]! >= T / 2, askedAt.join());
+  t.ok(askedAt[2]! - askedAt[1]! >= T / 2);
+});
+
 // A follower that was cut off deposed a leader when it was back (once, in test/cluster/partitions): a process that
 // stood still reads its sockets in any order.
 for (const hears of [true, false]) {
