@@ -132,6 +132,40 @@ t.test('a leader says so at once to whoever comes within reach, and nobody else 
   t.match(trio.queue, [{ from: 1, to: 3, message: { kind: 'heartbeat', term: leader.term } }]);
 });
 
+t.test('only the host of the leader can refuse connections for it', async (t) => {
+  for (const [id, hurries] of [
+    [1, true],
+    [3, false],
+  ] as const) {
+    const trio = new Trio(false);
+    trio.lead();
+    const two = trio.core(2);
+    two.leaderRefused(id);
+    for (let ms = 0; ms < 50; ms++) {
+      trio.pass(1);
+      trio.turn(2);
+    }
+    t.equal(two.role, hurries ? 'preCandidate' : 'follower', `${id}`);
+  }
+});
+
+t.test('an answer to a question of another term elects nobody', async (t) => {
+  const trio = new Trio(false);
+  const two = trio.core(2);
+  two.campaignSoon();
+  trio.pass(20);
+  trio.turn(2);
+  t.equal(two.role, 'preCandidate');
+  for (const term of [0, 2, 9]) {
+    trio.receive(3, 2, { kind: 'voteResponse', term, pre: true, granted: true });
+    trio.turn(2);
+    t.equal(two.role, 'preCandidate', `${term}`);
+  }
+  trio.receive(3, 2, { kind: 'voteResponse', term: 1, pre: true, granted: true });
+  trio.turn(2);
+  t.equal(two.role, 'candidate');
+});
+
 t.test('the hurry after a leader was lost ends with the next leader', async (t) => {
   const trio = new Trio(false);
   const { term } = trio.lead();
