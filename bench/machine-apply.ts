@@ -6,7 +6,7 @@
  */
 import { ByteWriter } from '../protocol/byte-writer.ts';
 import { Kind, StackOp } from '../protocol/constants.ts';
-import type { ReplyRun } from '../lib/machine/replicated-state.ts';
+import type { ReplyRun } from '../lib/machine/response-frame.ts';
 import { ReplicatedState } from '../lib/machine/replicated-state.ts';
 import { StackMachine } from '../lib/machine/stack-machine.ts';
 

@@ -4,7 +4,7 @@ export type { MachineDefinition } from './define-machine.ts';
 export { defaultStackLimits, StackMachine } from './stack-machine.ts';
 export type { StackLimits } from './stack-machine.ts';
 export { ReplicatedState } from './replicated-state.ts';
-export type { ReplyRun } from './replicated-state.ts';
+export type { ReplyRun } from './response-frame.ts';
 export { defaultSessionLimits } from './session-limits.ts';
 export type { SessionLimits } from './session-limits.ts';
 export { hashSnapshot } from './snapshot-stream.ts';

@@ -5,7 +5,8 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import { KeyedAnswers } from './keyed-answers.ts';
 import { Lookahead } from './lookahead.ts';
 import { writeNil, writeText } from './msgpack.ts';
-import { finishResponse, fold, malformed } from './response-frame.ts';
+import type { ReplyRun } from './response-frame.ts';
+import { answerRest, finishResponse, fold, malformed } from './response-frame.ts';
 import { keepAlive, otherFrame } from './session-frames.ts';
 import type { SessionLimits } from './session-limits.ts';
 import { defaultSessionLimits, MAX_SCATTERED_REFUSALS } from './session-limits.ts';
@@ -17,14 +18,6 @@ import { LastView } from './short-copy.ts';
 import { hashSnapshot } from './snapshot-stream.ts';
 import { readState, StateSnapshot } from './state-snapshot.ts';
 import type { ApplyMeta, SnapshotView, StateMachine } from './state-machine.ts';
-
-/** A stretch of a batch whose answers go to one place. */
-export interface ReplyRun {
-  /** Offset in the batch (counted from its start) at which the stretch ends. */
-  readonly end: number;
-  /** Where its response frames go; null: nobody waits any more. */
-  readonly out: ByteWriter | null;
-}
 
 /**
  * Answers one batch gives to one reader at most. A small command can have a large answer, and a thousand copies of it
@@ -99,7 +92,8 @@ export class ReplicatedState {
   /**
    * Applies one batch: `batch[start, end)` are whole write frames. `runs`, in order, say where the response frames
    * go; frames behind the last run have no reader. Throws `MACHINE_FAILED` if the machine throws, or the batch is
-   * broken or out of order: the node must stop.
+   * broken or out of order: the node must stop. Whoever waits for the frame that failed, or for one behind it, has been
+   * told by then that its outcome is unknown.
    */
   applyBatch(
     batch: Uint8Array,
@@ -118,65 +112,77 @@ export class ReplicatedState {
     let at = start;
     let hash = this.#answersHash;
     let lookedUpTo = start;
-    while (at < end) {
-      if (at >= lookedUpTo) lookedUpTo = this.#lookahead.look(bytes, view, at, end);
-      const frameEnd = at + 4 + (end - at < WRITE_HEADER_BYTES ? 0 : view.getUint32(at, true));
-      if (frameEnd - at < WRITE_HEADER_BYTES || frameEnd > end) {
-        throw this.#fail(`entry ${meta.index} is no sequence of frames`);
-      }
-      while (at >= runEnd) {
-        const run = nextRun < runs.length ? runs[nextRun++]! : undefined;
-        runEnd = run === undefined ? Infinity : start + run.end;
-        reader = run === undefined ? null : run.out;
-      }
-      let out: ByteWriter;
-      if (reader === null) {
-        out = this.#unread;
-        out.position = 0;
-      } else out = reader;
-      const header = out.position;
-      out.ensure(FRAME_HEADER_BYTES);
-      out.position = header + FRAME_HEADER_BYTES;
-
-      let status: number;
-      const kind = bytes[at + 4]!;
-      const sessionId = getU64(view, at + 16);
-      if (sessionId !== 0 && (kind === Kind.command || kind === Kind.keepAlive)) {
-        // Frames of one session mostly come one behind the other: it is looked up once for all of them.
-        if (session === undefined || session.id !== sessionId) {
-          session = this.#sessions.get(sessionId);
-          if (session !== undefined) this.#sessions.use(session, this.#timeMs);
+    let out: ByteWriter = this.#unread;
+    let header = 0;
+    let answering = -1;
+    try {
+      while (at < end) {
+        if (at >= lookedUpTo) lookedUpTo = this.#lookahead.look(bytes, view, at, end);
+        const frameEnd = at + 4 + (end - at < WRITE_HEADER_BYTES ? 0 : view.getUint32(at, true));
+        if (frameEnd - at < WRITE_HEADER_BYTES || frameEnd > end) {
+          throw this.#fail(`entry ${meta.index} is no sequence of frames`);
         }
-        if (session === undefined) {
-          writeNil(out);
-          status = Status.sessionExpired;
-        } else {
-          const charged = session.chargedBytes;
-          status =
-            kind === Kind.command
-              ? this.#command(session, bytes, view, at, frameEnd, out, meta)
-              : keepAlive(session, bytes, at, out);
-          this.#sessions.chargedBytes += session.chargedBytes - charged;
-          if (session.refused !== null && session.refused.size > MAX_SCATTERED_REFUSALS) {
-            this.#sessions.remove(session);
-            session = undefined;
-          }
+        while (at >= runEnd) {
+          const run = nextRun < runs.length ? runs[nextRun++]! : undefined;
+          runEnd = run === undefined ? Infinity : start + run.end;
+          reader = run === undefined ? null : run.out;
         }
-      } else if (kind === Kind.command) {
-        status = this.#run(bytes, at + WRITE_HEADER_BYTES, frameEnd, out, meta);
-      } else {
-        // It may end the session at hand.
-        session = undefined;
-        status = this.#other(kind, bytes, at, frameEnd, out, meta);
-      }
-      hash = fold(hash, status, out.buffer, header + FRAME_HEADER_BYTES, out.position);
-      if (out.position > MAX_RUN_ANSWER_BYTES && reader !== null) {
+        if (reader === null) {
+          out = this.#unread;
+          out.position = 0;
+        } else out = reader;
+        header = out.position;
+        answering = at;
+        out.ensure(FRAME_HEADER_BYTES);
         out.position = header + FRAME_HEADER_BYTES;
-        writeNil(out);
-        status = Status.unknown;
+
+        let status: number;
+        const kind = bytes[at + 4]!;
+        const sessionId = getU64(view, at + 16);
+        if (sessionId !== 0 && (kind === Kind.command || kind === Kind.keepAlive)) {
+          // Frames of one session mostly come one behind the other: it is looked up once for all of them.
+          if (session === undefined || session.id !== sessionId) {
+            session = this.#sessions.get(sessionId);
+            if (session !== undefined) this.#sessions.use(session, this.#timeMs);
+          }
+          if (session === undefined) {
+            writeNil(out);
+            status = Status.sessionExpired;
+          } else {
+            const charged = session.chargedBytes;
+            status =
+              kind === Kind.command
+                ? this.#command(session, bytes, view, at, frameEnd, out, meta)
+                : keepAlive(session, bytes, at, out);
+            this.#sessions.chargedBytes += session.chargedBytes - charged;
+            if (session.refused !== null && session.refused.size > MAX_SCATTERED_REFUSALS) {
+              this.#sessions.remove(session);
+              session = undefined;
+            }
+          }
+        } else if (kind === Kind.command) {
+          status = this.#run(bytes, at + WRITE_HEADER_BYTES, frameEnd, out, meta);
+        } else {
+          // It may end the session at hand.
+          session = undefined;
+          status = this.#other(kind, bytes, at, frameEnd, out, meta);
+        }
+        hash = fold(hash, status, out.buffer, header + FRAME_HEADER_BYTES, out.position);
+        if (out.position > MAX_RUN_ANSWER_BYTES && reader !== null) {
+          out.position = header + FRAME_HEADER_BYTES;
+          writeNil(out);
+          status = Status.unknown;
+        }
+        finishResponse(out, header, status, view.getUint32(at + 8, true));
+        at = frameEnd;
       }
-      finishResponse(out, header, status, view.getUint32(at + 8, true));
-      at = frameEnd;
+    } catch (error) {
+      // Half an answer must not leave: what stood in the buffer there may read as one that says the opposite.
+      if (answering === at) {
+        out.position = header;
+        answerRest(view, start, at, runs, Status.unknown);
+      }
+      throw error;
     }
     this.#answersHash = hash;
   }

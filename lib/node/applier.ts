@@ -116,8 +116,12 @@ export class Applier {
     if (kind === EntryKind.batch) {
       const runs = this.#proposals.take(index);
       const body = at + RECORD_HEADER_BYTES;
-      this.#state.applyBatch(bytes, body, body + bodyBytes, meta, runs);
-      for (const run of runs) if (run.sink !== null) this.#replies.touch(run.sink);
+      try {
+        this.#state.applyBatch(bytes, body, body + bodyBytes, meta, runs);
+      } finally {
+        // After a failure, too: everyone in `runs` has been answered.
+        for (const run of runs) if (run.sink !== null) this.#replies.touch(run.sink);
+      }
     } else {
       this.#state.applyEmpty(meta);
     }

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { decode, encode } from '@msgpack/msgpack';
-import type { ReplyRun } from '../../lib/machine/replicated-state.ts';
+import type { ReplyRun } from '../../lib/machine/response-frame.ts';
 import type { ReplicatedState } from '../../lib/machine/replicated-state.ts';
 import type { SnapshotView, StateMachine } from '../../lib/machine/state-machine.ts';
 import { ByteWriter, readU16, readU32 } from '../../protocol/byte-writer.ts';

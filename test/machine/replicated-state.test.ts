@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import t from 'tap';
-import type { ReplyRun } from '../../lib/machine/replicated-state.ts';
+import type { ReplyRun } from '../../lib/machine/response-frame.ts';
+import { ReplicatedState } from '../../lib/machine/replicated-state.ts';
+import { StackMachine } from '../../lib/machine/stack-machine.ts';
 import type { SessionLimits } from '../../lib/machine/session-limits.ts';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { Kind, Status, StackOp } from '../../protocol/constants.ts';
@@ -73,6 +75,41 @@ t.test('answers go where their run says, and nowhere else', async (t) => {
   t.same(
     responses(b.take()).map((r) => [r.requestId, r.value]),
     [[3, 4]],
+  );
+});
+
+t.test('half an answer never leaves', async (t) => {
+  const machine = new StackMachine();
+  let calls = 0;
+  machine.apply = (_bytes, _start, _end, out) => {
+    out.u8(0x07);
+    if (++calls === 3) throw new Error('full');
+    return Status.ok;
+  };
+  const state = new ReplicatedState(machine);
+  const out = new ByteWriter(64);
+  applyOne(state, push(0, 0, 'x'));
+  const frames = [1, 2, 3].map((requestId) => frame({ ...push(0, 0, 'x'), requestId }));
+  const batch = Buffer.concat(frames);
+  const ends = frames.map((_, i) => Buffer.concat(frames.slice(0, i + 1)).length);
+  const other = new ByteWriter(64);
+  const runs: ReplyRun[] = [
+    { end: ends[1]!, out },
+    { end: ends[2]!, out: other },
+  ];
+  t.throws(() => state.applyBatch(batch, 0, batch.length, { index: 2, timeMs: 0 }, runs), {
+    code: 'MACHINE_FAILED',
+  });
+  t.same(
+    responses(out.take()).map(({ requestId, status }) => [requestId, status]),
+    [
+      [1, Status.ok],
+      [2, Status.unknown],
+    ],
+  );
+  t.same(
+    responses(other.take()).map(({ requestId, status }) => [requestId, status]),
+    [[3, Status.unknown]],
   );
 });
 
