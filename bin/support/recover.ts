@@ -105,6 +105,7 @@ function show(plan: RecoveryPlan, cluster: NewCluster | null, options: RecoverOp
           problems: one.report.problems,
         })),
         lost: plan.lost,
+        replaced: plan.replaced,
         quorumLeft: plan.quorumLeft,
         mayLose: plan.mayLose,
       }),
@@ -121,6 +122,8 @@ function show(plan: RecoveryPlan, cluster: NewCluster | null, options: RecoverOp
       printLine(`     certainly committed, by its snapshot: up to entry ${one.committedIndex}`);
     for (const { file, offset, reason } of one.report.problems)
       printLine(`     DAMAGED: ${oneLine(file)} at offset ${offset}: ${oneLine(reason)}`);
+    if (plan.replaced.includes(one.identity.nodeId))
+      printLine('     ANOTHER DIRECTORY than the one the others know this node by: that one is lost');
   }
   if (plan.lost.length > 0) printLine(`not here: ${plan.lost.map((id) => `node ${id}`).join(', ')}`);
   printLine(

@@ -98,15 +98,17 @@ async function assemble(
   await restoration.end(log);
   const core = openCore(resolved, log, environment.bootstrap ?? resolved.bootstrap);
   const { id, logger, runtime } = resolved;
+  const isCommitted = (): boolean => core.configIndex <= core.commitIndex;
+  const startedEmpty = log.recovery.lastIndex === 0 && quarantine === null;
   const registry = new PeerRegistry(
     {
       id,
       memory: environment.memory,
       logger,
       runtime,
-      fresh: log.recovery.lastIndex === 0 && quarantine === null,
+      isFresh: () => startedEmpty && !(isCommitted() && isNamed(core, id, environment.incarnation)),
       graceMs: 2 * resolved.electionTimeoutMs,
-      isCommitted: () => core.configIndex <= core.commitIndex,
+      isCommitted,
       onBarred: () => {
         core.stepDown();
         // For good: no leader ever says when it is over.
@@ -151,6 +153,11 @@ async function forgotten(
   // The file is written anew with the first peer that is met: a crash after that must not end the quarantine.
   await log.setQuarantine(reason);
   return reason;
+}
+
+/** Whether the members have agreed that this data directory is the one of node `id`. */
+function isNamed(core: RaftCore, id: NodeId, incarnation: string): boolean {
+  return core.config.members.some((member) => member.id === id && member.incarnation === incarnation);
 }
 
 function introductionOf(options: ResolvedOptions, environment: Environment, core: RaftCore): Introduction {

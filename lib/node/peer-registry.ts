@@ -27,8 +27,11 @@ export interface RegistryOptions {
   readonly memory: PeerMemory;
   readonly logger: Logger;
   readonly runtime: Runtime;
-  /** The node started with an empty log: if anyone knows its number, it has forgotten something. */
-  readonly fresh: boolean;
+  /**
+   * The node started with an empty log, and the members have not agreed on its directory since: if anyone knows its
+   * number by another one, it has forgotten something.
+   */
+  readonly isFresh: () => boolean;
   /** How long a member that was removed is still talked to, so that it learns of it. */
   readonly graceMs: number;
   /** Whether the configuration in force is known to be committed. */
@@ -146,7 +149,7 @@ export class PeerRegistry {
         `directory. (${message})`;
       // Others may not have met the old directory, and would take this one's vote. But one mistaken peer must not
       // silence a node that the cluster has worked with.
-      if (this.#options.fresh) this.bar({ code, message: advice });
+      if (this.#options.isFresh()) this.bar({ code, message: advice });
       else this.#options.logger.error({ peer, code }, advice);
     } else if (code === 'NODE_REMOVED') {
       this.bar({ code, message: removedMessage(this.#options.id) });

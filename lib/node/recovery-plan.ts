@@ -13,6 +13,8 @@ export interface RecoveryPlan {
   readonly config: Config;
   /** Voters of that configuration whose directories are not here. */
   readonly lost: readonly NodeId[];
+  /** Nodes whose directory is here, but is not the one the others know them by: what that held is lost as well. */
+  readonly replaced: readonly NodeId[];
   /** Enough voters are here, and whole, to go on as they are. */
   readonly quorumLeft: boolean;
   /** Something that was acknowledged may have been on the lost or damaged ones only. */
@@ -44,9 +46,11 @@ export function planRecovery(survivors: readonly SurvivingLog[]): RecoveryPlan {
       );
   }
   const config = best.config ?? bootstrapOf(best.identity.members);
-  const present = ranked.map(({ identity }) => identity.nodeId);
+  const replaced = ranked.filter((one) => isReplaced(one, config, ranked));
+  const kept = ranked.filter((one) => !replaced.includes(one));
+  const present = kept.map(({ identity }) => identity.nodeId);
   const whole = new Set(
-    ranked.filter(({ report }) => report.problems.length === 0).map(({ identity }) => identity.nodeId),
+    kept.filter(({ report }) => report.problems.length === 0).map(({ identity }) => identity.nodeId),
   );
   const sets = [config.voters, config.outgoing].filter((voters) => voters.length > 0);
   const missing = (voters: readonly NodeId[]): number => voters.filter((id) => !whole.has(id)).length;
@@ -55,9 +59,22 @@ export function planRecovery(survivors: readonly SurvivingLog[]): RecoveryPlan {
     ranked,
     config,
     lost: memberIds(config).filter((id) => isVoter(config, id) && !present.includes(id)),
+    replaced: replaced.map(({ identity }) => identity.nodeId),
     quorumLeft: sets.length > 0 && hasQuorum(config, (id) => whole.has(id)),
     // What was committed is on a majority of every set: the rest of one set is too few to hold it alone.
     mayLose: !sets.some((voters) => missing(voters) < majority(voters.length)),
     term: 1 + Math.max(...ranked.map(({ hardState, lastTerm }) => Math.max(hardState.term, lastTerm))),
   };
+}
+
+/**
+ * Whether a node came back with an empty directory after it had lost its own. It holds nothing of what it acknowledged
+ * before, and the others refuse it: it counts for no majority.
+ */
+function isReplaced({ identity }: SurvivingLog, config: Config, all: readonly SurvivingLog[]): boolean {
+  const { nodeId, incarnation } = identity;
+  const settled = config.members.find(({ id }) => id === nodeId)?.incarnation;
+  // A leader has looked before it wrote that down.
+  if (settled !== undefined) return settled !== incarnation;
+  return all.some(({ report }) => report.peers.some(([id, met]) => id === nodeId && met !== incarnation));
 }

@@ -49,7 +49,7 @@ function make(
   config: Config,
   configIndex = 0,
   memory: PeerMemory = volatileMemory(),
-  fresh: boolean = true,
+  isFresh: () => boolean = () => true,
   isCommitted: () => boolean = () => true,
 ): Made {
   const timers: (() => void)[] = [];
@@ -69,7 +69,7 @@ function make(
     error: (_fields: object, message: string) => errors.push(message),
   };
   const registry = new PeerRegistry(
-    { id: 1, memory, logger, runtime, fresh, graceMs: 100, isCommitted, onBarred: nothing },
+    { id: 1, memory, logger, runtime, isFresh, graceMs: 100, isCommitted, onBarred: nothing },
     config,
     configIndex,
   );
@@ -165,7 +165,13 @@ t.test('a node that sees itself removed keeps quiet, but not for a change that w
 
 t.test('until a removal is committed nobody is told of it, nor keeps quiet', async (t) => {
   let committed = false;
-  const { registry, peers, elapse } = make(configOf([1, 2, 3]), 0, volatileMemory(), true, () => committed);
+  const { registry, peers, elapse } = make(
+    configOf([1, 2, 3]),
+    0,
+    volatileMemory(),
+    undefined,
+    () => committed,
+  );
   registry.follow(configOf([2], [1, 3]), 5);
   elapse();
   t.equal(registry.barred, null);
@@ -189,9 +195,24 @@ t.test('told that its place is taken, a node ends its connections and says so on
 });
 
 t.test('one mistaken peer does not silence a node with a history', async (t) => {
-  const { registry, peers, errors } = make(configOf([1, 2, 3]), 0, volatileMemory(), false);
+  const { registry, peers, errors } = make(configOf([1, 2, 3]), 0, volatileMemory(), () => false);
   registry.turnedAway(2, 'INCARNATION_CHANGED', 'not you');
   t.same(peers(), [2, 3]);
   t.equal(registry.barred, null);
   t.equal(errors.length, 1);
 });
+
+t.test(
+  'once the members have agreed on its directory, a node that was away for long cannot bar it',
+  async (t) => {
+    let agreed = false;
+    const { registry, errors } = make(configOf([1, 2, 3]), 0, volatileMemory(), () => !agreed);
+    agreed = true;
+    registry.turnedAway(3, 'INCARNATION_CHANGED', 'not you');
+    t.equal(registry.barred, null);
+    t.equal(errors.length, 1);
+    agreed = false;
+    registry.turnedAway(3, 'INCARNATION_CHANGED', 'not you');
+    t.match(registry.barred, { code: 'INCARNATION_CHANGED' });
+  },
+);

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { Config } from '../../lib/core/types.ts';
 import { NodeDisk } from '../../lib/log/node-disk.ts';
+import { PeerFile } from '../../lib/log/peer-file.ts';
 import { SurvivingLog } from '../../lib/log/surviving-log.ts';
 import { planRecovery } from '../../lib/node/recovery-plan.ts';
 import { makeDirectory } from '../log/support/made-directory.ts';
@@ -72,6 +73,28 @@ t.test('directories that do not belong together', async (t) => {
   const iron = surviving(dir, 'c', { nodeId: 2, clusterId: 'iron' });
   t.throws(() => planRecovery([one, iron]), { code: 'WRONG_CLUSTER' });
   t.throws(() => planRecovery([]), { code: 'BAD_OPTION' });
+});
+
+t.test('a directory that took the place of a lost one counts for no majority', async (t) => {
+  const dir = t.testdir();
+  const one = surviving(dir, 'a', { nodeId: 1 });
+  makeDirectory(path.join(dir, 'b'), { nodeId: 2 });
+  t.match(planRecovery([one, new SurvivingLog(disk, path.join(dir, 'b'))]), {
+    quorumLeft: true,
+    mayLose: false,
+    replaced: [],
+  });
+  const met = new PeerFile(disk, path.join(dir, 'b'));
+  met.remember(1, 'the directory that node 1 lost');
+  const two = new SurvivingLog(disk, path.join(dir, 'b'));
+  t.match(planRecovery([one, two]), { quorumLeft: false, mayLose: true, replaced: [1], lost: [1, 3] });
+
+  // What the members have agreed on counts more than whom one of them met once.
+  const members = one.config!.members.map((member) => ({ ...member, incarnation: one.identity.incarnation }));
+  const agreed = Object.create(one, {
+    config: { value: { ...one.config!, members } },
+  }) as SurvivingLog;
+  t.match(planRecovery([agreed, two]).replaced, []);
 });
 
 t.test('nothing is said to be safe that a majority could have held without the survivors', async (t) => {
