@@ -249,22 +249,15 @@ export function isWellFormed(value: unknown): value is string {
   return typeof value === 'string' && !LONE_SURROGATE.test(value);
 }
 
-export function assertText(text: string): void {
-  if (!isWellFormed(text)) throw new HalfPairError();
-}
-
-/** A string has half a surrogate pair. */
-export class HalfPairError extends RangeError {
-  constructor() {
-    super('a string has half a surrogate pair');
-  }
+function assertText(text: string): void {
+  if (!isWellFormed(text)) throw new RangeError('a string has half a surrogate pair');
 }
 
 /**
  * Throws a RangeError for half a surrogate pair in the strings that `object` itself holds, keys among them; what they are
  * in is looked at when its turn comes.
  */
-export function assertTexts(object: object): void {
+function assertTexts(object: object): void {
   if (Array.isArray(object)) {
     for (const item of object) if (typeof item === 'string') assertText(item);
   } else if (!ArrayBuffer.isView(object)) {

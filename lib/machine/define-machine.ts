@@ -4,7 +4,14 @@ import { Limits, Status } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { ChunkReader, damaged } from './chunk-reader.ts';
 import { msgpackEnd, writeText } from './msgpack.ts';
-import { decodeInput, decodeState, encodeAnswer, encodeSaved, encodeState } from './saved-state.ts';
+import {
+  assertValuesOnly,
+  decodeInput,
+  decodeState,
+  encodeAnswer,
+  encodeSaved,
+  encodeState,
+} from './saved-state.ts';
 import type { ApplyMeta, SnapshotView, StateMachine } from './state-machine.ts';
 
 const brand = Symbol.for('cordwood.commandError');
@@ -55,8 +62,9 @@ export interface MachineDefinition<State, Command, Query, Result, Answer> {
   readonly query: (state: State, query: Query) => Answer;
   /**
    * The state as something msgpack can carry: plain objects, arrays, strings, numbers, booleans, null, `Uint8Array`,
-   * `Date`. Default: the state itself. Needed for `Map`, `Set`, `Buffer`, classes, objects without a prototype and bigint:
-   * without it no snapshot of them is made, the log is kept, and the node's log says why.
+   * `Date`. Default: the state itself. Needed for `Map`, `Set`, `Buffer`, classes, objects without a prototype, bigint, and
+   * objects that can be reached on two ways: without it no snapshot of them is made, the log is kept, and the node's log
+   * says why.
    */
   readonly save?: (state: State) => unknown;
   /**
@@ -140,6 +148,8 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
       const again = this.#save(this.#load(decodeState(saved), this.version));
       if (!isDeepStrictEqual(decodeState(saved), decodeState(again)))
         throw new TypeError('what load() makes of it is saved as something else');
+      // After that: no object in it holds itself.
+      if (this.#definition.save === undefined) assertValuesOnly(this.#state);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new TypeError(`The state of machine "${this.name}" cannot be saved and loaded: ${reason}.`, {

@@ -1,16 +1,10 @@
 import { Decoder, Encoder, ExtData, ExtensionCodec } from '@msgpack/msgpack';
-import {
-  assertEncodable,
-  assertText,
-  assertTexts,
-  decodeValue,
-  HalfPairError,
-} from '../../protocol/msgpack.ts';
-import { escapeTexts, unescapeTexts } from './escaped-texts.ts';
+import { assertEncodable, decodeValue } from '../../protocol/msgpack.ts';
+import { escapeState, holdsWithoutForm, isWithoutForm, unescapeState } from './escaped-state.ts';
 
 /** A state may nest deeper than the values it is made of, and is no stranger's. */
 const MAX_DEPTH = 1000;
-/** Extension around a state with escaped texts. Applications have the types from 0 on. */
+/** Extension around a state with escapes. Applications have the types from 0 on. */
 const ESCAPED = -100;
 
 /** For answers: refuses what msgpack would silently turn into something else. */
@@ -21,13 +15,19 @@ class AnswerCodec extends ExtensionCodec {
   }
 }
 
-/** For what `save` made: also what would come back without its methods, or with another text. */
+/**
+ * For what `save` made: also what would come back without its methods, or with another text. One for each state: it notes
+ * what the state needs.
+ */
 class SavedCodec extends AnswerCodec {
+  /** Something in the state has no form of its own in msgpack. */
+  needsEscapes = false;
+
   override tryToEncode(object: unknown, context: undefined): ExtData | null {
     const extension = super.tryToEncode(object, context);
     if (extension === null && typeof object === 'object' && object !== null) {
       assertPlain(object);
-      assertTexts(object);
+      this.needsEscapes ||= !(object instanceof Uint8Array) && holdsWithoutForm(object);
     }
     return extension;
   }
@@ -35,9 +35,16 @@ class SavedCodec extends AnswerCodec {
 
 /** For states that are saved as they are: also what would come back as something else. */
 class StateCodec extends SavedCodec {
+  readonly #seen = new Set<object>();
+
   override tryToEncode(object: unknown, context: undefined): ExtData | null {
     const extension = super.tryToEncode(object, context);
-    if (typeof object === 'object' && object !== null) assertComesBack(object);
+    if (typeof object === 'object' && object !== null) {
+      assertComesBack(object);
+      if (this.#seen.has(object))
+        throw new TypeError('an object that can be reached on two ways would come back as two');
+      this.#seen.add(object);
+    }
     return extension;
   }
 }
@@ -51,11 +58,9 @@ class InputCodec extends ExtensionCodec {
   }
 }
 
-// What is undefined stays away: as nil it would be null on a node that started from a snapshot.
+// What is undefined in an answer stays away.
 const common = { ignoreUndefined: true, maxDepth: MAX_DEPTH };
 const forAnswers = { ...common, extensionCodec: new AnswerCodec() };
-const forSaved = { ...common, extensionCodec: new SavedCodec() };
-const forStates = { ...common, extensionCodec: new StateCodec() };
 /** An encoder keeps the largest buffer it ever needed. Above this size it is not kept itself. */
 const KEPT_ENCODER_BYTES = 1 << 20;
 let answers = new Encoder(forAnswers);
@@ -84,28 +89,23 @@ export function encodeAnswer(answer: unknown): Uint8Array {
  *   its methods
  */
 export function encodeState(state: unknown): Uint8Array {
-  return encodeWhole(state, forStates);
+  return encodeWhole(state, new StateCodec());
 }
 
 /** What `save` made of a state, for which `load` makes it again: as `encodeState`, but any bytes and any map will do. */
 export function encodeSaved(state: unknown): Uint8Array {
-  return encodeWhole(state, forSaved);
+  return encodeWhole(state, new SavedCodec());
 }
 
 /**
- * Half of a surrogate pair is where a text was cut in the middle of a character. The library writes another in its place,
- * if the text is long: a node that starts from the snapshot would come to other answers than its neighbours. Such a state
- * is written with texts that have a form.
+ * msgpack has no form for −0, for `undefined`, nor for a text that was cut in the middle of a character: they would come
+ * back as 0, as nothing and as another text, and a node that starts from the snapshot would come to other answers than
+ * its neighbours. A state with any of them is written with escapes.
  */
-function encodeWhole(state: unknown, options: typeof forSaved): Uint8Array {
-  try {
-    if (typeof state === 'string') assertText(state);
-    return new Encoder(options).encode(state);
-  } catch (error) {
-    if (!(error instanceof HalfPairError)) throw error;
-    const content = new Encoder(options).encode(escapeTexts(state));
-    return new Encoder().encode(new ExtData(ESCAPED, content));
-  }
+function encodeWhole(state: unknown, codec: SavedCodec): Uint8Array {
+  const bytes = new Encoder({ ...common, extensionCodec: codec }).encode(state);
+  if (!codec.needsEscapes && !isWithoutForm(state)) return bytes;
+  return new Encoder().encode(new ExtData(ESCAPED, new Encoder(common).encode(escapeState(state))));
 }
 
 /**
@@ -117,7 +117,22 @@ export function decodeState(bytes: Uint8Array, start = 0, end: number = bytes.le
   if (!(state instanceof ExtData) || state.type !== ESCAPED) return state;
   // The library gives a function in place of bytes only to be encoded.
   const content = state.data as Uint8Array;
-  return unescapeTexts(decodeValue(content, 0, content.length, MAX_DEPTH));
+  return unescapeState(decodeValue(content, 0, content.length, MAX_DEPTH));
+}
+
+/**
+ * Throws a TypeError for what `encodeState` would not see in `state`: properties that are computed, or that no loop meets.
+ * Too slow for a large state.
+ */
+export function assertValuesOnly(state: unknown): void {
+  if (typeof state !== 'object' || state === null || ArrayBuffer.isView(state)) return;
+  for (const key of Reflect.ownKeys(state)) {
+    if (Array.isArray(state) && key === 'length') continue;
+    const property = Object.getOwnPropertyDescriptor(state, key)!;
+    if (typeof key === 'symbol' || property.enumerable !== true || !('value' in property))
+      throw new TypeError(`the property ${String(key)} would be lost, or come back as a value`);
+    assertValuesOnly(property.value);
+  }
 }
 
 function assertPlain(object: object): void {
@@ -134,6 +149,6 @@ function assertComesBack(object: object): void {
   // `in` and `toString` would find other things, and a Buffer has methods of its own.
   if (object instanceof Uint8Array && prototype !== Uint8Array.prototype)
     throw new TypeError(`a ${object.constructor.name} would come back as a Uint8Array`);
-  if (Array.isArray(object) && object.includes(undefined))
-    throw new TypeError('what is undefined in an array would come back as null');
+  if (Array.isArray(object) && Object.keys(object).length !== object.length)
+    throw new TypeError('an array would come back without its holes, and without properties of its own');
 }

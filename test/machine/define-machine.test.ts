@@ -126,7 +126,29 @@ t.test("binary values do not depend on the caller's buffer", async (t) => {
   t.same(ask(machine, 'bin').value, Uint8Array.of(1, 2, 3));
 });
 
-t.test('undefined is absent, before a restore and after', async (t) => {
+t.test('what is computed or hidden in an initial state makes no machine', async (t) => {
+  const states: [object, RegExp][] = [
+    [
+      {
+        list: [
+          {
+            get size(): number {
+              return 1;
+            },
+          },
+        ],
+      },
+      /property size/,
+    ],
+    [{ [Symbol('tag')]: 1 }, /property Symbol\(tag\)/],
+    [Object.defineProperty({}, 'hidden', { value: 1 }), /property hidden/],
+  ];
+  const plain = { apply: () => null, query: () => null };
+  for (const [state, message] of states)
+    t.throws(() => defineMachine({ name: 'm', version: 1, initial: () => state, ...plain }), message);
+});
+
+t.test('undefined is what it was, before a restore and after', async (t) => {
   const plain = defineMachine({
     name: 'plain',
     version: 1,
@@ -135,12 +157,12 @@ t.test('undefined is absent, before a restore and after', async (t) => {
       state.seen++;
       state.last = command === 'none' ? undefined : command;
     },
-    query: (state) => String(state.last),
+    query: (state) => `${String(state.last)} ${Object.keys(state).length}`,
   });
   run(plain, 'none');
-  t.equal(ask(plain, 0).value, 'undefined');
+  t.equal(ask(plain, 0).value, 'undefined 2');
   await plain.restore(chunked(collect(plain.snapshot())), 1);
-  t.equal(ask(plain, 0).value, 'undefined');
+  t.equal(ask(plain, 0).value, 'undefined 2');
 });
 
 t.test('a definition that cannot be is refused', async (t) => {
@@ -155,6 +177,9 @@ t.test('a state that would not come back as it is makes no machine and no snapsh
   class Counter {
     n = 0;
   }
+  const shared = { n: 1 };
+  const circle: { self?: object } = {};
+  circle.self = circle;
   const states: [unknown, RegExp][] = [
     [new Map([['a', 1]]), /a Map is not a msgpack value/],
     [{ deep: [{ set: new Set([1]) }] }, /a Set is not/],
@@ -164,7 +189,11 @@ t.test('a state that would not come back as it is makes no machine and no snapsh
     [{ log: () => {} }, /Function/],
     [{ bytes: Buffer.from('b') }, /a Buffer would come back as a Uint8Array/],
     [{ map: Object.create(null) as object }, /without a prototype would come back with one/],
-    [{ list: [1, undefined] }, /undefined in an array would come back as null/],
+    [{ list: Object.assign([1], { index: 0 }) }, /properties of its own/],
+    [{ list: /b/.exec('abc') }, /properties of its own/],
+    [{ list: [1, , 2] }, /without its holes/],
+    [{ first: shared, list: [shared] }, /can be reached on two ways/],
+    [{ first: circle }, /can be reached on two ways/],
   ];
   const plain = { apply: () => null, query: () => null };
   for (const [state, message] of states) {
