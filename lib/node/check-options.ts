@@ -77,6 +77,12 @@ export const flag: Rule = { form: 'true or false', fits: (value) => typeof value
 export const callback: Rule = { form: 'a function', fits: (value) => typeof value === 'function' };
 export const object: Rule = { form: 'an object', fits: isObject };
 export const positive: Rule = { form: 'a positive number', fits: (value) => isNumber(value) && value > 0 };
+export function positiveUpTo(max: number): Rule {
+  return {
+    form: `a positive number up to ${max}`,
+    fits: (value) => positive.fits(value) && (value as number) <= max,
+  };
+}
 export const positiveOrInfinite: Rule = {
   form: 'a positive number, or Infinity',
   fits: (value) => typeof value === 'number' && value > 0,

@@ -11,6 +11,12 @@ import { FrameSplitter, nextFrameEnd } from '../../protocol/frame-splitter.ts';
 import type { Sink } from './sink.ts';
 import type { Requests } from './types.ts';
 
+/**
+ * Writes handed on at once, a little more at most: what is handed on becomes one batch, and goes to peers in one frame,
+ * however much a client sends in one piece.
+ */
+const MAX_RUN_BYTES = 1 << 20;
+
 const READS: ReadonlySet<number> = new Set([Kind.query, Kind.ping, Kind.status, Kind.admin]);
 
 /**
@@ -71,6 +77,10 @@ export class Intake {
         status = checkWriteFrame(bytes, at, next);
         if (status === Status.ok) {
           at = next;
+          if (at - runStart >= MAX_RUN_BYTES) {
+            this.#requests.submit(bytes, runStart, at, this.#sink);
+            runStart = at;
+          }
           continue;
         }
       }

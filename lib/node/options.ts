@@ -12,6 +12,7 @@ import {
   logger,
   notNegative,
   positive,
+  positiveUpTo,
   required,
   signal,
   text,
@@ -55,6 +56,8 @@ export interface ResolvedOptions {
 }
 
 const MAX_NODES = 63;
+/** A batch begun below it may end with a command as large as they come, and goes to a follower in one frame. */
+const MAX_BATCH_BYTES = 8 << 20;
 
 const RULES: Rules<NodeOptions> = {
   id: required(wholeNumber(1)),
@@ -73,7 +76,7 @@ const RULES: Rules<NodeOptions> = {
   leaseReads: flag,
   heartbeatMs: timeMs,
   electionTimeoutMs: timeMs,
-  maxBatchBytes: positive,
+  maxBatchBytes: positiveUpTo(MAX_BATCH_BYTES),
   maxUncommittedBytes: positive,
   snapshotLogBytes: positive,
   logAheadBytes: notNegative,

@@ -59,7 +59,7 @@ export interface NodeOptions {
   readonly heartbeatMs?: number;
   /** Base of the randomised election timeout [t, 2t). Default 1000. */
   readonly electionTimeoutMs?: number;
-  /** A batch is sealed at this size at the latest. Default 1 MiB. */
+  /** A batch is sealed at this size at the latest. Default 1 MiB, at most 8 MiB. */
   readonly maxBatchBytes?: number;
   /** Commands taken in and not yet committed; beyond it the node is `saturated`. Default 32 MiB. */
   readonly maxUncommittedBytes?: number;

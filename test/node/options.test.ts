@@ -35,6 +35,7 @@ const WRONG: [(over: Loose) => Promise<unknown>, Loose, RegExp][] = [
   [startNode, { electionTimeoutMs: 150 }, /^electionTimeoutMs must be at least twice heartbeatMs/],
   [startNode, { logAheadBytes: -1 }, /^logAheadBytes must be a number from 0 up/],
   [startNode, { minFreeBytes: NaN }, /^minFreeBytes must be a positive number, not NaN$/],
+  [startNode, { maxBatchBytes: 16 << 20 }, /^maxBatchBytes must be a positive number up to 8388608, not /],
   [startNode, { logger: { info() {} } }, /^logger must be a logger/],
   [startNode, { heartbeatms: 3 }, /^heartbeatms is no option: is heartbeatMs meant\?$/],
   [startNode, { heartbeat: 3 }, /^heartbeat is no option: is heartbeatMs meant\?$/],

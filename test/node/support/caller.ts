@@ -45,13 +45,21 @@ export class Caller implements Sink {
 
   /** Sends one frame that `encode` writes under the request id it is given. */
   send(encode: (out: ByteWriter, requestId: number) => void): Promise<Answer> {
-    const id = this.#nextId++;
+    return this.sendTogether(1, encode)[0]!;
+  }
+
+  /** Sends `count` frames in one piece. */
+  sendTogether(count: number, encode: (out: ByteWriter, requestId: number) => void): Promise<Answer>[] {
     const out = new ByteWriter();
-    encode(out, id);
-    return new Promise((resolve) => {
-      this.#waiting.set(id, resolve);
-      this.#intake.feed(out.take());
+    const answers = Array.from({ length: count }, () => {
+      const id = this.#nextId++;
+      encode(out, id);
+      return new Promise<Answer>((resolve) => {
+        this.#waiting.set(id, resolve);
+      });
     });
+    this.#intake.feed(out.take());
+    return answers;
   }
 
   flush(): void {
