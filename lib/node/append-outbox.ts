@@ -1,8 +1,9 @@
-import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { ByteWriter, readU32, readU64 } from '../../protocol/byte-writer.ts';
 import { Lane } from '../../protocol/constants.ts';
 import { encodeAppendHeader } from '../../protocol/peer-codec.ts';
+import { recordBytes } from '../../protocol/record.ts';
 import type { Append, Index, NodeId } from '../core/types.ts';
-import type { LogStore } from '../log/log-store.ts';
+import type { LogSlice, LogStore } from '../log/log-store.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { EntryCache } from './entry-cache.ts';
 
@@ -75,13 +76,16 @@ export class AppendOutbox {
   #read(message: Append): void {
     this.#reading = true;
     const generation = this.#generation;
-    this.#log.read(message.prevIndex + 1, message.last, READ_BYTES).then(
+    // What memory still holds may not be on disk yet: its write may be asked for later than this read.
+    const last = Math.min(message.last, this.#cache.first - 1);
+    this.#log.read(message.prevIndex + 1, last, READ_BYTES).then(
       (slice) => {
         this.#reading = false;
         if (generation === this.#generation && slice.first === message.prevIndex + 1) {
-          this.#queue.shift();
           this.#write({ ...message, last: slice.last }, [slice.bytes]);
           this.#transport.flush();
+          if (slice.last < message.last) this.#queue[0] = behind(message, slice);
+          else this.#queue.shift();
         }
         this.#pump();
       },
@@ -105,4 +109,12 @@ export class AppendOutbox {
     this.#queue.shift();
     if (!isCompacted) this.#unreadable(first, error);
   }
+}
+
+/** What `slice` leaves of `message`. */
+function behind(message: Append, { bytes, last }: LogSlice): Append {
+  let prevTerm = 0;
+  for (let at = 0; at < bytes.length; at += recordBytes(readU32(bytes, at)))
+    prevTerm = readU64(bytes, at + 16);
+  return { ...message, prevIndex: last, prevTerm };
 }

@@ -135,7 +135,8 @@ export class Applier {
     if (this.#reading) return;
     this.#reading = true;
     const generation = this.#generation;
-    this.#log.read(from, to, READ_BYTES).then(
+    // What memory holds need not be on disk yet.
+    this.#log.read(from, Math.min(to, this.#cache.first - 1), READ_BYTES).then(
       (slice) => {
         this.#reading = false;
         if (generation === this.#generation) this.#ahead = slice;

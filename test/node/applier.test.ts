@@ -17,7 +17,7 @@ function fromDisk() {
     appliedIndex: 0,
     applyEmpty: ({ index, timeMs }: { index: number; timeMs: number }) => applied.push([index, timeMs]),
   } as unknown as ReplicatedState;
-  const cache = { get: () => undefined } as unknown as EntryCache;
+  const cache = { get: () => undefined, first: Infinity } as unknown as EntryCache;
   const reads: ((result: LogSlice | Error) => void)[] = [];
   const log = {
     read: () =>
