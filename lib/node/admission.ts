@@ -17,7 +17,7 @@ export class Admission {
     this.#driver = driver;
   }
 
-  /** Commands taken in and not committed, in bytes. */
+  /** Commands taken in that are not committed, or not on this node's disk, in bytes. */
   get uncommittedBytes(): number {
     const { pipeline, forwarder, reads } = this.#driver;
     return pipeline.bytes + forwarder.bytes + reads.bytes;

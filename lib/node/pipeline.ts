@@ -29,9 +29,13 @@ export class Pipeline {
     this.batcher = new Batcher(records.batchArena, maxBatchBytes);
   }
 
-  /** Bytes that wait or are proposed and not committed. */
+  /**
+   * Bytes that wait, or are under way. A batch that the followers' disks have committed is under way until this node's
+   * own disk has it, for so long it stays in memory.
+   */
   get bytes(): number {
-    return this.batcher.queuedBytes + this.proposals.inFlightBytes;
+    const underWay = Math.max(this.proposals.inFlightBytes, this.#records.pinnedBytes);
+    return this.batcher.queuedBytes + underWay;
   }
 
   /** Whether a batch waits that could be proposed now. */

@@ -38,6 +38,11 @@ export class Records {
     this.#clock = clock;
   }
 
+  /** Bytes that must stay in memory, beyond what is kept there anyway: this node's disk or machine is behind with them. */
+  get pinnedBytes(): number {
+    return Math.max(0, this.cache.bytes - CACHE_BYTES);
+  }
+
   /** Completes the record of a batch that has got its place in the log. */
   seal(batch: Batch, index: Index, term: Term): void {
     const { slab, offset, bodyBytes } = batch;

@@ -39,3 +39,27 @@ t.test('the last one of a cluster hands nothing over, and waits for nobody', asy
   // It leads on for a moment: whoever is gone may come back.
   if (leader.status().role === 'leader') await t.rejects(leader.handOver(), { code: 'UNREACHABLE' });
 });
+
+t.test('a leader whose disk is behind takes no more in than it may hold, though others commit', async (t) => {
+  const maxUncommittedBytes = 4 << 20;
+  // Nobody is asked to take over meanwhile.
+  const cluster = await TestCluster.start(t, 3, { maxUncommittedBytes, electionTimeoutMs: 60_000 });
+  const leader = await cluster.leader();
+  await cluster.meet();
+  cluster.gate(leader.id).stall();
+  const caller = new Caller(leader);
+  const value = new Uint8Array(1 << 20);
+  let pushed = 0;
+  while (!leader.saturated && pushed < 40) {
+    const { status } = await caller.command(StackOp.push, 's', value);
+    t.equal(status, Status.ok);
+    pushed++;
+  }
+  t.ok(leader.saturated && pushed < 12, `${pushed} MiB`);
+  const room = new Promise<void>((resolve) => {
+    leader.onRoom(resolve);
+  });
+  cluster.gate(leader.id).goOn();
+  await room;
+  t.notOk(leader.saturated);
+});
