@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 import { DirectFile, DirectStage } from './direct-file.ts';
 import { makeDirectory } from './make-directory.ts';
 import type { Disk, OpenMode } from './disk.ts';
@@ -14,14 +15,14 @@ export class NodeDisk implements Disk {
   #refused = (fs.constants.O_DIRECT as number | undefined) === undefined;
 
   open(path: string, mode: OpenMode): number {
-    return fs.openSync(path, mode === 'read' ? 'r' : mode === 'write' ? 'r+' : 'wx+', 0o600);
+    return openFile(path, mode === 'read' ? 'r' : mode === 'write' ? 'r+' : 'wx+', 0o600);
   }
 
   openDirect(path: string, mode: OpenMode): number {
     if (mode === 'create') fs.closeSync(this.open(path, mode));
     if (!this.#refused) {
       try {
-        const fd = fs.openSync(
+        const fd = openFile(
           path,
           (mode === 'read' ? fs.constants.O_RDONLY : fs.constants.O_RDWR) | fs.constants.O_DIRECT,
         );
@@ -87,7 +88,7 @@ export class NodeDisk implements Disk {
   }
 
   readdir(path: string): string[] {
-    return fs.readdirSync(path).sort();
+    return whenThereAreFiles(() => fs.readdirSync(path)).sort();
   }
 
   mkdir(path: string): void {
@@ -106,7 +107,7 @@ export class NodeDisk implements Disk {
   syncDirectory(path: string): void {
     // Windows cannot open a directory as a file; NTFS journals names by itself.
     if (process.platform === 'win32') return;
-    const fd = fs.openSync(path, 'r');
+    const fd = openFile(path, 'r');
     try {
       fs.fsyncSync(fd);
     } finally {
@@ -124,4 +125,35 @@ export class NodeDisk implements Disk {
 
 function isRefusal(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'EINVAL';
+}
+
+function openFile(path: string, flags: string | number, mode?: number): number {
+  return whenThereAreFiles(() => fs.openSync(path, flags, mode));
+}
+
+/** How often, and for how long, a thread of its own asks for a file while all that the process may open are in use. */
+const FILES_INTERVAL_MS = 20;
+const FILES_PATIENCE_MS = 30_000;
+
+/**
+ * Runs `open`. All of a process's files can be in use for a while: sockets are files, and what else lives in the process
+ * opens some. That is no fault of the disk, and a log that waits for one loses nothing.
+ */
+function whenThereAreFiles<T>(open: () => T): T {
+  for (let waitedMs = 0; ; waitedMs += FILES_INTERVAL_MS) {
+    try {
+      return open();
+    } catch (error) {
+      if (isMainThread || !isOutOfFiles(error) || waitedMs >= FILES_PATIENCE_MS) throw error;
+    }
+    Atomics.wait(sleeper, 0, 0, FILES_INTERVAL_MS);
+  }
+}
+
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+
+/** EMFILE: of the process; ENFILE: of the machine. */
+function isOutOfFiles(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EMFILE' || code === 'ENFILE';
 }

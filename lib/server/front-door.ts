@@ -20,6 +20,7 @@ import type { HttpGateway } from './http-gateway.ts';
 import { InputBudget } from './input-budget.ts';
 import { resolveLimits } from './limits.ts';
 import type { ServerLimits } from './limits.ts';
+import { connectionsWithin, maxOpenFiles } from './open-files.ts';
 import { OutputBudget } from './output-budget.ts';
 import { refusal, sniff, SNIFF_BYTES } from './sniff.ts';
 import type { Speech } from './sniff.ts';
@@ -114,7 +115,7 @@ class FrontDoor implements Server, ConnectionHost {
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
       (socket) => this.#accept(socket),
     );
-    if (this.limits.maxConnections < Infinity) this.#listener.maxConnections = this.limits.maxConnections;
+    this.#listener.maxConnections = this.#maxConnections();
     this.#listener.on('drop', () => this.#log('drop', {}, 'too many connections: one was closed'));
   }
 
@@ -132,6 +133,17 @@ class FrontDoor implements Server, ConnectionHost {
 
   get connections(): { binary: number; http: number; total: number } {
     return { binary: this.#binary.size, http: this.#http, total: this.#sockets.size };
+  }
+
+  /** No more than the process has room for: what it cannot open else is the next file of its log. */
+  #maxConnections(): number {
+    const openFiles = maxOpenFiles();
+    const room = connectionsWithin(openFiles);
+    const { maxConnections } = this.limits;
+    if (room >= maxConnections) return maxConnections;
+    const message = `takes ${room} client connections at most: the process may open ${openFiles} files and sockets`;
+    this.#log('open files', { room, openFiles }, message);
+    return room;
   }
 
   async listen(): Promise<void> {

@@ -5,7 +5,10 @@ import { checkOptions, positive, positiveOrInfinite, timeMs, type Rules } from '
  * holds on a machine with 1 GiB of memory.
  */
 export interface ServerLimits {
-  /** Open client connections, HTTP and binary together; one more is closed at once. Default 10,000. */
+  /**
+   * Open client connections, HTTP and binary together; one more is closed at once. Default 10,000; in either case no more
+   * than the process may open (`ulimit -n`) without the 256 files that are kept for the node.
+   */
   readonly maxConnections: number;
   /** Open client connections of one IP address. Default: no limit of its own. */
   readonly maxConnectionsPerAddress: number;
