@@ -70,7 +70,10 @@ function changes(command: Command): Command {
     .option('--addr <list>', 'nodes to talk to, host:port,… (default: $CORDWOOD_ADDR, or the local cluster)')
     .option('--timeout <ms>', 'how long to try', integer('--timeout', 1, 3_600_000), 60_000)
     .option('--dry-run', 'show the plan, check it, and change nothing')
-    .option('--force', 'also what leaves too few live voters, and nodes that do not answer')
+    .option(
+      '--force',
+      'also what leaves too few voters alive or with room, and members that have moved and do not answer',
+    )
     .option(
       '--if-index <n>',
       'only if this configuration is in force (cordwood members --json)',

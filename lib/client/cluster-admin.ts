@@ -9,7 +9,7 @@ import type { CallOptions } from './options.ts';
 export interface ChangeCallOptions extends CallOptions {
   /** Show the plan, check it, and change nothing. */
   readonly dryRun?: boolean | undefined;
-  /** Also what leaves too few live voters, and new nodes that do not answer. */
+  /** Also what leaves too few voters that are alive and have room, and members that have moved and do not answer. */
   readonly force?: boolean | undefined;
   /** Refuse with `CONFIG_MISMATCH` if another configuration is in force. */
   readonly expectedConfigIndex?: number | undefined;

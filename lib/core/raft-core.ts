@@ -105,6 +105,10 @@ export class RaftCore {
   get transferring(): boolean {
     return this.#s.transfer !== null;
   }
+  /** Whether this leader has asked another node to take over. It may do so long afterwards. */
+  get hasHandedOver(): boolean {
+    return this.#s.role === 'leader' && this.#s.leaseVoid;
+  }
   /** Whether this leader has committed an entry of its own term: from then on its commit index is the cluster's. */
   get termCommitted(): boolean {
     return this.#s.role === 'leader' && this.#s.commitIndex >= this.#s.termStartIndex;

@@ -1,5 +1,5 @@
 import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
-import { hasQuorum, isVoter, majority, memberIds } from '../core/quorum.ts';
+import { isVoter, majority, memberIds } from '../core/quorum.ts';
 import type { NodeId } from '../core/types.ts';
 import type { Driver } from './driver.ts';
 import { isLive } from './liveness.ts';
@@ -142,13 +142,15 @@ function aboutLeader(driver: Driver): Finding[] {
   }
   if (core.installing) return finding('INSTALLING', 'a snapshot is being installed');
   const reachable = (id: NodeId): boolean => id === options.id || driver.connected.has(id);
-  if (!hasQuorum(config, reachable)) {
-    const voters = config.voters;
+  // While the voters are being changed a majority of either set is needed.
+  for (const voters of [config.voters, config.outgoing]) {
     const missing = voters.filter((id) => !reachable(id));
+    const needed = majority(voters.length);
+    if (voters.length === 0 || voters.length - missing.length >= needed) continue;
     const message =
-      `no leader: of ${voters.length} voters ${majority(voters.length)} are needed, and this node reaches ` +
-      `${voters.length - missing.length}; not reached: ${missing.join(', ')}`;
-    return finding('QUORUM_UNREACHABLE', message, { missing, needed: majority(voters.length) });
+      `no leader: of ${voters.length} voters${config.outgoing.length === 0 ? '' : ` (${voters.join(', ')})`} ${needed} ` +
+      `are needed, and this node reaches ${voters.length - missing.length}; not reached: ${missing.join(', ')}`;
+    return finding('QUORUM_UNREACHABLE', message, { missing, needed });
   }
   if (isVoter(config, options.id) && driver.health.diskStalled) {
     return finding(
@@ -211,6 +213,9 @@ function aboutWrites(driver: Driver): Finding[] {
     const message = `${bytes} bytes wait to be committed: this node reads no more requests`;
     add('SATURATED', 'warning', message, { bytes });
   }
+  const { refusal } = driver.space;
+  if (core.role === 'leader' && refusal !== null)
+    add('DISK_LOW', 'problem', `this node leads and takes no writes: ${refusal}`, undefined);
   if (core.role === 'leader') {
     const waitedMs = proposals.inFlight === 0 ? 0 : Math.round(now - proposals.oldestMs);
     if (waitedMs > options.electionTimeoutMs / 4) {
@@ -261,7 +266,12 @@ function aboutPeers(driver: Driver): Finding[] {
       });
     };
     if (!driver.connected.has(id)) {
-      add('PEER_DOWN', 'warning', 'cannot be reached');
+      const refusal = driver.transport.refusalOf?.(id);
+      if (refusal === undefined) add('PEER_DOWN', 'warning', 'cannot be reached');
+      else {
+        const { code, message } = refusal;
+        add('PEER_DOWN', 'warning', `and this node do not work together: ${message}`, { refusal: code });
+      }
       continue;
     }
     const progress = core.progressOf(id);
@@ -283,8 +293,9 @@ function aboutPeers(driver: Driver): Finding[] {
 
 function aboutMembers({ driver, membership }: ExplainParts): Finding[] {
   const { core } = driver;
-  if (!membership.pending) return [];
   const { voters, outgoing } = core.config;
+  // Without a leader a node does not know what is committed: an old change looks like one that is under way.
+  if (!membership.pending || (outgoing.length === 0 && core.leader === 0)) return [];
   const message =
     outgoing.length > 0
       ? `the voters are being changed from ${outgoing.join(', ')} to ${voters.join(', ')}`

@@ -37,13 +37,16 @@ export async function handOver(
       throw unreachable(0);
     }
     if (core.transferring && isLive(driver, to)) return false;
-    throw new CordwoodError('TIMEOUT', `node ${to} did not take over; node ${options.id} leads on`);
+    const message = `node ${to} did not take over; node ${options.id} leads on`;
+    if (!core.hasHandedOver) throw new CordwoodError('TIMEOUT', message);
+    // The request is on its way, and whoever gets it late still takes it.
+    throw new CordwoodError('TIMEOUT', `${message}, and node ${to} may yet`, { outcome: 'unknown' });
   };
   const deadlineMs = turns.now() + timeoutMs;
   try {
     await turns.until(taken, { deadlineMs, signal }, 'no new leader is known in time');
   } catch (error) {
-    if (!CordwoodError.is(error) || leads(core, term)) throw error;
+    if (!CordwoodError.is(error) || (leads(core, term) && !core.hasHandedOver)) throw error;
     throw new CordwoodError(error.code, error.message, { outcome: 'unknown', cause: error });
   }
   return core.leader;

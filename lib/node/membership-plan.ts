@@ -102,6 +102,25 @@ export function checkQuorum(plan: MembershipPlan, isLive: (id: NodeId) => boolea
   );
 }
 
+/**
+ * Refuses a plan after which the disks of too many voters are nearly full for a write to be taken, if that is not so before
+ * it.
+ *
+ * @throws CordwoodError `WOULD_LOSE_QUORUM`
+ */
+export function checkRoom(plan: MembershipPlan, config: Config, hasRoom: (id: NodeId) => boolean): void {
+  const isEnough = (voters: readonly NodeId[]): boolean =>
+    voters.filter(hasRoom).length >= majority(voters.length);
+  if (isEnough(plan.voters) || !isEnough(config.voters)) return;
+  const full = plan.voters.filter((id) => !hasRoom(id));
+  const disks = `the disk${full.length === 1 ? '' : 's'} of ${named(full)} ${full.length === 1 ? 'is' : 'are'}`;
+  throw new CordwoodError(
+    'WOULD_LOSE_QUORUM',
+    `of the ${plan.voters.length} voters ${majority(plan.voters.length)} must have room, and ${disks} nearly full: no ` +
+      'write would be taken any more',
+  );
+}
+
 function addressesOf(
   wanted: readonly NodeId[],
   old: ReadonlyMap<NodeId, Member>,
@@ -136,6 +155,8 @@ function normal(address: string): string {
 function stepsOf(plan: Omit<MembershipPlan, 'steps' | 'warnings'>, config: Config): string[] {
   const { probe, newcomers, promoted, voters, learners } = plan;
   const steps = probe.map(({ id, peerAddress }) => `ask node ${id} at ${peerAddress} who it is`);
+  for (const { id, peerAddress } of probe)
+    if (!newcomers.includes(id)) steps.push(`note that node ${id} is at ${peerAddress} from now on`);
   if (newcomers.length > 0)
     steps.push(`add ${named(newcomers)} as learner${newcomers.length > 1 ? 's' : ''}`);
   if (promoted.length > 0) steps.push(`wait until ${named(promoted)} caught up`);

@@ -1,9 +1,11 @@
 import { CordwoodError } from '../../protocol/errors.ts';
+import type { Introduction } from '../../protocol/introduction.ts';
 import type { RaftCore } from '../core/raft-core.ts';
 import type { Config, Index, Member, NodeId, Term } from '../core/types.ts';
 import type { Environment } from './bootstrap.ts';
 import {
   checkQuorum,
+  checkRoom,
   planMembership,
   type MembershipPlan,
   type MembershipTarget,
@@ -14,7 +16,7 @@ import type { Turns } from './turns.ts';
 export interface ChangeOptions {
   /** Work out and check the plan, ask new nodes who they are, and change nothing. */
   readonly dryRun?: boolean;
-  /** Also what leaves too few live voters, and new nodes that do not answer. */
+  /** Also what leaves too few voters that are alive and have room, and members that have moved and do not answer. */
   readonly force?: boolean;
   /** Refuse if another configuration than this one is in force. */
   readonly expectedConfigIndex?: Index;
@@ -48,6 +50,8 @@ export interface MembershipParts {
   readonly electionTimeoutMs: number;
   /** Whether a peer answers at the moment. */
   isLive(id: NodeId): boolean;
+  /** Whether a node has said nothing of a disk that is nearly full. */
+  hasRoom(id: NodeId): boolean;
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -55,8 +59,8 @@ const PROBE_TIMEOUT_MS = 3_000;
 /** Rounds of catching up: a node that is still behind by more than a moment after so many never gets there. */
 const MAX_ROUNDS = 10;
 
-/** What to do with a node that is not what `member add` takes. */
-const AS_NEWCOMER = 'start it with --join and an empty directory';
+/** What to do with a node that is not what `member add` takes. Its number may be one that others know already. */
+const AS_NEWCOMER = 'start it with --join, an empty directory and a number that was never used';
 
 /** Changes the members of the cluster that this node leads, one change at a time. */
 export class Membership {
@@ -107,7 +111,10 @@ export class Membership {
     const plan = planMembership(core.config, core.configIndex, target);
     if (!plan.changes) return this.#result(plan, true, false);
     const members = await this.#probe(plan, options);
-    if (options.force !== true) checkQuorum(plan, (id) => this.#willLive(plan, id));
+    if (options.force !== true) {
+      checkQuorum(plan, (id) => this.#willLive(plan, id));
+      checkRoom(plan, core.config, (id) => this.#parts.hasRoom(id));
+    }
     if (options.dryRun === true) return this.#result(plan, false, true);
     await this.#carryOut(plan, members, options, deadlineMs);
     return this.#result(plan, true, true);
@@ -182,7 +189,9 @@ export class Membership {
         try {
           incarnations.set(member.id, await this.#probeOne(member, plan, options.signal));
         } catch (error) {
-          if (options.force !== true || !CordwoodError.is(error) || error.code !== 'UNREACHABLE') throw error;
+          // A newcomer must say which directory it has: nobody else may come under its number afterwards.
+          if (options.force !== true || plan.newcomers.includes(member.id)) throw error;
+          if (!CordwoodError.is(error) || error.code !== 'UNREACHABLE') throw error;
         }
       }),
     );
@@ -203,8 +212,15 @@ export class Membership {
 
   async #probeOne(member: Member, plan: MembershipPlan, signal: AbortSignal | undefined): Promise<string> {
     const { clusterId, registry, introduce } = this.#parts;
-    const who = await introduce(member.peerAddress, PROBE_TIMEOUT_MS, signal);
     const where = `at ${member.peerAddress}`;
+    let who: Introduction;
+    try {
+      who = await introduce(member.peerAddress, PROBE_TIMEOUT_MS, signal);
+    } catch (error) {
+      if (!CordwoodError.is(error) || error.code !== 'PROTOCOL_ERROR') throw error;
+      const message = `node ${member.id} needs its peer address; ${error.message}`;
+      throw new CordwoodError('BAD_OPTION', message, { cause: error });
+    }
     if (who.clusterId !== clusterId) {
       const message = `the node ${where} belongs to cluster ${who.clusterId}, this is ${clusterId}`;
       const advice = plan.newcomers.includes(member.id) ? `: ${AS_NEWCOMER}` : '';
@@ -215,7 +231,9 @@ export class Membership {
     }
     const objection = registry.objectionTo(member.id, who.incarnation);
     if (objection !== null) throw objection;
-    if (plan.newcomers.includes(member.id) && !who.empty) {
+    // What it has it may have from a leader of this cluster that was lost before its addition was committed.
+    const isKnown = registry.incarnationOf(member.id) === who.incarnation;
+    if (plan.newcomers.includes(member.id) && !who.empty && !isKnown) {
       throw new CordwoodError('NOT_EMPTY', `node ${member.id} ${where} has data: ${AS_NEWCOMER}`);
     }
     return who.incarnation;

@@ -123,6 +123,7 @@ export class RaftNode implements Requests {
       turns: new Turns(driver),
       electionTimeoutMs: options.electionTimeoutMs,
       isLive: (id) => isLive(driver, id),
+      hasRoom: (id) => (id === options.id ? !driver.space.low : driver.reports.of(id)?.low !== true),
     });
   }
 

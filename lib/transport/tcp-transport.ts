@@ -66,6 +66,7 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   /** Where the process says it is that answers at a peer's address, as long as it does. */
   readonly #answering = new Map<NodeId, string>();
   readonly #toldCauses = new Set<string>();
+  readonly #refusals = new Map<NodeId, { readonly refusal: Refusal; readonly atMs: number }>();
   /** Lanes that were sent on since the last flush; one that has taken turns with another may be in it twice. */
   #unflushed: OutgoingLane[] = [];
   #closing: Promise<void> | null = null;
@@ -171,10 +172,18 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
     stranger.destroy();
   }
 
+  refusalOf(peer: NodeId): Refusal | undefined {
+    const last = this.#refusals.get(peer);
+    // Both sides try again at least that often. What was said once may have been mended, and the peer be down.
+    const forMs = 3 * this.#context.limits.maxRedialMs;
+    return last !== undefined && performance.now() - last.atMs < forMs ? last.refusal : undefined;
+  }
+
   // — LinkHost —
 
   up(peer: NodeId, lane: Lane, welcome: PeerWelcome): void {
     this.#learn(welcome);
+    this.#refusals.delete(peer);
     const { peerAddress } = welcome;
     if (lane === Lane.control && peerAddress !== undefined) this.#answering.set(peer, peerAddress);
     if (this.#closing === null) this.#options.events.onUp(peer, lane);
@@ -228,11 +237,14 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   // — both —
 
   rejected(peer: NodeId, code: string, message: string): void {
+    if (this.#links.has(peer))
+      this.#refusals.set(peer, { refusal: { code, message }, atMs: performance.now() });
     if (this.#isNews(`${peer} ${code} ${message}`)) this.#options.events.onRejected(peer, code, message);
   }
 
   turnedAway(peer: NodeId, code: string, message: string): void {
     const { events } = this.#options;
+    this.#refusals.set(peer, { refusal: { code, message }, atMs: performance.now() });
     if (events.onTurnedAway === undefined) this.rejected(peer, code, message);
     else if (this.#isNews(`turned away by ${peer} ${code} ${message}`))
       events.onTurnedAway(peer, code, message);

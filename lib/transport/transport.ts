@@ -24,6 +24,8 @@ export interface Transport {
   queuedBytes(peer: NodeId, lane: Lane): number;
   /** Client address (`host:port`) a peer announced in its handshake. */
   clientAddress(peer: NodeId): string | undefined;
+  /** What this node and `peer` have against each other: one of them has refused the other just now. */
+  refusalOf?(peer: NodeId): Refusal | undefined;
   close(): Promise<void>;
 }
 

@@ -105,4 +105,28 @@ t.test('when the majority has no room, a leader with room takes no writes either
   await until('the leader to hear of two full disks', () => low.size === 2);
   const { status } = await new Caller(leader).command(StackOp.push, 's', 'x');
   t.equal(status, Status.diskFull);
+  t.match(leader.explain(), {
+    healthy: false,
+    summary: /leads and takes no writes: the disks of too many nodes are nearly full/,
+    findings: [{}, { topic: 'writes', code: 'DISK_LOW' }],
+  });
+});
+
+t.test('no voter is removed on whose room writes depend', async (t) => {
+  const cluster = await MemoryCluster.start(t, 3);
+  await cluster.push(0, 10);
+  const leader = await cluster.leader();
+  const [low, other] = [1, 2, 3].filter((id) => id !== leader.id) as [number, number];
+  let heard = false;
+  cluster.hearReports(leader.id, (from, report) => {
+    if (from === low && report.low) heard = true;
+  });
+  setFree(cluster, low, MIN_FREE_BYTES - 1);
+  await until('the leader to hear of it', () => heard);
+  await t.rejects(leader.reconfigure({ voters: [leader.id, low].sort() }), {
+    code: 'WOULD_LOSE_QUORUM',
+    outcome: 'not_applied',
+    message: `of the 2 voters 2 must have room, and the disk of node ${low} is nearly full: no write would be taken any more`,
+  });
+  t.match(await leader.reconfigure({ voters: [leader.id, other].sort() }), { done: true });
 });
