@@ -1,8 +1,6 @@
 import { CordwoodError } from '../../protocol/errors.ts';
-import type { Introduction } from '../../protocol/introduction.ts';
 import type { RaftCore } from '../core/raft-core.ts';
 import type { Config, Index, Member, NodeId, Term } from '../core/types.ts';
-import type { Environment } from './bootstrap.ts';
 import {
   checkQuorum,
   checkRoom,
@@ -10,7 +8,7 @@ import {
   type MembershipPlan,
   type MembershipTarget,
 } from './membership-plan.ts';
-import type { PeerRegistry } from './peer-registry.ts';
+import { probeMembers, type ProbeParts } from './member-probe.ts';
 import type { Turns } from './turns.ts';
 
 export interface ChangeOptions {
@@ -38,14 +36,8 @@ export interface ChangeResult {
   readonly plan: { readonly steps: readonly string[]; readonly warnings: readonly string[] };
 }
 
-export interface MembershipParts {
-  readonly id: NodeId;
-  readonly clusterId: string;
-  /** This node's data directory. */
-  readonly incarnation: string;
+export interface MembershipParts extends ProbeParts {
   readonly core: RaftCore;
-  readonly registry: PeerRegistry;
-  readonly introduce: Environment['introduce'];
   readonly turns: Turns;
   readonly electionTimeoutMs: number;
   /** Whether a peer answers at the moment. */
@@ -55,12 +47,8 @@ export interface MembershipParts {
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
-const PROBE_TIMEOUT_MS = 3_000;
 /** Rounds of catching up: a node that is still behind by more than a moment after so many never gets there. */
 const MAX_ROUNDS = 10;
-
-/** What to do with a node that is not what `member add` takes. Its number may be one that others know already. */
-const AS_NEWCOMER = 'start it with --join, an empty directory and a number that was never used';
 
 /** Changes the members of the cluster that this node leads, one change at a time. */
 export class Membership {
@@ -110,7 +98,7 @@ export class Membership {
     this.#checkStart(options);
     const plan = planMembership(core.config, core.configIndex, target);
     if (!plan.changes) return this.#result(plan, true, false);
-    const members = await this.#probe(plan, options);
+    const members = await probeMembers(this.#parts, plan, options);
     if (options.force !== true) {
       checkQuorum(plan, (id) => this.#willLive(plan, id));
       checkRoom(plan, core.config, (id) => this.#parts.hasRoom(id));
@@ -179,64 +167,6 @@ export class Membership {
     // Time has gone by since the plan was made.
     if (options.force !== true) checkQuorum(plan, (id) => this.#parts.isLive(id));
     if (!this.#isInForce(plan)) await this.#change({ ...plan, members }, configIndex, waiting);
-  }
-
-  /** Asks those who are new who they are. Returns the members with what they said. */
-  async #probe(plan: MembershipPlan, options: ChangeOptions): Promise<Member[]> {
-    const incarnations = new Map<NodeId, string>();
-    await Promise.all(
-      plan.probe.map(async (member) => {
-        try {
-          incarnations.set(member.id, await this.#probeOne(member, plan, options.signal));
-        } catch (error) {
-          // A newcomer must say which directory it has: nobody else may come under its number afterwards.
-          if (options.force !== true || plan.newcomers.includes(member.id)) throw error;
-          if (!CordwoodError.is(error) || error.code !== 'UNREACHABLE') throw error;
-        }
-      }),
-    );
-    return plan.members.map((member) => {
-      const incarnation = incarnations.get(member.id) ?? member.incarnation ?? this.#incarnationOf(member.id);
-      return incarnation === undefined ? member : { ...member, incarnation };
-    });
-  }
-
-  /**
-   * Of a member from the cluster's first days, whom newcomers have never met: should it lose its directory, they must
-   * be able to tell it from the one that voted.
-   */
-  #incarnationOf(id: NodeId): string | undefined {
-    const { registry, incarnation } = this.#parts;
-    return id === this.#parts.id ? incarnation : registry.incarnationOf(id);
-  }
-
-  async #probeOne(member: Member, plan: MembershipPlan, signal: AbortSignal | undefined): Promise<string> {
-    const { clusterId, registry, introduce } = this.#parts;
-    const where = `at ${member.peerAddress}`;
-    let who: Introduction;
-    try {
-      who = await introduce(member.peerAddress, PROBE_TIMEOUT_MS, signal);
-    } catch (error) {
-      if (!CordwoodError.is(error) || error.code !== 'PROTOCOL_ERROR') throw error;
-      const message = `node ${member.id} needs its peer address; ${error.message}`;
-      throw new CordwoodError('BAD_OPTION', message, { cause: error });
-    }
-    if (who.clusterId !== clusterId) {
-      const message = `the node ${where} belongs to cluster ${who.clusterId}, this is ${clusterId}`;
-      const advice = plan.newcomers.includes(member.id) ? `: ${AS_NEWCOMER}` : '';
-      throw new CordwoodError('WRONG_CLUSTER', message + advice);
-    }
-    if (who.nodeId !== member.id) {
-      throw new CordwoodError('WRONG_NODE', `node ${who.nodeId} answers ${where}, not node ${member.id}`);
-    }
-    const objection = registry.objectionTo(member.id, who.incarnation);
-    if (objection !== null) throw objection;
-    // What it has it may have from a leader of this cluster that was lost before its addition was committed.
-    const isKnown = registry.incarnationOf(member.id) === who.incarnation;
-    if (plan.newcomers.includes(member.id) && !who.empty && !isKnown) {
-      throw new CordwoodError('NOT_EMPTY', `node ${member.id} ${where} has data: ${AS_NEWCOMER}`);
-    }
-    return who.incarnation;
   }
 
   /** One change of the configuration at `expectedIndex`: ends when it is committed, whoever leads by then. */
