@@ -119,7 +119,9 @@ function clientAddress(options: StartOptions, peerAddress: string): string {
 /** A first start that failed has bound the directory to its `--cluster`; the second one comes with a better list. */
 function advised(error: unknown, { join }: StartOptions, dataDir: string): unknown {
   if (join === true || !CordwoodError.is(error) || error.code !== 'WRONG_CLUSTER') return error;
-  const advice = `start with another --data; or remove the directory, if nothing is in it: cordwood inspect ${dataDir}`;
+  const advice =
+    'is --data another cluster’s? If a node has moved, keep the list as it was and give --peer-listen (operations.md, ' +
+    `“A new address”). Only if nothing is in the directory remove it: cordwood inspect ${dataDir}`;
   return new CordwoodError(error.code, `${error.message}; ${advice}`, { cause: error });
 }
 

@@ -185,7 +185,7 @@ t.test('a directory of a start that failed: the next start says what helps', asy
   t.match(await node(two, String(free)), {
     code: 5,
     stderr:
-      /^cordwood: WRONG_CLUSTER .*; start with another --data; or remove the directory, if nothing is in it/m,
+      /^cordwood: WRONG_CLUSTER .*; is --data another cluster’s\? .*--peer-listen .*Only if nothing is in the directory remove it/m,
   });
 });
 
