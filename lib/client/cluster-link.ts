@@ -51,6 +51,8 @@ export class ClusterLink implements ConnectionEvents {
   active: Connection | null = null;
   leader: LeaderHint | null = null;
   clusterId: string | null = null;
+  /** `clusterId` counts for good: that of a cluster with a leader, or of a node that has answered something. */
+  #isBound = false;
 
   readonly #settings: ClientSettings;
   readonly #open: (address: string) => Channel;
@@ -151,7 +153,7 @@ export class ClusterLink implements ConnectionEvents {
 
   onWelcome(connection: Connection, welcome: Welcome): void {
     this.#endDial(connection);
-    if (this.clusterId !== null && welcome.clusterId !== this.clusterId) {
+    if (this.clusterId !== null && welcome.clusterId !== this.clusterId && !this.#maySwitch(welcome)) {
       this.book.failed(
         connection.address,
         this.#runtime.now(),
@@ -162,6 +164,7 @@ export class ClusterLink implements ConnectionEvents {
       return;
     }
     this.clusterId = welcome.clusterId;
+    if (welcome.leader !== null) this.#isBound = true;
     this.book.worked(connection.address, welcome.nodeId);
     if (this.#isBetter(welcome)) this.#promote(connection, welcome);
     else connection.close();
@@ -176,6 +179,7 @@ export class ClusterLink implements ConnectionEvents {
     start: number,
     end: number,
   ): void {
+    if (status === Status.ok) this.#isBound = true;
     this.#events.onAnswer(call, status, bytes, start, end);
     if (connection.retiring) this.settle(connection);
     else if (status === Status.noLeader) this.#lacksLeader();
@@ -216,6 +220,16 @@ export class ClusterLink implements ConnectionEvents {
       if (this.book.hopeless) this.#events.onUnreachable(error);
     }
     this.pump();
+  }
+
+  /**
+   * A node without a leader may be one that was left behind when its cluster moved or was restored elsewhere. As long as
+   * nobody has answered anything it does not decide which cluster this client belongs to.
+   */
+  #maySwitch(welcome: Welcome): boolean {
+    return (
+      !this.#isBound && welcome.leader !== null && this.#using().every(({ requests }) => requests.size === 0)
+    );
   }
 
   /** A request was refused because the active node knows no leader: after a while another one is asked. */
@@ -333,6 +347,7 @@ export class ClusterLink implements ConnectionEvents {
 
   #setLeader(leader: LeaderHint | null): void {
     if (this.#closed) return;
+    if (leader !== null) this.#isBound = true;
     if (leader !== null && leader.address !== '') this.book.learn(leader.address, leader.id);
     if (leader === null && this.leader !== null) this.#leaderlessSince = this.#runtime.now();
     if (leader?.id === this.leader?.id && leader?.address === this.leader?.address) return;

@@ -2,6 +2,7 @@ import t from 'tap';
 import { Client } from '../../lib/client/index.ts';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { encodeWelcome } from '../../protocol/client-codec.ts';
+import { Kind } from '../../protocol/constants.ts';
 import { FakeCluster, freePort } from './fake-cluster.ts';
 
 t.test('stack operations', async (t) => {
@@ -219,6 +220,23 @@ t.test('connecting', async (t) => {
     await t.rejects(Client.connect({ addresses: ['h:0'] }), { code: 'BAD_OPTION' });
     await t.rejects(Client.connect({ addresses: ['h:1'], timeoutMs: 0 }), { code: 'BAD_OPTION' });
     await t.rejects(Client.connect({ addresses: ['h:1'], maxOutstanding: 70_000 }), { code: 'BAD_OPTION' });
+  });
+
+  t.test('a node that its cluster has left behind does not decide which cluster it is', async (t) => {
+    const old = await FakeCluster.start(1, 'old');
+    const living = await FakeCluster.start(1, 'living');
+    t.teardown(() => Promise.all([old.close(), living.close()]));
+    old.setLeader(null);
+    const addresses = [old.node(1).address];
+    await using client = await Client.connect({ addresses: [...addresses, living.node(1).address] });
+    t.equal(await client.push('left behind', 1, { timeoutMs: 20_000 }), 1);
+    t.equal(client.clusterId, 'living');
+    // From now on it counts for good.
+    old.setLeader(1);
+    living.setLeader(null);
+    const waiting = client.push('left behind', 2, { timeoutMs: 1_500 });
+    await t.rejects(waiting, { code: /NO_LEADER|TIMEOUT/ });
+    t.equal(old.node(1).frames.filter(({ kind }) => kind === Kind.command).length, 0);
   });
 
   t.test('does not mix clusters', async (t) => {
