@@ -18,7 +18,7 @@ export function register(program: Command): void {
         'stay as they are; nodes that come back with one cannot join the new cluster.',
     )
     .argument('<dir...>', 'data directories of stopped nodes, all that can be had');
-  newClusterOptions(command)
+  newClusterOptions(command, 'old directories')
     .option('--dry-run', 'say what would be done, and do nothing')
     .option('--yes', 'do not ask')
     .option('--force', 'also when the directories given are a majority and could go on as they are')

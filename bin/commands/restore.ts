@@ -11,7 +11,7 @@ export function register(program: Command): void {
         'its own: nodes and clients of the old one do not mix with it.',
     )
     .argument('<file>', 'written by cordwood backup');
-  newClusterOptions(command).action(async (file: string, options: NewClusterOptions) => {
+  newClusterOptions(command, 'file').action(async (file: string, options: NewClusterOptions) => {
     const { restore } = await import('../support/restore.ts');
     process.exitCode = await restore(file, options);
   });

@@ -16,7 +16,7 @@ export async function showStatus(options: StackOptions): Promise<number> {
   if (options.json === true) {
     process.stdout.write(`${JSON.stringify({ nodes: found })}\n`);
   } else {
-    process.stdout.write(`${nodeTable(found.map(report))}\n`);
+    process.stdout.write(`${nodeTable(reportsOf(found))}\n`);
     if (!led) process.stderr.write('cordwood: no node knows a leader\n');
   }
   return led ? ExitCode.ok : ExitCode.notApplied;
@@ -48,15 +48,16 @@ function memberLine({ id, kind, peerAddress, clientAddress, leader }: MemberView
     .trimEnd();
 }
 
-function report({ address, id, status, problem }: FoundNode): NodeReport {
-  const peer = status?.config.members.find(({ id }) => id === status.id);
-  return {
+function reportsOf(found: readonly FoundNode[]): NodeReport[] {
+  const members = found.flatMap(({ status }) => status?.config.members ?? []);
+  const peerAddresses = new Map(members.map(({ id, peerAddress }) => [id, peerAddress]));
+  return found.map(({ address, id, status, problem }) => ({
     id: id ?? 0,
     state: status === null ? 'down' : 'up',
     pid: null,
-    clientAddress: address,
-    peerAddress: peer?.peerAddress ?? '-',
+    clientAddress: address === '' ? '-' : address,
+    peerAddress: peerAddresses.get(id ?? 0) ?? '-',
     status,
     note: problem,
-  };
+  }));
 }

@@ -10,7 +10,9 @@ import type { StackOptions } from './stack-options.ts';
 const MAX_TIMEOUT_MS = 2_000;
 
 interface Explained {
+  /** Empty: a member whose address nobody knows. */
   readonly address: string;
+  readonly id: number | null;
   readonly explanation: Explanation | null;
 }
 
@@ -19,10 +21,10 @@ export async function explainCluster(options: StackOptions): Promise<number> {
   const timeoutMs = Math.min(options.timeout, MAX_TIMEOUT_MS);
   const found = await findNodes(clusterAddresses(options.addr), timeoutMs);
   const answers = await Promise.all(
-    found.map(async ({ address, status }): Promise<Explained> => {
-      if (status === null) return { address, explanation: null };
+    found.map(async ({ address, id, status }): Promise<Explained> => {
+      if (status === null) return { address, id, explanation: null };
       const { answer } = await askNode<Explanation>(address, '/v1/explain', timeoutMs);
-      return { address, explanation: answer };
+      return { address, id, explanation: answer };
     }),
   );
   const known = answers.flatMap(({ explanation }) => (explanation === null ? [] : [explanation]));
@@ -32,9 +34,11 @@ export async function explainCluster(options: StackOptions): Promise<number> {
   return known.every(({ healthy }) => healthy) ? ExitCode.ok : ExitCode.negative;
 }
 
-function print({ address, explanation }: Explained): void {
+function print({ address, id, explanation }: Explained): void {
   if (explanation === null) {
-    printLine(`${oneLine(address)} does not answer`);
+    printLine(
+      address === '' ? `node ${id}: its address is not known` : `${oneLine(address)} does not answer`,
+    );
     return;
   }
   printLine(`${oneLine(address)} ${oneLine(explanation.summary)}`);

@@ -12,6 +12,7 @@ export interface Answer<T> {
 }
 
 export interface FoundNode {
+  /** Empty: a member whose clients' address none of those that answer knows. */
   readonly address: string;
   /** Of a node that does not answer: by what the others say; null if none says it. */
   readonly id: number | null;
@@ -35,9 +36,14 @@ export async function findNodes(addresses: readonly string[], timeoutMs: number)
   const named = new Map(
     found.flatMap(({ status }) => status?.peers ?? []).map(({ id, clientAddress }) => [clientAddress, id]),
   );
-  return found
-    .map((one) => ({ ...one, id: one.status?.id ?? named.get(one.address) ?? null }))
-    .sort((a, b) => (a.id ?? Infinity) - (b.id ?? Infinity) || 0);
+  const numbered = found.map((one) => ({ ...one, id: one.status?.id ?? named.get(one.address) ?? null }));
+  const seen = new Set(numbered.map(({ id }) => id));
+  // A node says in its greeting where its clients connect: nobody knows it of one that has not been met.
+  const unmet = new Set(found.flatMap(({ status }) => status?.peers ?? []).map(({ id }) => id));
+  const unknown = [...unmet]
+    .filter((id) => !seen.has(id))
+    .map((id) => ({ address: '', id, status: null, problem: 'its address is not known' }));
+  return [...numbered, ...unknown].sort((a, b) => (a.id ?? Infinity) - (b.id ?? Infinity) || 0);
 }
 
 async function askStatus(address: string, timeoutMs: number): Promise<FoundNode> {

@@ -10,7 +10,8 @@ export interface NewClusterOptions {
   readonly json?: boolean;
 }
 
-export function newClusterOptions(command: Command): Command {
+/** `source`: what the new cluster is made of, and must be the same wherever a part of it is written. */
+export function newClusterOptions(command: Command, source: string): Command {
   return command
     .option('--cluster <list>', 'peer addresses host:port,… of the new nodes 1, 2, …')
     .option('--data <dir>', "where to: node N's directory is DIR/N; with --id it is DIR")
@@ -24,6 +25,6 @@ export function newClusterOptions(command: Command): Command {
       'after',
       `
 On one machine: without --id, then carry each directory to its node. On each machine by itself: with --id, and the
-same file, --cluster and --new-id everywhere; the directories belong together because these are the same.`,
+same ${source}, --cluster and --new-id everywhere; what is written belongs together because these are the same.`,
     );
 }

@@ -278,7 +278,10 @@ t.test('status', async (t) => {
   const peer = { id: 7, peerAddress: '127.0.0.1:3', connected: false, match: null, voter: true };
   node.peers = [{ ...peer, clientAddress: down[0]! }];
   const table = (await cordwood('status', '--addr', [...down, server.address].join(','))).stdout;
+  node.peers = [{ ...peer, clientAddress: null }];
+  const unmet = (await cordwood('status')).stdout;
   node.peers = [];
+  t.match(unmet, /│ 7 +│ down: its address is not known +│ - +│ - +│ - +│ - +│/);
   t.match(table, new RegExp(`│ 7 +│ down: ECONNREFUSED .*${down[0]}`), 'its number is known from the others');
   t.match(table, new RegExp(`│ - +│ down: ECONNREFUSED .*${down[1]}`), 'a number nobody says is not made up');
 });
