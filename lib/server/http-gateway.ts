@@ -146,9 +146,12 @@ export function createHttpGateway(options: HttpGatewayOptions): HttpGateway {
         each.closeIdleConnections();
       }
       live.close();
+      // Where nothing is decided any more, nothing will be: who waits is told so while there is still time to.
+      const giveUp = setTimeout(() => void stacks.close(), limits.closeGraceMs / 2);
       await Promise.all(
         [...sockets.keys()].map((socket) => new Promise((resolve) => socket.once('close', resolve))),
       );
+      clearTimeout(giveUp);
       await stacks.close();
     },
   };

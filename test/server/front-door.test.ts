@@ -275,6 +275,19 @@ t.test('closing gives the answers that are due, says why, and lets go of everyon
   t.equal(server.connections.total, 0);
 });
 
+t.test('HTTP requests that nobody can carry out any more are answered before the door closes', async (t) => {
+  const { node, port, server } = await open(t, { closeGraceMs: 4_000 });
+  t.equal((await ask(port, '/sCreate', { body: 'closing' })).status, 201, 'the gateway has its session');
+  node.holding = true;
+  const sent = ask(port, '/sPush', { body: 'closing,1' });
+  while (node.waiting < 1) await new Promise(setImmediate);
+  const closed = server.close();
+  const { status, text } = await sent;
+  t.equal(status, 504);
+  t.match(JSON.parse(text), { error: { code: 'CLOSED', outcome: 'unknown' } });
+  await closed;
+});
+
 t.test('who hangs on is cut off when the grace is over', async (t) => {
   const { node, port, server } = await open(t, { closeGraceMs: 80 });
   node.holding = true;
