@@ -195,7 +195,12 @@ export class Driver {
     this.wake();
     this.#records.durableTicket = ticket;
     this.health.durable(ticket, forMs);
-    this.core.durable(ticket);
+    try {
+      this.core.durable(ticket);
+    } catch (error) {
+      // Who calls is no turn: what contradicts what is known for sure must end the node, not the process around it.
+      this.#events.failed(error as Error);
+    }
   }
 
   /** Ends all turns. Whoever still waits is told the truth. */

@@ -1,4 +1,5 @@
 import { CordwoodError } from '../../protocol/errors.ts';
+import { MAX_TIMER_MS } from './check-options.ts';
 import type { Driver } from './driver.ts';
 
 /** Lets code that takes its time wait for something in the node to change. */
@@ -49,7 +50,8 @@ export class Turns {
         }
       };
       const arm = (): void => {
-        cancelTimer = driver.options.runtime.timer(Math.max(limits.deadlineMs - driver.now, 1), () => {
+        const leftMs = Math.min(Math.max(limits.deadlineMs - driver.now, 1), MAX_TIMER_MS);
+        cancelTimer = driver.options.runtime.timer(leftMs, () => {
           check();
           if (driver.afterTurn.has(check)) arm();
         });

@@ -1,4 +1,4 @@
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import fs, { existsSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 
@@ -10,6 +10,28 @@ t.test('a directory and those it is in, for this user alone, however often', (t)
   makeDirectory(directory);
   t.equal(statSync(directory).isDirectory(), true);
   if (process.platform !== 'win32') t.equal(statSync(path.dirname(directory)).mode & 0o777, 0o700);
+  t.end();
+});
+
+t.test('each name is durable before anything lies below it', { skip: process.platform === 'win32' }, (t) => {
+  const dir = t.testdir();
+  const synced: string[] = [];
+  const names = new Map<number, string>();
+  const { openSync, fsyncSync } = fs;
+  t.teardown(() => Object.assign(fs, { openSync, fsyncSync }));
+  fs.openSync = (file, ...rest) => {
+    const fd = openSync(file, ...rest);
+    names.set(fd, String(file));
+    return fd;
+  };
+  fs.fsyncSync = (fd) => {
+    synced.push(path.relative(dir, names.get(fd)!));
+    fsyncSync(fd);
+  };
+  makeDirectory(path.join(dir, 'a', 'b', 'c'));
+  t.same(synced, ['', 'a', 'a/b']);
+  makeDirectory(path.join(dir, 'a', 'b', 'c'));
+  t.equal(synced.length, 3, 'what was there is left as it is');
   t.end();
 });
 

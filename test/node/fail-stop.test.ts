@@ -124,3 +124,20 @@ t.test('a client in the process of a node that has closed is told so: nothing wa
   await t.rejects(late.top('a', { timeoutMs: 100 }), expected);
   await Promise.all([old.close(), late.close()]);
 });
+
+t.test('what the core finds out when its disk answers ends the node, and not the process', async (t) => {
+  const { nodes } = await setUp(t, 1);
+  const node = nodes[0]!;
+  await until('a leader', () => node.status().role === 'leader');
+  const errors = uncaught(t);
+  const broken = new CordwoodError('LOG_FAILED', 'the log is not what it was');
+  node.core.durable = () => {
+    throw broken;
+  };
+  const client = Client.local(node, { timeoutMs: 5000 });
+  t.teardown(() => client.close());
+  await t.rejects(client.push('s', 1));
+  await node.closed;
+  t.equal(node.failure, broken);
+  t.same(errors, []);
+});
