@@ -100,6 +100,8 @@ export class Backups {
         await readBarrier(this.#requests);
         // A leader's snapshot takes the place of the state: there is none to look at.
         if (!driver.core.installing) return;
+        if (driver.now >= deadlineMs)
+          throw new CordwoodError('TIMEOUT', 'a snapshot was being installed all the time');
       } catch (error) {
         const again = CordwoodError.is(error) && (error.code === 'NO_LEADER' || error.code === 'BUSY');
         if (!again || driver.now >= deadlineMs) throw error;

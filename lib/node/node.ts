@@ -236,9 +236,9 @@ export class RaftNode implements Requests {
     return metricsOf(this.#driver, this.status(), this.#leaderWatch.changes);
   }
 
-  /** Starts a snapshot now, whether or not one is due. */
+  /** Takes a snapshot as soon as there is something new to take one of, whether or not one is due. */
   snapshot(): void {
-    this.#driver.snapshots.take();
+    this.#driver.snapshots.ask();
   }
 
   /**

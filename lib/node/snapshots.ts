@@ -1,3 +1,4 @@
+import { CordwoodError } from '../../protocol/errors.ts';
 import type { SnapshotAck, SnapshotChunk, SnapshotManifest } from '../../protocol/peer-transfer.ts';
 import type { Index, NodeId, SnapshotMeta } from '../core/types.ts';
 import type { LogDamage, SnapshotReader } from '../log/log-store.ts';
@@ -30,6 +31,8 @@ export class Snapshots {
   /** Something has rotted: a snapshot is due that takes its place. */
   #renewDue = false;
   #renewing = false;
+  /** Somebody wants one. */
+  #asked = false;
 
   constructor(driver: Driver, failed: (error: Error) => void) {
     this.#driver = driver;
@@ -82,17 +85,22 @@ export class Snapshots {
     if (this.#renewDue && index > 0) {
       this.#renewDue = false;
       this.#renewing = true;
-      this.take();
+      this.#take();
       return;
     }
     if (index <= this.#taker.lastIndex) return;
+    if (this.#asked) {
+      this.#asked = false;
+      this.#take();
+      return;
+    }
     const wanted = Math.max(
       options.snapshotLogBytes,
       SNAPSHOT_RATIO * (log.snapshots.latest?.sizeBytes ?? 0),
     );
     const due = Math.min(wanted, this.#roomForLog());
     if (applier.appliedBytes - this.#bytesAtLast < due * this.#spread) return;
-    this.take();
+    this.#take();
   }
 
   /** What is on disk has rotted somewhere, what is in memory is whole: a new snapshot makes the old files superfluous. */
@@ -103,12 +111,17 @@ export class Snapshots {
     this.#driver.wake();
   }
 
+  /** Takes one as soon as one can be taken. */
+  ask(): void {
+    this.#asked = true;
+    this.#driver.wake();
+  }
+
   get counts(): SnapshotCounts {
     return this.#taker.counts;
   }
 
-  /** Takes one now. */
-  take(): void {
+  #take(): void {
     const { core, applier } = this.#driver;
     const index = applier.applied;
     this.#bytesAtLast = applier.appliedBytes;
@@ -209,6 +222,11 @@ export class Snapshots {
     options.logger.info({ index: meta.index, term: meta.term }, 'installing a snapshot');
     try {
       await state.restore(readAll(reader));
+      if (state.appliedIndex !== meta.index)
+        throw new CordwoodError(
+          'SNAPSHOT_DAMAGED',
+          `it holds the state at ${state.appliedIndex}, not ${meta.index}`,
+        );
     } catch (error) {
       // The old state may be half gone: nothing can be served from it.
       this.#failed(error as Error);

@@ -50,7 +50,8 @@ export interface NodeOptions {
    */
   readonly priority?: number;
   /**
-   * Serve `lease` reads without asking a quorum. Set it on all nodes or on none: followers that acknowledge a
+   * Serve `lease` reads without asking a quorum. Set it on all nodes or on none, and see docs/operations.md, "Reads", for
+   * how to switch it on or off: followers that acknowledge a
    * heartbeat then vote for nobody else for an election timeout, not even after a restart or if the leader's process
    * is gone, so a failed leader is replaced after a timeout and not within milliseconds. Default false.
    */

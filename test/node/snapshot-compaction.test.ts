@@ -70,7 +70,7 @@ function nodeThatTakesASnapshot(commitIndex: number = OWN.index): {
 
 t.test('a snapshot of one’s own lets the log be compacted behind it', async (t) => {
   const { driver, compacted, finish } = nodeThatTakesASnapshot();
-  new Snapshots(driver, (error) => t.fail(error)).take();
+  new Snapshots(driver, (error) => t.fail(error)).maybeTake();
   await settle();
   finish();
   await settle();
@@ -82,7 +82,7 @@ t.test(
   'a leader’s snapshot that came in meanwhile, not yet installed, compacts nothing beyond the commit index',
   async (t) => {
     const { driver, compacted, receive, finish } = nodeThatTakesASnapshot();
-    new Snapshots(driver, (error) => t.fail(error)).take();
+    new Snapshots(driver, (error) => t.fail(error)).maybeTake();
     await settle();
     receive();
     finish();
@@ -93,10 +93,30 @@ t.test(
 
 t.test('nor what is committed and not applied yet: it is still to be read', async (t) => {
   const { driver, compacted, receive, finish } = nodeThatTakesASnapshot(130);
-  new Snapshots(driver, (error) => t.fail(error)).take();
+  new Snapshots(driver, (error) => t.fail(error)).maybeTake();
   await settle();
   receive();
   finish();
   await settle();
   t.strictSame(compacted, [57, 57]);
+});
+
+t.test('one that is asked for is taken when this node’s own disk has what is in it', async (t) => {
+  const { driver, compacted, finish } = nodeThatTakesASnapshot();
+  const core = driver.core as { durableIndex: number };
+  Object.assign(driver.options, { snapshotLogBytes: 2 ** 30 });
+  core.durableIndex = 50;
+  const snapshots = new Snapshots(driver, (error) => t.fail(error));
+  snapshots.ask();
+  snapshots.maybeTake();
+  t.equal(snapshots.counts.running, false);
+  core.durableIndex = 130;
+  snapshots.maybeTake();
+  t.equal(snapshots.counts.running, true);
+  await settle();
+  finish();
+  await settle();
+  snapshots.maybeTake();
+  t.match(snapshots.counts, { running: false, taken: 1 }, 'once');
+  t.strictSame(compacted.length, 0, 'the log is too short to be compacted');
 });
