@@ -50,10 +50,10 @@ export interface NodeOptions {
    */
   readonly priority?: number;
   /**
-   * Serve `lease` reads without asking a quorum. Set it on all nodes or on none, and see docs/operations.md, "Reads", for
-   * how to switch it on or off: followers that acknowledge a
-   * heartbeat then vote for nobody else for an election timeout, not even after a restart or if the leader's process
-   * is gone, so a failed leader is replaced after a timeout and not within milliseconds. Default false.
+   * Serve `lease` reads without asking a quorum. Set it on all nodes or on none (docs/operations.md, "Reads", says how to
+   * switch it): followers that acknowledge a heartbeat then vote for nobody else for an election timeout, not even after
+   * a restart or if the leader's process is gone, so a failed leader is replaced after a timeout and not within
+   * milliseconds. Default false.
    */
   readonly leaseReads?: boolean;
   /** Default 100. A leader with nothing to say sends one every seven tenths of `electionTimeoutMs`, if that is longer. */
