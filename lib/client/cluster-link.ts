@@ -3,6 +3,7 @@ import type { LeaderHint, Welcome } from '../../protocol/client-codec.ts';
 import { CordwoodError, type ErrorCode } from '../../protocol/errors.ts';
 import type { Runtime } from '../node/runtime.ts';
 import { AddressBook } from './address-book.ts';
+import { Verdict, verdictOf } from './answer-policy.ts';
 import type { Call } from './call.ts';
 import type { Channel } from './channel.ts';
 import { Connection, type ConnectionEvents, whyEnded } from './connection.ts';
@@ -179,7 +180,7 @@ export class ClusterLink implements ConnectionEvents {
     start: number,
     end: number,
   ): void {
-    if (status === Status.ok) this.#isBound = true;
+    if (verdictOf(status) === Verdict.result) this.#isBound = true;
     this.#events.onAnswer(call, status, bytes, start, end);
     if (connection.retiring) this.settle(connection);
     else if (status === Status.noLeader) this.#lacksLeader();

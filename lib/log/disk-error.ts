@@ -29,6 +29,12 @@ export function isDiskFull(error: unknown): boolean {
   return diskError(error).code === 'DISK_FULL';
 }
 
+/** Whether all files that the process (EMFILE) or the machine (ENFILE) may have open are in use. */
+export function isOutOfFiles(error: unknown): boolean {
+  const code = diskErrorCode(error);
+  return code === 'EMFILE' || code === 'ENFILE';
+}
+
 /** Why something at rest is as good as rotten though nobody has seen its bytes. */
 export const UNREADABLE = 'the disk cannot read it (EIO)';
 

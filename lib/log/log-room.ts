@@ -1,4 +1,4 @@
-import { isDiskFull } from './disk-error.ts';
+import { isDiskFull, isOutOfFiles } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import type { LogSizes } from './log-options.ts';
 import { Reserve } from './reserve.ts';
@@ -72,8 +72,8 @@ export class LogRoom {
       if (wantedBytes <= 0 || !this.#isEnoughFor(capacityBytes)) return false;
       return this.spares.prepare(wantedBytes, capacityBytes, writer.zeros);
     } catch (error) {
-      // Working ahead may fail for want of room: nobody waits for it, and the log itself may still fit.
-      if (!isDiskFull(error)) throw error;
+      // Working ahead may fail for want of room, or of a file: nobody waits for it, and the log itself may still fit.
+      if (!isDiskFull(error) && !isOutOfFiles(error)) throw error;
       this.#isScarce = true;
       return false;
     }

@@ -43,8 +43,10 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
     },
   };
   let opened: OpenedLogFiles;
+  const disk = new CountingDisk(task.done);
+  disk.patient = true;
   try {
-    opened = openLogFiles(new CountingDisk(task.done), task.path, options, false, ({ latest, bytes }) => {
+    opened = openLogFiles(disk, task.path, options, false, ({ latest, bytes }) => {
       send({ kind: 'snapshots', latest, snapshotBytes: bytes });
     });
   } catch (error) {
@@ -79,7 +81,7 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
     send({ kind: 'damage', damage });
   });
   return new Promise((resolve) => {
-    thread = new LogThread(port, ring, lane, scrubber, task.sizes.fillBytes, resolve);
+    thread = new LogThread(port, ring, lane, scrubber, disk, task.sizes.fillBytes, resolve);
     let toldBytes = Infinity;
     thread.start(task.sizes, (chore) => {
       const space = lane.checkSpace();
@@ -125,6 +127,7 @@ class LogThread {
   readonly #ring: RingReader;
   readonly #lane: LogLane;
   readonly #scrubber: Scrubber;
+  readonly #disk: NodeDisk;
   readonly #done: () => void;
   readonly #shared = new Map<number, SharedArrayBuffer>();
   #loose: Uint8Array[] = [];
@@ -141,6 +144,7 @@ class LogThread {
     ring: RingReader,
     lane: LogLane,
     scrubber: Scrubber,
+    disk: NodeDisk,
     fillBytes: number,
     done: () => void,
   ) {
@@ -149,6 +153,7 @@ class LogThread {
     this.#ring = ring;
     this.#lane = lane;
     this.#scrubber = scrubber;
+    this.#disk = disk;
     this.#done = done;
   }
 
@@ -195,7 +200,10 @@ class LogThread {
       if (worked) this.#workedMs = now;
       const isPreparing = this.#lane.next === 'prepare';
       if (isPreparing && this.#mayPrepare(now)) {
+        // Nobody waits for work ahead, and appends would wait for it.
+        this.#disk.patient = false;
         this.#lane.step();
+        this.#disk.patient = true;
         continue;
       }
       let choreMs = now + MAX_SLEEP_MS;

@@ -1,12 +1,17 @@
 import fs from 'node:fs';
-import { isMainThread } from 'node:worker_threads';
 import { DirectFile, DirectStage } from './direct-file.ts';
+import { isOutOfFiles } from './disk-error.ts';
 import { makeDirectory } from './make-directory.ts';
 import type { Disk, OpenMode } from './disk.ts';
 import type { DiskSpace } from './space.ts';
 
 /** The machine's file system. Files are readable and writable by their owner only. */
 export class NodeDisk implements Disk {
+  /**
+   * Waits for a while where all that the process may open are in use. For a thread that has nothing to do but what it opens
+   * a file for: it stands still meanwhile.
+   */
+  patient = false;
   readonly #direct = new Map<number, DirectFile>();
   /** Files that turned out not to take direct writes: what they are written through instead. */
   readonly #cached = new Map<number, number>();
@@ -15,14 +20,14 @@ export class NodeDisk implements Disk {
   #refused = (fs.constants.O_DIRECT as number | undefined) === undefined;
 
   open(path: string, mode: OpenMode): number {
-    return openFile(path, mode === 'read' ? 'r' : mode === 'write' ? 'r+' : 'wx+', 0o600);
+    return this.#open(path, mode === 'read' ? 'r' : mode === 'write' ? 'r+' : 'wx+', 0o600);
   }
 
   openDirect(path: string, mode: OpenMode): number {
     if (mode === 'create') fs.closeSync(this.open(path, mode));
     if (!this.#refused) {
       try {
-        const fd = openFile(
+        const fd = this.#open(
           path,
           (mode === 'read' ? fs.constants.O_RDONLY : fs.constants.O_RDWR) | fs.constants.O_DIRECT,
         );
@@ -88,7 +93,7 @@ export class NodeDisk implements Disk {
   }
 
   readdir(path: string): string[] {
-    return whenThereAreFiles(() => fs.readdirSync(path)).sort();
+    return this.#whenThereAreFiles(() => fs.readdirSync(path)).sort();
   }
 
   mkdir(path: string): void {
@@ -107,11 +112,27 @@ export class NodeDisk implements Disk {
   syncDirectory(path: string): void {
     // Windows cannot open a directory as a file; NTFS journals names by itself.
     if (process.platform === 'win32') return;
-    const fd = openFile(path, 'r');
+    const fd = this.#open(path, 'r');
     try {
       fs.fsyncSync(fd);
     } finally {
       fs.closeSync(fd);
+    }
+  }
+
+  #open(path: string, flags: string | number, mode?: number): number {
+    return this.#whenThereAreFiles(() => fs.openSync(path, flags, mode));
+  }
+
+  /** Sockets are files, too, and what else lives in the process opens some: that none is left is no fault of the disk. */
+  #whenThereAreFiles<T>(open: () => T): T {
+    for (let waitedMs = 0; ; waitedMs += FILES_INTERVAL_MS) {
+      try {
+        return open();
+      } catch (error) {
+        if (!this.patient || !isOutOfFiles(error) || waitedMs >= FILES_PATIENCE_MS) throw error;
+      }
+      Atomics.wait(sleeper, 0, 0, FILES_INTERVAL_MS);
     }
   }
 
@@ -127,33 +148,8 @@ function isRefusal(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'EINVAL';
 }
 
-function openFile(path: string, flags: string | number, mode?: number): number {
-  return whenThereAreFiles(() => fs.openSync(path, flags, mode));
-}
-
-/** How often, and for how long, a thread of its own asks for a file while all that the process may open are in use. */
+/** How often, and for how long, a patient disk asks for a file while all that the process may open are in use. */
 const FILES_INTERVAL_MS = 20;
 const FILES_PATIENCE_MS = 30_000;
 
-/**
- * Runs `open`. All of a process's files can be in use for a while: sockets are files, and what else lives in the process
- * opens some. That is no fault of the disk, and a log that waits for one loses nothing.
- */
-function whenThereAreFiles<T>(open: () => T): T {
-  for (let waitedMs = 0; ; waitedMs += FILES_INTERVAL_MS) {
-    try {
-      return open();
-    } catch (error) {
-      if (isMainThread || !isOutOfFiles(error) || waitedMs >= FILES_PATIENCE_MS) throw error;
-    }
-    Atomics.wait(sleeper, 0, 0, FILES_INTERVAL_MS);
-  }
-}
-
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
-
-/** EMFILE: of the process; ENFILE: of the machine. */
-function isOutOfFiles(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'EMFILE' || code === 'ENFILE';
-}

@@ -8,6 +8,7 @@ import type { FromSnapshotThread, SnapshotThreadTask, ToSnapshotThread } from '.
 export default function serveSnapshots(task: SnapshotThreadTask): Promise<void> {
   const { port } = task;
   const disk = new NodeDisk();
+  disk.patient = true;
   if (task.firstHandle > 1) removeUnfinished(disk, task.path);
   const files = new SnapshotFiles(disk, task.path, task.owner, null, task.firstHandle);
   return new Promise((resolve) => {

@@ -29,6 +29,11 @@ export class Lookahead {
       if (bytes[at + 4] === Kind.command) starts[count++] = at + WRITE_HEADER_BYTES;
       at += 4 + view.getUint32(at, true);
     }
-    return count > 0 && machine.lookAhead(bytes, starts, count) ? at : Infinity;
+    try {
+      return count > 0 && machine.lookAhead(bytes, starts, count) ? at : Infinity;
+    } catch {
+      // It changes nothing, so nothing is lost: the commands are applied all the same.
+      return Infinity;
+    }
   }
 }

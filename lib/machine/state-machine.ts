@@ -35,8 +35,8 @@ export interface StateMachine {
   /**
    * Told which commands `apply` will be given next: `count` of them, which begin at `starts` in `bytes`. A machine
    * whose state lies scattered in memory may touch what they will need, for all of them at once, so that the processor
-   * does not wait for one after the other. Changes nothing. The bytes may be anything, and not every command is
-   * announced. Returns whether that is of use: if not, it is not told of the rest of the batch.
+   * does not wait for one after the other. Changes nothing; what it throws is ignored. The bytes may be anything, and not
+   * every command is announced. Returns whether that is of use: if not, it is not told of the rest of the batch.
    */
   lookAhead?(bytes: Uint8Array, starts: Int32Array, count: number): boolean;
 

@@ -28,10 +28,20 @@ export class Admission {
     return this.uncommittedBytes > this.#driver.options.maxUncommittedBytes;
   }
 
+  /** Somebody waits for room: what this node's disk has taken must be told. */
+  get awaited(): boolean {
+    return this.#roomWaiters.length > 0;
+  }
+
   /** Calls once when there is room, which may be at once. */
   onRoom(callback: () => void): void {
-    if (!this.saturated) callback();
-    else this.#roomWaiters.push(callback);
+    if (!this.saturated) {
+      callback();
+      return;
+    }
+    this.#roomWaiters.push(callback);
+    // The end of a turn says what must be told for there to be room.
+    this.#driver.wake();
   }
 
   /** Takes a run of write frames where this node leads, or passes it on. */

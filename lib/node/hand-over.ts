@@ -40,7 +40,9 @@ export async function handOver(
     const message = `node ${to} did not take over; node ${options.id} leads on`;
     if (!core.hasHandedOver) throw new CordwoodError('TIMEOUT', message);
     // The request is on its way, and whoever gets it late still takes it.
-    throw new CordwoodError('TIMEOUT', `${message}, and node ${to} may yet`, { outcome: 'unknown' });
+    throw new CordwoodError('TIMEOUT', `${message}, and a node that was asked may yet take over`, {
+      outcome: 'unknown',
+    });
   };
   const deadlineMs = turns.now() + timeoutMs;
   try {

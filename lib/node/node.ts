@@ -283,7 +283,7 @@ export class RaftNode implements Requests {
    * Hands leadership to `target`, or to whoever is furthest along (0), and waits until it has it.
    *
    * @throws CordwoodError `NOT_LEADER`, `BAD_OPTION` if `target` is no voter, `UNREACHABLE` if it does not answer,
-   *   `TIMEOUT`: this node leads on
+   *   `TIMEOUT`: this node leads on; its `outcome` is `unknown` if a node that was asked may yet take over
    */
   handOver(target: NodeId = 0, timeoutMs?: number, signal?: AbortSignal): Promise<NodeId> {
     return handOver(this.#driver, new Turns(this.#driver), target, timeoutMs, signal);

@@ -34,7 +34,10 @@ export class Pipeline {
    * own disk has it, for so long it stays in memory.
    */
   get bytes(): number {
-    const underWay = Math.max(this.proposals.inFlightBytes, this.#records.pinnedBytes);
+    const { inFlightBytes } = this.proposals;
+    // What others' terms have left uncommitted waits for no client of this node.
+    const leads = this.#core.role === 'leader';
+    const underWay = leads ? Math.max(inFlightBytes, this.#records.pinnedBytes) : inFlightBytes;
     return this.batcher.queuedBytes + underWay;
   }
 

@@ -88,12 +88,13 @@ export class Snapshots {
       this.#take();
       return;
     }
-    if (index <= this.#taker.lastIndex) return;
-    if (this.#asked) {
+    // One that failed is tried again for whoever asks, and otherwise when the log has grown.
+    if (this.#asked && index > (log.snapshots.latest?.meta.index ?? 0)) {
       this.#asked = false;
       this.#take();
       return;
     }
+    if (index <= this.#taker.lastIndex) return;
     const wanted = Math.max(
       options.snapshotLogBytes,
       SNAPSHOT_RATIO * (log.snapshots.latest?.sizeBytes ?? 0),

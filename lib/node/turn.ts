@@ -73,7 +73,7 @@ export class Turn {
     if (unserved === 'more') driver.wake();
     const readsDueMs = unserved === 'stalled' ? now + STALLED_READS_MS : Infinity;
     // Heartbeats, or the end of the patience with them, bring turns that sweep: none is due for that alone.
-    driver.log.announce(core.awaitsDisk);
+    driver.log.announce(core.awaitsDisk || driver.admission.awaited);
     this.#timer.arm(Math.min(effects.nextDeadlineMs, driver.health.wakeMs, readsDueMs));
   }
 

@@ -23,6 +23,8 @@ export interface TcpTransport extends Transport {
 const CLOSE_GRACE_MS = 250;
 /** Causes remembered so that each is told once. */
 const MAX_CAUSES = 256;
+/** What is told in the same way, and is nothing that two nodes have against each other. */
+const NO_REFUSAL: ReadonlySet<string> = new Set(['UNREACHABLE', 'BAD_ADDRESS', 'TOO_LARGE']);
 
 /**
  * Listens for peers and connects to those named by `setPeers`. Each node sends on the connections it dialled and
@@ -237,7 +239,7 @@ class NetTransport implements TcpTransport, LinkHost, InboundHost {
   // — both —
 
   rejected(peer: NodeId, code: string, message: string): void {
-    if (this.#links.has(peer))
+    if (this.#links.has(peer) && !NO_REFUSAL.has(code))
       this.#refusals.set(peer, { refusal: { code, message }, atMs: performance.now() });
     if (this.#isNews(`${peer} ${code} ${message}`)) this.#options.events.onRejected(peer, code, message);
   }
