@@ -125,7 +125,7 @@ export class CallRegistry {
     const bytes = chunk.writer.position - start;
     const signal = options?.signal;
     const timeoutMs = options?.timeoutMs ?? this.#settings.timeoutMs;
-    const refusal = this.#refusalOf(route.lane, bytes, signal, timeoutMs);
+    const refusal = unknownOption(options) ?? this.#refusalOf(route.lane, bytes, signal, timeoutMs);
     if (refusal !== null) {
       this.#cancel(route);
       return Promise.reject(refusal);
@@ -207,6 +207,8 @@ export class CallRegistry {
 
   #refusalOf(lane: Lane, bytes: number, signal: AbortSignal | undefined, timeoutMs: number): Error | null {
     if (this.#closed) return new CordwoodError('CLOSED', 'the client is closed');
+    if (typeof timeoutMs !== 'number')
+      return new TypeError(`timeoutMs must be a number, not ${typeof timeoutMs}`);
     if (!(timeoutMs >= 0)) return new RangeError(`timeoutMs must be a number from 0 up, not ${timeoutMs}`);
     if (signal !== undefined) {
       // The controller in place of its signal is easily given; found any later, half of the call would be there already.
@@ -241,6 +243,23 @@ export class CallRegistry {
       });
     });
   }
+}
+
+/** What some call takes. A misspelt one would have no effect: without its key a command would run twice. */
+const CALL_OPTIONS: ReadonlySet<string> = new Set([
+  'signal',
+  'timeoutMs',
+  'idempotencyKey',
+  'level',
+  'maxStalenessMs',
+  'prefix',
+  'pageSize',
+]);
+
+function unknownOption(options: CallOptions | undefined): TypeError | null {
+  for (const name in options)
+    if (!CALL_OPTIONS.has(name)) return new TypeError(`${name} is no option of a call`);
+  return null;
 }
 
 function isSignal(value: unknown): value is AbortSignal {

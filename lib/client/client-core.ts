@@ -136,11 +136,13 @@ export class ClientCore implements AsyncDisposable {
 
   /** Has the machine apply a command given as bytes. */
   command(body: Uint8Array, options?: CommandOptions): Promise<Answer> {
+    if (!(body instanceof Uint8Array)) return Promise.reject(notBytes('command', body));
     return this.write(options, body.length, decodeAnswer, (out) => out.bytes(body));
   }
 
   /** Asks the machine a question given as bytes. */
   query(body: Uint8Array, options?: QueryOptions): Promise<Answer> {
+    if (!(body instanceof Uint8Array)) return Promise.reject(notBytes('query', body));
     return this.read(options, body.length, decodeAnswer, (out) => out.bytes(body));
   }
 
@@ -212,6 +214,8 @@ export class ClientCore implements AsyncDisposable {
     if (level === undefined)
       return Promise.reject(new RangeError(`there is no read level ${String(options?.level)}`));
     const maxStalenessMs = level === ReadLevel.bounded ? options?.maxStalenessMs : undefined;
+    // In a frame it stands for the default.
+    if (maxStalenessMs === 0) return Promise.reject(new RangeError('maxStalenessMs must be 1 at least'));
     const write =
       maxStalenessMs === undefined
         ? writeBody
@@ -260,6 +264,11 @@ export class ClientCore implements AsyncDisposable {
 }
 
 function writeNothing(): void {}
+
+/** Anything else with a length would be sent as some bytes, and without one it would spoil the frames of other calls. */
+export function notBytes(what: string, given: unknown): TypeError {
+  return new TypeError(`a ${what} must be a Uint8Array, not ${given === null ? 'null' : typeof given}`);
+}
 
 function writeKey(out: ByteWriter, key: string): void {
   if (!isWellFormed(key)) throw new TypeError('an idempotency key is a string without half a surrogate pair');

@@ -1,10 +1,11 @@
 import { StackOp } from '../../protocol/constants.ts';
 import { writeArrayHeader } from '../../protocol/msgpack-header.ts';
 import { writeValue } from '../../protocol/msgpack.ts';
+import { checkOptions, having, required } from '../node/check-options.ts';
 import type { Requests } from '../node/types.ts';
 import type { Decode } from './call.ts';
 import type { Channel } from './channel.ts';
-import { ClientCore, type CommandOptions, type QueryOptions } from './client-core.ts';
+import { ClientCore, type CommandOptions, notBytes, type QueryOptions } from './client-core.ts';
 import { LocalChannel } from './local-channel.ts';
 import type { ClientOptions } from './options.ts';
 import {
@@ -28,6 +29,8 @@ export interface ListOptions extends QueryOptions {
   /** Names asked for at a time. Default 1000. */
   readonly pageSize?: number;
 }
+
+const LOCAL_NODE = required(having('a node', 'submit', 'query', 'detach', 'onRoom', 'onLeader'));
 
 /**
  * A client of a cluster. It finds the leader and follows it, sends what is asked of it in as few writes as
@@ -62,14 +65,21 @@ export class Client extends ClientCore {
     return client;
   }
 
-  /** A client of a node in the same process; that node forwards what it cannot do itself. */
+  /**
+   * A client of a node in the same process; that node forwards what it cannot do itself. It is closed with the node.
+   *
+   * @throws CordwoodError `BAD_OPTION`
+   */
   static local(requests: Requests, options: Omit<ClientOptions, 'addresses' | 'signal'> = {}): Client {
+    checkOptions({ node: requests }, { node: LOCAL_NODE });
     const address = 'local:1';
     const client = new Client(
       { ...options, addresses: [address], preferLeader: false },
       () => new LocalChannel(requests),
     );
     client.start();
+    // What waits for it is told so; and nothing keeps the process alive any more.
+    void requests.closed?.then(() => client.close());
     return client;
   }
 
@@ -98,6 +108,7 @@ export class Client extends ClientCore {
 
   /** As `push`, for a value that is msgpack already. */
   pushEncoded(name: string, value: Uint8Array, options?: CommandOptions): Promise<number> {
+    if (!(value instanceof Uint8Array)) return Promise.reject(notBytes('value', value));
     return this.write(options, value.length + 64, decodeSize, (out) => {
       writeStackOp(out, StackOp.push, name, 3);
       out.bytes(value);

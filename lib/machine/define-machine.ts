@@ -96,6 +96,7 @@ export interface MachineDefinition<State, Command, Query, Result, Answer> {
 export function defineMachine<State, Command = unknown, Query = unknown, Result = unknown, Answer = unknown>(
   definition: MachineDefinition<State, Command, Query, Result, Answer>,
 ): StateMachine {
+  if (typeof definition.name !== 'string') throw new TypeError('A machine needs a name.');
   const nameBytes = Buffer.byteLength(definition.name);
   if (nameBytes < 1 || nameBytes > 255) throw new TypeError('The name of a machine has 1 to 255 bytes.');
   const { version, oldestVersion = version } = definition;

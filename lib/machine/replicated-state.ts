@@ -356,5 +356,5 @@ export class ReplicatedState {
 }
 
 function isMachineStatus(status: number): boolean {
-  return status >= 0 && status <= MAX_MACHINE_STATUS;
+  return Number.isInteger(status) && status >= 0 && status <= MAX_MACHINE_STATUS;
 }

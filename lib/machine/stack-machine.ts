@@ -70,6 +70,10 @@ export class StackMachine implements StateMachine {
 
   /** @throws CordwoodError `BAD_OPTION` */
   constructor(limits: Partial<StackLimits> = {}) {
+    // They are part of what commands do, and can never change: a misspelt one must not go unnoticed.
+    for (const name of Object.keys(limits))
+      if (!Object.hasOwn(defaultStackLimits, name))
+        throw new TypeError(`${name} is no limit of a stack machine.`);
     this.limits = { ...defaultStackLimits, ...limits };
     for (const name of ['maxStacks', 'maxBytes'] as const) {
       const limit: unknown = this.limits[name];

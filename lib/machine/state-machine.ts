@@ -28,7 +28,8 @@ export interface StateMachine {
   /**
    * Applies the command in `bytes[start, end)`, writes the result's body to `out` and returns the status
    * (`Status.ok` or another below 64). Bytes that are no command are a result like any other
-   * (`Status.badCommand`): whatever comes in, this never throws. If it does, the node stops.
+   * (`Status.badCommand`): whatever comes in, this never throws. If it does, the node stops. `out` holds other
+   * answers, too: append to it, and never take, clear or go back before where it stood.
    */
   apply(bytes: Uint8Array, start: number, end: number, out: ByteWriter, meta: ApplyMeta): number;
 

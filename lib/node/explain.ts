@@ -77,7 +77,7 @@ export interface ExplainParts {
 export function explain(parts: ExplainParts): Explanation {
   const { driver } = parts;
   // Of a node that has stopped everything else is of the past.
-  const findings = parts.failure !== null ? aboutNode(parts) : aboutAll(parts);
+  const findings = parts.failure !== null || driver.stopped ? aboutNode(parts) : aboutAll(parts);
   const problem = findings.find(({ severity }) => severity === 'problem');
   return {
     id: driver.options.id,
@@ -107,6 +107,8 @@ function aboutNode({ driver, barred, failure }: ExplainParts): Finding[] {
     const message = `the node has stopped: ${failure.message}`;
     return [{ topic: 'node', code, severity: 'problem', message }];
   }
+  if (driver.stopped)
+    return [{ topic: 'node', code: 'STOPPED', severity: 'problem', message: 'the node has been closed' }];
   if (barred !== null) {
     return [{ topic: 'node', code: barred.code, severity: 'problem', message: barred.message }];
   }

@@ -19,8 +19,9 @@ export interface NodeOptions {
   /** This node's number: its place in `cluster`, counted from 1. */
   readonly id: NodeId;
   /**
-   * Peer addresses (`host:port`, a scheme is ignored); the Nth belongs to node N. Read when the data directory is
-   * new; afterwards the configuration in the log counts.
+   * Peer addresses (`host:port`, a scheme is ignored); the Nth belongs to node N. The same list on every node and at every
+   * start, or the start fails with `WRONG_CLUSTER`, until the members have been changed: from then on the configuration
+   * in the log counts, and only this node's own address is read here.
    */
   readonly cluster: readonly string[];
   /** Created if missing. One process at a time. */

@@ -222,6 +222,21 @@ t.test('connecting', async (t) => {
     await t.rejects(Client.connect({ addresses: ['h:1'], maxOutstanding: 70_000 }), { code: 'BAD_OPTION' });
   });
 
+  t.test('is told of what is no option or no body of a call, and other calls are not hurt', async (t) => {
+    await using client = await Client.connect({ addresses: cluster.addresses });
+    const bad: Promise<unknown>[] = [
+      client.command('abc' as never),
+      client.query(new ArrayBuffer(3) as never),
+      client.pushEncoded('s', { length: 3 } as never),
+      client.push('s', 1, { idempotencykey: 'x' } as never),
+      client.push('s', 1, { timeoutMs: '200' as never }),
+    ];
+    const good = client.exists('nothing');
+    for (const call of bad) await t.rejects(call, TypeError);
+    t.equal(await good, false);
+    await t.rejects(client.top('s', { level: 'bounded', maxStalenessMs: 0 }), RangeError);
+  });
+
   t.test('a node that its cluster has left behind does not decide which cluster it is', async (t) => {
     const old = await FakeCluster.start(1, 'old');
     const living = await FakeCluster.start(1, 'living');
@@ -237,6 +252,19 @@ t.test('connecting', async (t) => {
     const waiting = client.push('left behind', 2, { timeoutMs: 1_500 });
     await t.rejects(waiting, { code: /NO_LEADER|TIMEOUT/ });
     t.equal(old.node(1).frames.filter(({ kind }) => kind === Kind.command).length, 0);
+  });
+
+  t.test('a node that has answered something decides it, leader or not', async (t) => {
+    const old = await FakeCluster.start(1, 'old');
+    const living = await FakeCluster.start(1, 'living');
+    t.teardown(() => Promise.all([old.close(), living.close()]));
+    old.setLeader(null);
+    await using client = await Client.connect({ addresses: [old.node(1).address] });
+    await t.rejects(client.top('nothing', { level: 'local' }), { code: 'NOT_FOUND' });
+    for (const link of old.node(1).links) link.sendLeader({ id: 2, address: living.node(1).address });
+    await living.node(1).until(() => living.node(1).links.size > 0);
+    await living.node(1).until(() => living.node(1).links.size === 0);
+    t.equal(client.clusterId, 'old');
   });
 
   t.test('does not mix clusters', async (t) => {

@@ -34,6 +34,18 @@ function listening(useful: boolean): Told {
   return { starts, lookahead: new Lookahead({ ...unwarned(new StackMachine()), lookAhead }) };
 }
 
+t.test('a machine that throws at what comes next applies it all the same', async (t) => {
+  const lookAhead = (): boolean => {
+    throw new Error('a bug of the application');
+  };
+  const state = new ReplicatedState({ ...unwarned(new StackMachine()), lookAhead });
+  const pushes = [1, 2].map((value): Write => ({ kind: Kind.command, body: [StackOp.push, 's', value] }));
+  t.same(
+    applyAll(state, pushes).map(({ value }) => value),
+    [1, 2],
+  );
+});
+
 t.test('with a thousand stacks, knowing what comes changes no answer and no state', async (t) => {
   const dice = randomFrom(5);
   const plain = new ReplicatedState(unwarned(new StackMachine()));

@@ -117,7 +117,7 @@ t.test('a client in the process of a node that has closed is told so: nothing wa
   const old = Client.local(node);
   t.equal(await old.push('a', 1), 1);
   await node.close();
-  const expected = { code: 'SHUTTING_DOWN', outcome: 'not_applied' };
+  const expected = { code: 'CLOSED', outcome: 'not_applied' };
   await t.rejects(old.push('a', 2, { timeoutMs: 100 }), expected);
   const late = Client.local(node);
   await t.rejects(late.push('a', 2, { timeoutMs: 100 }), expected);

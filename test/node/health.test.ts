@@ -56,6 +56,10 @@ t.test('a leader whose disk is behind takes no more in than it may hold, though 
     pushed++;
   }
   t.ok(leader.saturated && pushed < 12, `${pushed} MiB`);
+  // Who leads no more has taken nothing in that waits for its disk.
+  Object.defineProperty(leader.core, 'role', { configurable: true, value: 'follower' });
+  t.notOk(leader.saturated);
+  Reflect.deleteProperty(leader.core, 'role');
   const room = new Promise<void>((resolve) => {
     leader.onRoom(resolve);
   });
