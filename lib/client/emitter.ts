@@ -1,4 +1,4 @@
-import { tell } from '../node/tell.ts';
+import { checkListener, tell } from '../node/tell.ts';
 
 /** Listeners by event name, typed. */
 export class Emitter<Events extends object> {
@@ -6,6 +6,7 @@ export class Emitter<Events extends object> {
 
   /** Calls `listener` at each `name` event; the returned function ends that. */
   on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
+    checkListener(listener);
     let listeners = this.#listeners.get(name);
     if (listeners === undefined) this.#listeners.set(name, (listeners = new Set()));
     listeners.add(listener);

@@ -3,7 +3,9 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import type { SnapshotMeta } from '../core/types.ts';
 import { SnapshotEncoder } from '../log/snapshot-encoder.ts';
 import type { SnapshotOrigin } from '../log/snapshot-format.ts';
+import type { ReplicatedState } from '../machine/replicated-state.ts';
 import type { SnapshotView } from '../machine/state-machine.ts';
+import { checkOptions, signal, timeMs, type Rules } from './check-options.ts';
 import type { Driver } from './driver.ts';
 import { readBarrier } from './read-barrier.ts';
 import type { Requests } from './types.ts';
@@ -26,6 +28,8 @@ export interface Backup extends AsyncIterable<Uint8Array> {
   close(): void;
 }
 
+const RULES: Rules<BackupOptions> = { timeoutMs: timeMs, signal };
+
 /** What stands in a file that belongs to no directory. */
 const NO_OWNER = 0;
 /** Between two tries while no leader confirms the point. */
@@ -46,6 +50,7 @@ export class Backups {
 
   /** See `RaftNode.backup`. */
   async open(options: BackupOptions = {}): Promise<Backup> {
+    checkOptions(options, RULES);
     if (this.#running) throw new CordwoodError('BUSY', 'this node makes a backup already');
     this.#running = true;
     try {
@@ -63,7 +68,7 @@ export class Backups {
         machine,
         machineVersion,
       };
-      const view = state.snapshot();
+      const view = viewOf(state);
       let open = true;
       const close = (): void => {
         if (!open) return;
@@ -89,12 +94,12 @@ export class Backups {
   }
 
   /** Waits until this node has everything that was acknowledged before. */
-  async #point({ timeoutMs = 5_000, signal }: BackupOptions): Promise<void> {
+  async #point({ timeoutMs = 5_000, signal: stop }: BackupOptions): Promise<void> {
     const driver = this.#driver;
     const deadlineMs = driver.now + timeoutMs;
     for (;;) {
-      if (signal?.aborted === true)
-        throw new CordwoodError('ABORTED', 'the call was aborted', { cause: signal.reason });
+      if (stop?.aborted === true)
+        throw new CordwoodError('ABORTED', 'the call was aborted', { cause: stop.reason });
       if (driver.stopped) throw new CordwoodError('SHUTTING_DOWN', 'the node is stopping');
       try {
         await readBarrier(this.#requests);
@@ -134,5 +139,18 @@ export class Backups {
     } finally {
       close();
     }
+  }
+}
+
+/** A machine may hold what it cannot save. */
+function viewOf(state: ReplicatedState): SnapshotView {
+  try {
+    return state.snapshot();
+  } catch (cause) {
+    if (CordwoodError.is(cause)) throw cause;
+    const { name } = state.machine;
+    throw new CordwoodError('MACHINE_FAILED', `machine "${name}" cannot be saved: ${String(cause)}`, {
+      cause,
+    });
   }
 }

@@ -21,7 +21,7 @@ import { resolveOptions, type ResolvedOptions } from './options.ts';
 import { PeerLanes } from './peer-lanes.ts';
 import type { Sink } from './sink.ts';
 import { statusOf } from './status.ts';
-import { tell } from './tell.ts';
+import { checkListener, tell } from './tell.ts';
 import { Turns } from './turns.ts';
 import type { LeaderInfo, MembersView, NodeOptions, NodeStatus, Requests } from './types.ts';
 
@@ -217,12 +217,12 @@ export class RaftNode implements Requests {
   }
 
   onLeader(listener: (leader: LeaderInfo | null) => void): () => void {
-    return this.#leaderWatch.on(listener);
+    return this.#leaderWatch.on(checkListener(listener));
   }
 
   /** Called when the node stops by itself because its disk or its machine failed. What it throws is reported as uncaught. */
   onFailure(listener: (error: Error) => void): () => void {
-    this.#failureListeners.add(listener);
+    this.#failureListeners.add(checkListener(listener));
     return () => this.#failureListeners.delete(listener);
   }
 

@@ -93,6 +93,9 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
   checkOptions(options, RULES);
   const { id, cluster } = options;
   const addresses = cluster.map((given) => address('cluster', given));
+  const portless = addresses.find((given) => given.endsWith(':0'));
+  if (portless !== undefined)
+    throw badOption('cluster', `must name a port that peers can reach: ${portless}`);
   if (new Set(addresses).size !== addresses.length) throw badOption('cluster', 'names an address twice');
   const joins = options.join === true;
   if (!joins && id > addresses.length)

@@ -1,3 +1,10 @@
+/** @throws TypeError at once, for whoever gave it: when it is called it would be found in the middle of something else. */
+export function checkListener<T>(listener: T): T {
+  if (typeof listener !== 'function')
+    throw new TypeError(`a listener must be a function, not ${typeof listener}`);
+  return listener;
+}
+
 /**
  * Calls each listener. One that throws disturbs neither the others nor whoever has something to tell: its error is
  * reported as uncaught.

@@ -2,6 +2,7 @@ import t from 'tap';
 import { Client } from '../../lib/client/index.ts';
 import { MemoryDisk } from '../../lib/log/memory-disk.ts';
 import { BackupFile } from '../../lib/log/backup-file.ts';
+import { defineMachine } from '../../lib/machine/define-machine.ts';
 import { describeState } from '../../lib/machine/describe-state.ts';
 import { ReplicatedState } from '../../lib/machine/replicated-state.ts';
 import { StackMachine } from '../../lib/machine/stack-machine.ts';
@@ -9,7 +10,9 @@ import type { Backup } from '../../lib/node/backup.ts';
 import { StackOp } from '../../protocol/constants.ts';
 import { ask } from '../machine/harness.ts';
 import { until } from '../e2e/support/until.ts';
+import { Caller } from './support/caller.ts';
 import { MemoryCluster } from './support/memory-cluster.ts';
+import { TestCluster } from './support/test-cluster.ts';
 
 const cluster = await MemoryCluster.start(t, 3);
 // In place on a node that runs to the end; it outlasts whatever change of leaders a busy machine brings.
@@ -107,3 +110,31 @@ t.test('without a leader there is no point to stand on', async (t) => {
 function sizeOf(state: ReplicatedState, name: string): unknown {
   return ask(state.machine, [StackOp.size, name]).value;
 }
+
+t.test('what cannot be saved, and what is no option, is told as such', async (t) => {
+  const machine = defineMachine<{ kept?: unknown }>({
+    name: 'hoarder',
+    version: 1,
+    initial: () => ({}),
+    apply: (state) => {
+      state.kept = new Map();
+      return null;
+    },
+    query: () => null,
+  });
+  const cluster = await TestCluster.start(t, 1, { machine });
+  const node = await cluster.leader();
+  await t.rejects(node.backup({ timeoutMs: 'x' as never }), { code: 'BAD_OPTION', message: /timeoutMs/ });
+  await t.rejects(node.backup({ timeOutMs: 1 } as never), {
+    code: 'BAD_OPTION',
+    message: /is timeoutMs meant/,
+  });
+  await new Caller(node).command();
+  await t.rejects(node.backup(), {
+    code: 'MACHINE_FAILED',
+    outcome: 'not_applied',
+    message: /machine "hoarder" cannot be saved: .*Map/,
+  });
+  t.throws(() => node.onFailure(undefined as never), TypeError);
+  t.throws(() => node.onLeader('x' as never), TypeError);
+});

@@ -23,6 +23,11 @@ const WRONG: [(over: Loose) => Promise<unknown>, Loose, RegExp][] = [
   [startNode, { cluster: [] }, /^cluster must be a list of 1 to 63/],
   [startNode, { cluster: [1] }, /^cluster /],
   [startNode, { cluster: ['nowhere'] }, /^cluster must be host:port: "nowhere"/],
+  [
+    startNode,
+    { cluster: ['127.0.0.1:0'] },
+    /^cluster must name a port that peers can reach: 127\.0\.0\.1:0$/,
+  ],
   [startNode, { dataDir: undefined }, /^dataDir must be a string/],
   [startNode, { dataDir: '' }, /^dataDir must be a string that is not empty, not ''$/],
   [startNode, { machine: undefined }, /^machine must be a state machine/],
