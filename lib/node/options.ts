@@ -94,7 +94,8 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
   const { id, cluster } = options;
   const addresses = cluster.map((given) => address('cluster', given));
   const portless = addresses.find((given) => given.endsWith(':0'));
-  if (portless !== undefined)
+  // Alone it may take whatever port is free.
+  if (portless !== undefined && addresses.length > 1)
     throw badOption('cluster', `must name a port that peers can reach: ${portless}`);
   if (new Set(addresses).size !== addresses.length) throw badOption('cluster', 'names an address twice');
   const joins = options.join === true;

@@ -25,7 +25,7 @@ const WRONG: [(over: Loose) => Promise<unknown>, Loose, RegExp][] = [
   [startNode, { cluster: ['nowhere'] }, /^cluster must be host:port: "nowhere"/],
   [
     startNode,
-    { cluster: ['127.0.0.1:0'] },
+    { cluster: ['127.0.0.1:0', '127.0.0.1:1'] },
     /^cluster must name a port that peers can reach: 127\.0\.0\.1:0$/,
   ],
   [startNode, { dataDir: undefined }, /^dataDir must be a string/],
