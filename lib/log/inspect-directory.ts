@@ -92,7 +92,7 @@ export function inspectDirectory(
   for (const { path: file, reason } of unreadable) {
     if (log?.file !== file) problems.push({ file, offset: 0, reason });
   }
-  const doubt = votes === '' ? null : (doubtIn(votes, `${path}/${VOTE_FILE}`) ?? rottenCopy(votes));
+  const doubt = votes === '' ? null : (doubtIn(votes, `${path}/${VOTE_FILE}`) ?? rottenCopy(disk, votes));
   if (doubt !== null) problems.push(doubt);
   const met = attempt(problems, `${path}/peers`, () => new PeerFile(disk, path));
   const peers = met?.known ?? [];
@@ -129,9 +129,9 @@ function attempt<T>(problems: LogDamage[], file: string, read: () => T): T | nul
   }
 }
 
-function rottenCopy(votes: VoteFile | string): LogDamage | null {
+function rottenCopy(disk: Disk, votes: VoteFile | string): LogDamage | null {
   if (typeof votes === 'string') return null;
-  const reason = votes.check();
+  const reason = votes.check(disk);
   return reason === null ? null : { file: votes.path, offset: 0, reason };
 }
 

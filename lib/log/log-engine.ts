@@ -143,11 +143,13 @@ export class LogEngine {
     return this.#image.segments.length;
   }
 
-  /** Looks at the vote file at rest and writes it again if a copy has rotted; `found` is told. */
-  checkVotes(found: (reason: string, file: string) => void): void {
+  /**
+   * Looks at the vote file at rest, with the disk of who asks, and writes it again if a copy has rotted; `found` is told.
+   */
+  checkVotes(disk: Disk, found: (reason: string, file: string) => void): void {
     const { votes } = this.#record;
     if (votes === null || this.#failure !== null) return;
-    const reason = votes.check();
+    const reason = votes.check(disk);
     if (reason === null) return;
     found(reason, votes.path);
     this.#run(() => {

@@ -99,7 +99,7 @@ export class Scrubber {
     );
     for (const name of this.#snapshotNames()) plan.push(() => this.#snapshot(`${this.#snapshots}/${name}`));
     plan.push(() => {
-      this.#engine.checkVotes((reason, file) => {
+      this.#engine.checkVotes(this.#disk, (reason, file) => {
         this.#tell({ file, offset: 0, reason });
       });
       return null;

@@ -138,9 +138,12 @@ export class VoteFile {
     if (this.#fd < 0) this.store(this.#record);
   }
 
-  /** What is wrong with the copies on disk; null: nothing. */
-  check(): string | null {
-    const whole = readCopies(this.#disk, this.path, this.#owner).filter(
+  /**
+   * What is wrong with the copies on disk; null: nothing. Read with another disk than the log's own, since that one may
+   * wait until it can open a file: votes and appends would wait with it.
+   */
+  check(disk: Disk): string | null {
+    const whole = readCopies(disk, this.path, this.#owner).filter(
       (copy) => copy?.generation === this.#generation,
     ).length;
     return whole === 2 ? null : `${2 - whole} of its two copies do not verify any more`;

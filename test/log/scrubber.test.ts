@@ -1,8 +1,10 @@
 import t from 'tap';
 import { DirectLogStore } from '../../lib/log/direct-log-store.ts';
 import { MemoryDisk } from '../../lib/log/memory-disk.ts';
+import { Scrubber } from '../../lib/log/scrubber.ts';
+import type { Disk } from '../../lib/log/disk.ts';
 import type { LogDamage } from '../../lib/log/log-store.ts';
-import { chooser, config, entry, tinySizes, writeOf } from './helpers.ts';
+import { chooser, config, entry, open, tinySizes, writeOf } from './helpers.ts';
 
 async function filled(): Promise<{ disk: MemoryDisk; log: DirectLogStore; found: LogDamage[] }> {
   const disk = new MemoryDisk();
@@ -132,3 +134,35 @@ t.test('a directory that cannot be listed ends nothing: it is looked at again', 
   await scrubAll(log);
   t.match(found, [{ file: snapshot }]);
 });
+
+t.test(
+  'what is read at rest is read with the disk of who reads it: the log’s own may wait for a file',
+  (t) => {
+    // With every file in use the log stood still for as long as its disk has patience, since its votes were looked at.
+    const disk = new MemoryDisk();
+    const opened: string[] = [];
+    const own = new Proxy<Disk>(disk, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        return (...parameters: unknown[]): unknown => {
+          if (name === 'open' || name === 'openDirect' || name === 'readdir')
+            opened.push(String(parameters[0]));
+          return Reflect.apply(value, target, parameters);
+        };
+      },
+    });
+    const { engine } = open(own);
+    for (let i = 1; i <= 20; i++) {
+      engine.write([writeOf(i, [entry(i, 1, i, 60)], i === 1 ? { term: 1, vote: 2 } : null)]);
+      engine.sync();
+    }
+    const found: LogDamage[] = [];
+    const scrubber = new Scrubber(disk, engine, '/d/snapshots', (damage) => found.push(damage));
+    opened.length = 0;
+    while (scrubber.rounds < 2) scrubber.step();
+    t.same(opened, []);
+    t.same(found, []);
+    t.end();
+  },
+);

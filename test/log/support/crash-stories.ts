@@ -378,7 +378,7 @@ const quarantine: CrashStory = {
       const life = begun();
       life.disk.corrupt('/d/vote', 20, 1);
       life.during(() => {
-        life.engine.checkVotes(() => undefined);
+        life.engine.checkVotes(life.disk, () => undefined);
       });
       return life;
     },
