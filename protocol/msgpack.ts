@@ -72,7 +72,7 @@ export function decodeFields(bytes: Uint8Array, start: number, end: number, what
 /** Largest map of fields anyone sends: a status of a large cluster stays far below. */
 const MAX_FIELDS_BYTES: number = 1 << 20;
 
-/** Typed access to a decoded map. Unknown fields are ignored: a newer peer may send more. */
+/** Typed access to a decoded map. Unknown fields are ignored, unless `only` is asked: a newer peer may send more. */
 export class Fields {
   readonly #map: Readonly<Record<string, unknown>>;
   readonly #what: string;
@@ -96,6 +96,23 @@ export class Fields {
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0 || value > max)
       throw this.#bad(name);
     return value;
+  }
+
+  /** True or false; false if absent. */
+  flag(name: string): boolean {
+    const value = this.get(name) ?? false;
+    if (typeof value !== 'boolean') throw this.#bad(name);
+    return value;
+  }
+
+  /** Refuses fields that are not `known`: for requests in which one that is passed over would do harm. */
+  only(known: readonly string[]): void {
+    const other = Object.keys(this.#map).find((name) => !known.includes(name));
+    if (other === undefined) return;
+    throw new CordwoodError(
+      'PROTOCOL_ERROR',
+      `${this.#what}: there is no field ${JSON.stringify(other.slice(0, 64))}`,
+    );
   }
 
   /** A string of at most `maxLength` UTF-16 units that can be written again, as in an error. */

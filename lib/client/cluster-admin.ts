@@ -85,19 +85,19 @@ export class ClusterAdmin {
   }
 
   #change(request: object, options: ChangeCallOptions = {}): Promise<ChangeResult> {
-    const { dryRun, force, expectedConfigIndex, signal, timeoutMs = CHANGE_TIMEOUT_MS } = options;
+    const { dryRun, force, expectedConfigIndex, timeoutMs = CHANGE_TIMEOUT_MS, ...call } = options;
     const whole = {
       ...request,
-      ...(dryRun === true ? { dryRun } : {}),
-      ...(force === true ? { force } : {}),
+      // As they are: the node refuses what is neither true nor false.
+      ...(dryRun === undefined ? {} : { dryRun }),
+      ...(force === undefined ? {} : { force }),
       ...(expectedConfigIndex === undefined ? {} : { expectedConfigIndex }),
       // The node gives up a little earlier, so that it is the one to say how far it got.
       timeoutMs: Math.max(1, Math.floor(timeoutMs * 0.9)),
     };
     // A second try of a change that names the configuration it starts from would find its own first one.
     const retry = expectedConfigIndex === undefined ? Retry.always : Retry.never;
-    const call = signal === undefined ? { timeoutMs } : { timeoutMs, signal };
-    return this.#send(whole, retry, call) as Promise<ChangeResult>;
+    return this.#send(whole, retry, { ...call, timeoutMs }) as Promise<ChangeResult>;
   }
 
   /** A question changes nothing, whatever becomes of it. */

@@ -85,6 +85,9 @@ export class Admin {
   #read(request: Fields): () => object | Promise<object> {
     const { driver, clusterId } = this.#target;
     const op = request.string('op', 32);
+    const known = FIELDS.get(op);
+    // A `dryrun` that was passed over would be the change itself.
+    if (known !== undefined) request.only(known);
     if (op === 'members') return () => membersOf(driver, clusterId);
     if (op === 'explain') return () => this.#target.explain();
     const timeoutMs = request.has('timeoutMs') ? request.integer('timeoutMs', 86_400_000) : undefined;
@@ -94,8 +97,8 @@ export class Admin {
     }
     const change = targetOf(op, request, driver.core.config);
     const options: ChangeOptions = {
-      dryRun: request.has('dryRun') && request.get('dryRun') === true,
-      force: request.has('force') && request.get('force') === true,
+      dryRun: request.flag('dryRun'),
+      force: request.flag('force'),
       ...(request.has('expectedConfigIndex')
         ? { expectedConfigIndex: request.integer('expectedConfigIndex') }
         : {}),
@@ -114,6 +117,19 @@ function reading<T>(read: () => T): T {
     throw new CordwoodError('MALFORMED', error.message, { cause: error });
   }
 }
+
+const OF_CHANGES = ['op', 'dryRun', 'force', 'expectedConfigIndex', 'timeoutMs'];
+
+/** What each request may say. */
+const FIELDS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['members', ['op']],
+  ['explain', ['op']],
+  ['transfer', ['op', 'target', 'timeoutMs']],
+  ['set', [...OF_CHANGES, 'voters', 'learners', 'members']],
+  ['add', [...OF_CHANGES, 'id', 'address', 'learner']],
+  ['promote', [...OF_CHANGES, 'id']],
+  ['remove', [...OF_CHANGES, 'id']],
+]);
 
 /** Questions that any node answers for itself. */
 const LOCAL: ReadonlySet<string> = new Set(['members', 'explain']);
@@ -139,7 +155,7 @@ function targetOf(op: string, request: Fields, config: Config): MembershipTarget
     case 'add': {
       const id = request.integer('id');
       const members = [{ id, peerAddress: request.string('address', 512) }];
-      const asLearner = request.has('learner') && request.get('learner') === true;
+      const asLearner = request.flag('learner');
       if (asLearner)
         return { voters, learners: voters.includes(id) ? learners : withId(learners, id), members };
       return { voters: withId(voters, id), learners: without(learners, id), members };

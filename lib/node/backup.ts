@@ -13,12 +13,13 @@ import type { Requests } from './types.ts';
 export interface BackupOptions {
   /** How long to look for a point that a leader confirms. Default 5,000. */
   readonly timeoutMs?: number;
+  /** Ends the backup, also while it is read. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * A backup on its way: iterate over it to get the bytes of a backup file (docs/storage.md) from the first to the last.
- * Each piece belongs to whoever takes it. It holds memory until all of them are taken or it is closed.
+ * Each piece belongs to whoever takes it. It can be read once, and holds memory until all pieces are taken or it is closed.
  */
 export interface Backup extends AsyncIterable<Uint8Array> {
   /** The state is that behind this entry: everything acknowledged before the backup was asked for is in it. */
@@ -75,10 +76,28 @@ export class Backups {
         open = false;
         view.release();
         this.#running = false;
+        options.signal?.removeEventListener('abort', close);
       };
-      const bytes = this.#bytes(meta, origin, view, close);
+      // Whoever gave up may never ask for the next piece.
+      options.signal?.addEventListener('abort', close);
+      const check = (): void => {
+        checkSignal(options.signal);
+        if (!open) throw new CordwoodError('CLOSED', 'the backup is closed');
+        if (this.#driver.stopped) throw new CordwoodError('SHUTTING_DOWN', 'the node is stopping');
+      };
+      const bytes = this.#bytes(meta, origin, view, check);
+      let begun = false;
       const iterator: AsyncIterator<Uint8Array, void, undefined> = {
-        next: () => bytes.next(),
+        next: async () => {
+          try {
+            const piece = await bytes.next();
+            if (piece.done === true) close();
+            return piece;
+          } catch (error) {
+            close();
+            throw error;
+          }
+        },
         // A generator that has not begun ends without coming to its `finally`.
         return: async () => {
           const end = await bytes.return();
@@ -86,7 +105,13 @@ export class Backups {
           return end;
         },
       };
-      return { index, origin, close, [Symbol.asyncIterator]: () => iterator };
+      const iterate = (): AsyncIterator<Uint8Array, void, undefined> => {
+        // The second would find nothing left, and write an empty file.
+        if (begun) throw new CordwoodError('CLOSED', 'a backup can be read once');
+        begun = true;
+        return iterator;
+      };
+      return { index, origin, close, [Symbol.asyncIterator]: iterate };
     } catch (error) {
       this.#running = false;
       throw error;
@@ -98,8 +123,7 @@ export class Backups {
     const driver = this.#driver;
     const deadlineMs = driver.now + timeoutMs;
     for (;;) {
-      if (stop?.aborted === true)
-        throw new CordwoodError('ABORTED', 'the call was aborted', { cause: stop.reason });
+      checkSignal(stop);
       if (driver.stopped) throw new CordwoodError('SHUTTING_DOWN', 'the node is stopping');
       try {
         await readBarrier(this.#requests);
@@ -121,25 +145,31 @@ export class Backups {
     meta: SnapshotMeta,
     origin: SnapshotOrigin,
     view: SnapshotView,
-    close: () => void,
+    check: () => void,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const { runtime } = this.#driver.options;
-    try {
-      const encoder = new SnapshotEncoder(meta, NO_OWNER, origin);
-      yield encoder.header;
-      for (const content of view.chunks()) {
-        for (const chunk of encoder.add(content)) yield copyOf(chunk);
-        // The view is immutable: the node goes on meanwhile.
-        await new Promise<void>((resolve) => {
-          runtime.defer(resolve);
-        });
-        if (this.#driver.stopped) throw new CordwoodError('SHUTTING_DOWN', 'the node is stopping');
+    check();
+    const encoder = new SnapshotEncoder(meta, NO_OWNER, origin);
+    yield encoder.header;
+    check();
+    for (const content of view.chunks()) {
+      for (const chunk of encoder.add(content)) {
+        yield copyOf(chunk);
+        check();
       }
-      for (const rest of encoder.finish().bytes) yield copyOf(rest);
-    } finally {
-      close();
+      // The view is immutable: the node goes on meanwhile.
+      await new Promise<void>((resolve) => {
+        runtime.defer(resolve);
+      });
+      check();
     }
+    for (const rest of encoder.finish().bytes) yield copyOf(rest);
   }
+}
+
+function checkSignal(stop: AbortSignal | undefined): void {
+  if (stop?.aborted !== true) return;
+  throw new CordwoodError('ABORTED', 'the call was aborted', { cause: stop.reason });
 }
 
 /** A machine may hold what it cannot save. */

@@ -3,6 +3,7 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import { isWellFormed } from '../../protocol/msgpack.ts';
 import { majority } from '../core/quorum.ts';
 import type { Config, Index, Member, NodeId } from '../core/types.ts';
+import { checkOptions, required, type Rule, type Rules } from './check-options.ts';
 
 /** Who shall be a member. */
 export interface MembershipTarget {
@@ -38,6 +39,23 @@ export interface MembershipPlan {
 const MAX_MEMBERS = 63;
 /** As in what nodes say of themselves. A longer one followers refuse to read: the log would stop where it stands. */
 const MAX_ADDRESS_LENGTH = 512;
+
+const ids: Rule = { form: 'an array of node ids', fits: Array.isArray };
+const members: Rule = {
+  form: 'an array of { id, peerAddress }',
+  fits: (value) =>
+    Array.isArray(value) && value.every((m: Partial<Member> | null) => typeof m?.peerAddress === 'string'),
+};
+const RULES: Rules<MembershipTarget> = { voters: required(ids), learners: ids, members };
+
+/**
+ * Refuses what is no target at all: passed over, a `learner` in place of `learners` would remove them for good.
+ *
+ * @throws CordwoodError `BAD_OPTION`
+ */
+export function checkTarget(target: MembershipTarget): void {
+  checkOptions(target, RULES);
+}
 
 /**
  * Works out how to get from `config` to `target`.

@@ -4,11 +4,13 @@ import type { Config, Index, Member, NodeId, Term } from '../core/types.ts';
 import {
   checkQuorum,
   checkRoom,
+  checkTarget,
   planMembership,
   type MembershipPlan,
   type MembershipTarget,
 } from './membership-plan.ts';
 import { probeMembers, type ProbeParts } from './member-probe.ts';
+import { checkOptions, flag, signal, timeMs, wholeNumber, type Rules } from './check-options.ts';
 import type { Turns } from './turns.ts';
 
 export interface ChangeOptions {
@@ -46,6 +48,13 @@ export interface MembershipParts extends ProbeParts {
   hasRoom(id: NodeId): boolean;
 }
 
+const RULES: Rules<ChangeOptions> = {
+  dryRun: flag,
+  force: flag,
+  expectedConfigIndex: wholeNumber(0),
+  timeoutMs: timeMs,
+  signal,
+};
 const DEFAULT_TIMEOUT_MS = 60_000;
 /** Rounds of catching up: a node that is still behind by more than a moment after so many never gets there. */
 const MAX_ROUNDS = 10;
@@ -69,9 +78,11 @@ export class Membership {
    *   nodes had joined as learners
    */
   async reconfigure(target: MembershipTarget, options: ChangeOptions = {}): Promise<ChangeResult> {
+    checkTarget(target);
+    checkOptions(options, RULES);
     this.#mustLead();
-    const { dryRun, expectedConfigIndex, force, signal } = options;
-    const joins = dryRun !== true && expectedConfigIndex === undefined && signal === undefined;
+    const { dryRun, expectedConfigIndex, force } = options;
+    const joins = dryRun !== true && expectedConfigIndex === undefined && options.signal === undefined;
     const text = textOf(target, force === true);
     if (this.#running !== null) {
       // Whoever asked may have lost the node that passed it on, and asks again.

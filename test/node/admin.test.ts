@@ -85,6 +85,22 @@ t.test('wrong fields are malformed, and an address that is no peer is refused', 
     code: 'MALFORMED',
     outcome: 'not_applied',
   });
+  // Passed over, each of these would have been a change that nobody asked for.
+  const { admin } = client;
+  const one = { id: 4, address: '127.0.0.1:1' };
+  const malformed = { code: 'MALFORMED', outcome: 'not_applied' };
+  await t.rejects(admin.remove(4, { dryRun: 'yes' } as never), malformed);
+  await t.rejects(admin.add({ ...one, leaner: true } as never, { dryRun: true }), malformed);
+  await t.rejects(admin.add({ ...one, learner: 1 } as never, { dryRun: true }), malformed);
+  await t.rejects(admin.set({ voters: [1], learner: [4] } as never, { dryRun: true }), malformed);
+  await t.rejects(admin.remove(4, { dryrun: true } as never), { name: 'TypeError', message: /dryrun/ });
+  const badOption = { code: 'BAD_OPTION', outcome: 'not_applied' };
+  await t.rejects(node.reconfigure({ voters: [1] }, { dryrun: true } as never), badOption);
+  await t.rejects(node.reconfigure({ voters: [1], learner: [4] } as never), badOption);
+  await t.rejects(node.reconfigure({ voters: 1 } as never), badOption);
+  await t.rejects(node.reconfigure({ voters: [1, 4], members: [one] } as never), badOption);
+  t.match(node.status().config, { voters: [1], learners: [] });
+
   const stranger = createServer((socket) => socket.end('220 mail.example\r\n'));
   await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
   t.teardown(() => stranger.close());

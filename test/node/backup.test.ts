@@ -81,17 +81,21 @@ t.test('one at a time; one that is left frees its place', async (t) => {
     break;
   }
   const third = await leader.backup(PATIENT);
-  await t.rejects(
-    (async () => {
-      third.close();
-      for await (const _ of third);
-    })(),
-    'what was closed cannot be read',
-  );
+  third.close();
+  await t.rejects(fileOf(third), { code: 'CLOSED' }, 'what was closed cannot be read');
   const fourth = await leader.backup(PATIENT);
   // As a stream does that is destroyed before anybody has read of it.
   await fourth[Symbol.asyncIterator]().return?.();
+  const fifth = await leader.backup(PATIENT);
+  await fileOf(fifth);
+  await t.rejects(fileOf(fifth), { code: 'CLOSED' }, 'a second file of it would be empty');
+  const stop = new AbortController();
+  const sixth = await leader.backup({ ...PATIENT, signal: stop.signal });
+  const pieces = sixth[Symbol.asyncIterator]();
+  await pieces.next();
+  stop.abort();
   (await leader.backup(PATIENT)).close();
+  await t.rejects(pieces.next(), { code: 'ABORTED' });
 });
 
 t.test('without a leader there is no point to stand on', async (t) => {
