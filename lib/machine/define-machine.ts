@@ -3,16 +3,18 @@ import { type ByteWriter, copyOf } from '../../protocol/byte-writer.ts';
 import { Limits, Status } from '../../protocol/constants.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
 import { ChunkReader, damaged } from './chunk-reader.ts';
+import { lastScan, Scan } from '../../protocol/msgpack-scan.ts';
 import { msgpackEnd, writeText } from './msgpack.ts';
 import {
   assertValuesOnly,
   decodeInput,
+  InexactError,
   decodeState,
   encodeAnswer,
   encodeSaved,
   encodeState,
 } from './saved-state.ts';
-import type { ApplyMeta, SnapshotView, StateMachine } from './state-machine.ts';
+import { faultOfName, type ApplyMeta, type SnapshotView, type StateMachine } from './state-machine.ts';
 
 const brand = Symbol.for('cordwood.commandError');
 
@@ -96,17 +98,8 @@ export interface MachineDefinition<State, Command, Query, Result, Answer> {
 export function defineMachine<State, Command = unknown, Query = unknown, Result = unknown, Answer = unknown>(
   definition: MachineDefinition<State, Command, Query, Result, Answer>,
 ): StateMachine {
-  if (typeof definition.name !== 'string') throw new TypeError('A machine needs a name.');
-  const nameBytes = Buffer.byteLength(definition.name);
-  if (nameBytes < 1 || nameBytes > 255) throw new TypeError('The name of a machine has 1 to 255 bytes.');
-  const { version, oldestVersion = version } = definition;
-  for (const number of [version, oldestVersion]) {
-    if (!Number.isInteger(number) || number < 0 || number > 0xffffffff || number > version) {
-      throw new TypeError(
-        'The version of a machine is a whole number from 0 to 4294967295, the oldest no larger.',
-      );
-    }
-  }
+  const fault = faultOfName(definition);
+  if (fault !== null) throw new TypeError(fault);
   for (const name of ['initial', 'apply', 'query'] as const) {
     if (typeof definition[name] !== 'function') throw new TypeError(`A machine needs ${name}().`);
   }
@@ -146,11 +139,14 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
   tryOut(): void {
     try {
       const saved = this.#save(this.#state);
-      const again = this.#save(this.#load(decodeState(saved), this.version));
+      const loaded = this.#load(decodeState(saved), this.version);
+      const again = this.#save(loaded);
       if (!isDeepStrictEqual(decodeState(saved), decodeState(again)))
         throw new TypeError('what load() makes of it is saved as something else');
       // After that: no object in it holds itself.
       if (this.#definition.save === undefined) assertValuesOnly(this.#state);
+      // `{ ...DEFAULTS }` shares what lies deeper with every other machine of this process.
+      this.#state = loaded;
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new TypeError(`The state of machine "${this.name}" cannot be saved and loaded: ${reason}.`, {
@@ -201,7 +197,11 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
 
   #load(saved: unknown, version: number): State {
     const { load } = this.#definition;
-    return load === undefined ? (saved as State) : synchronous('load', load(saved, version));
+    if (load === undefined) return saved as State;
+    const state = synchronous('load', load(saved, version));
+    // A `return` that was forgotten for an old version: the next snapshot would take the place of the good one.
+    if (state === undefined) throw new TypeError('load returned nothing');
+    return state;
   }
 
   #answer(
@@ -215,10 +215,11 @@ class DefinedMachine<State, Command, Query, Result, Answer> implements StateMach
     try {
       // Depth first: what nests too deeply for the encoder must not get into the state.
       if (msgpackEnd(bytes, start, end, Limits.maxValueDepth) !== end) throw new RangeError();
+      const isWide = (lastScan() & Scan.wideInteger) !== 0;
       // A copy, because decoded binary values are views, and the machine may keep them.
-      input = decodeInput(copyOf(bytes, start, end));
-    } catch {
-      writeText(out, 'Not one msgpack value.');
+      input = decodeInput(copyOf(bytes, start, end), isWide);
+    } catch (error) {
+      writeText(out, error instanceof InexactError ? error.message : 'Not one msgpack value.');
       return Status.badCommand;
     }
     let result: unknown;

@@ -66,9 +66,26 @@ const KEPT_ENCODER_BYTES = 1 << 20;
 let answers = new Encoder(forAnswers);
 const inputs = new Decoder({ extensionCodec: new InputCodec() });
 
-/** A command or query that a defined machine is given. Throws if the bytes are not one msgpack value. */
-export function decodeInput(bytes: Uint8Array): unknown {
+export class InexactError extends RangeError {}
+
+/**
+ * A command or query that a defined machine is given: the one msgpack value that `bytes` are. `isWide`: there are integers
+ * beyond ±(2^53 − 1) in it.
+ *
+ * @throws InexactError for an integer that no number is equal to: two ids would become the same one
+ */
+export function decodeInput(bytes: Uint8Array, isWide: boolean): unknown {
+  if (isWide && holdsInexact(decodeValue(bytes)))
+    throw new InexactError('A whole number in it is too large for a JavaScript number: send it as text.');
   return inputs.decode(bytes);
+}
+
+/** Whether anything in a decoded value is an integer that no number is equal to. */
+function holdsInexact(value: unknown): boolean {
+  if (typeof value === 'bigint') return BigInt(Number(value)) !== value;
+  if (Array.isArray(value)) return value.some(holdsInexact);
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false;
+  return Object.values(value).some(holdsInexact);
 }
 
 /**

@@ -15,10 +15,10 @@ export interface ApplyMeta {
  * The bytes handed in belong to the caller and change after the call: copy what is kept (`slice` does).
  */
 export interface StateMachine {
-  /** Stored in snapshots; a node refuses a snapshot of another machine. */
+  /** Stored in snapshots; a node refuses a snapshot of another machine. 1 to 255 bytes. */
   readonly name: string;
   /**
-   * Format of its snapshots: to be raised when that changes. What a command does must never change, for entries of the
+   * Format of its snapshots, from 0 to 2^32 − 1: to be raised when that changes. What a command does must never change, for entries of the
    * log are run again by newer code (docs/embedding.md, "Changing a machine").
    */
   readonly version: number;
@@ -60,12 +60,29 @@ export interface StateMachine {
   counts?(): Readonly<Record<string, number>>;
 
   /**
-   * Replaces the state by that of a snapshot, which a machine of `version` made. Throws if the bytes are not what a
-   * snapshot of this machine looks like.
+   * Replaces the state by that of a snapshot, which a machine of `version` made, and which is whole: its checksums were
+   * verified. If this throws, the node stops with `MACHINE_FAILED`.
    */
   restore(chunks: AsyncIterable<Uint8Array>, version: number): Promise<void>;
 }
 
+/** What is wrong with a machine's name or versions: what a snapshot could not keep of them. null: nothing. */
+export function faultOfName({
+  name,
+  version,
+  oldestVersion = version,
+}: Pick<StateMachine, 'name' | 'version' | 'oldestVersion'>): string | null {
+  const nameBytes = typeof name === 'string' ? Buffer.byteLength(name) : 0;
+  if (nameBytes < 1 || nameBytes > 255) return 'The name of a machine has 1 to 255 bytes.';
+  const isWhole = (n: number): boolean => Number.isInteger(n) && n >= 0 && n <= 0xffffffff;
+  if (isWhole(version) && isWhole(oldestVersion) && oldestVersion <= version) return null;
+  return 'The version of a machine is a whole number from 0 to 4294967295, the oldest no larger.';
+}
+
+/**
+ * More than one may be open at once (a backup beside a snapshot), and a `restore` may come meanwhile: each goes on showing
+ * the moment it was taken.
+ */
 export interface SnapshotView {
   /** Bytes of the snapshot. Each chunk is valid until the next is asked for. */
   chunks(): Iterable<Uint8Array>;

@@ -112,7 +112,7 @@ export async function readState(
     const sessions = await readSessions(reader, head.sessions, head.nextSession, head.useOrder);
     const keyed = await readKeyed(reader, head.keyed, head.nextKeyed);
     onMachine();
-    await machine.restore(rest(reader), head.version);
+    await restoreMachine(machine, rest(reader), head.version);
     if (!(await reader.atEnd())) throw damaged('the machine left bytes unread');
     const { appliedIndex, timeMs, answersHash } = head;
     return { appliedIndex, timeMs, answersHash, sessions, keyed };
@@ -124,6 +124,21 @@ export async function readState(
     });
   } finally {
     await reader.close();
+  }
+}
+
+/** What the machine throws by itself is its own fault: the checksums of what it is given were verified on the way. */
+async function restoreMachine(
+  machine: StateMachine,
+  chunks: AsyncIterable<Uint8Array>,
+  version: number,
+): Promise<void> {
+  try {
+    await machine.restore(chunks, version);
+  } catch (cause) {
+    if (CordwoodError.is(cause)) throw cause;
+    const reason = `machine "${machine.name}" threw in restore: ${String(cause)}`;
+    throw new CordwoodError('MACHINE_FAILED', reason, { cause });
   }
 }
 
@@ -217,7 +232,9 @@ async function readKeyed(reader: ChunkReader, count: number, nextId: number): Pr
 /** Everything the reader has not given out yet. */
 async function* rest(reader: ChunkReader): AsyncGenerator<Uint8Array, void, undefined> {
   while (!(await reader.atEnd())) {
-    const piece = reader.buffer.subarray(reader.at, reader.end);
+    // No Buffer: its `slice`, by which machines keep a part of what they are lent, copies nothing.
+    const { buffer, byteOffset } = reader.buffer;
+    const piece = new Uint8Array(buffer, byteOffset + reader.at, reader.available);
     reader.at = reader.end;
     yield piece;
   }

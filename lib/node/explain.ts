@@ -15,6 +15,7 @@ export const FindingCodes = [
   'QUARANTINED',
   'STOPPED',
   'PROCESS_STALLS',
+  'SNAPSHOT_FAILED',
   // leader
   'LEADS',
   'FOLLOWS',
@@ -94,7 +95,7 @@ function aboutAll(parts: ExplainParts): Finding[] {
   return [
     ...aboutNode(parts),
     ...aboutLeader(driver),
-    ...aboutDisk(driver),
+    ...aboutDiskAndProcess(driver),
     ...aboutWrites(driver),
     ...aboutPeers(driver),
     ...aboutMembers(parts),
@@ -164,7 +165,7 @@ function aboutLeader(driver: Driver): Finding[] {
   return finding('ELECTING', message, { term: core.term, role: core.role });
 }
 
-function aboutDisk(driver: Driver): Finding[] {
+function aboutDiskAndProcess(driver: Driver): Finding[] {
   const { health, space } = driver;
   const findings: Finding[] = [];
   if (space.low) {
@@ -184,6 +185,11 @@ function aboutDisk(driver: Driver): Finding[] {
     const ms = Math.round(health.oldestWriteMs);
     const message = `the disk has not answered a sync for ${ms} ms`;
     findings.push({ topic: 'disk', code: 'DISK_STALLED', severity: 'problem', message, data: { ms } });
+  }
+  const { failure } = driver.snapshots;
+  if (failure !== null) {
+    const message = `the last snapshot could not be taken: ${failure.message}; the log grows until one can`;
+    findings.push({ topic: 'node', code: 'SNAPSHOT_FAILED', severity: 'warning', message });
   }
   if (health.stalls > 0) {
     const message = `the process stood still ${health.stalls} times lately`;

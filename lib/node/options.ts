@@ -2,6 +2,7 @@ import { parseAddress, formatAddress } from '../../protocol/address.ts';
 import { Limits } from '../../protocol/constants.ts';
 import { MAX_PRIORITY } from '../../protocol/peer-handshake.ts';
 import type { Config, Member } from '../core/types.ts';
+import { faultOfName } from '../machine/state-machine.ts';
 import {
   badOption,
   callback,
@@ -91,6 +92,9 @@ const RULES: Rules<NodeOptions> = {
  */
 export function resolveOptions(options: NodeOptions): ResolvedOptions {
   checkOptions(options, RULES);
+  const fault = faultOfName(options.machine);
+  // Snapshots name their machine: a node with one that they cannot name would not start from its own.
+  if (fault !== null) throw badOption('machine', `cannot be kept in a snapshot: ${fault}`);
   const { id, cluster } = options;
   const addresses = cluster.map((given) => address('cluster', given));
   const portless = addresses.find((given) => given.endsWith(':0'));

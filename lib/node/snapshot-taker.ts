@@ -33,6 +33,7 @@ export class SnapshotTaker {
   #taken = 0;
   #failed = 0;
   #lastDurationMs = 0;
+  #failure: Error | null = null;
 
   constructor(
     state: ReplicatedState,
@@ -57,6 +58,11 @@ export class SnapshotTaker {
     return { taken: this.#taken, failed: this.#failed, running, lastDurationMs: this.#lastDurationMs };
   }
 
+  /** Why the last one could not be taken; null: it could, or there was none. */
+  get failure(): Error | null {
+    return this.#failure;
+  }
+
   /** Index of the last snapshot taken or tried. */
   get lastIndex(): Index {
     return this.#lastIndex;
@@ -76,12 +82,14 @@ export class SnapshotTaker {
       () => {
         this.#running = null;
         this.#taken++;
+        this.#failure = null;
         this.#lastDurationMs = this.#runtime.now() - startedMs;
         if (!this.#cancelled) this.#events.taken(meta);
       },
       (error: unknown) => {
         this.#running = null;
         this.#failed++;
+        this.#failure = error as Error;
         if (!this.#cancelled) this.#events.failed(error as Error);
       },
     );

@@ -122,6 +122,11 @@ export class Snapshots {
     return this.#taker.counts;
   }
 
+  /** Why the last snapshot could not be taken; null: it could, or there was none. */
+  get failure(): Error | null {
+    return this.#taker.failure;
+  }
+
   #take(): void {
     const { core, applier } = this.#driver;
     const index = applier.applied;

@@ -6,6 +6,7 @@ import { ReplicatedState } from '../../lib/machine/replicated-state.ts';
 import type { StateMachine } from '../../lib/machine/state-machine.ts';
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 import { FRAME_HEADER_BYTES, Kind, Status } from '../../protocol/constants.ts';
+import { encodeValue } from '../../protocol/msgpack.ts';
 import { applyOne, ask, chunked, collect, responses, run } from './harness.ts';
 
 interface Registers {
@@ -315,6 +316,56 @@ t.test('a timestamp that no Date can hold is no command', async (t) => {
   const command = Buffer.concat([Buffer.from([0x92]), encode('a'), date]);
   for (let i = 0; i < 2; i++) t.equal(run(machine, command).status, Status.badCommand);
   machine.snapshot();
+});
+
+t.test('an integer that no number is equal to is no command: two ids would become the same one', (t) => {
+  const machine = register();
+  for (const id of [1234567890123456789n, -(2n ** 53n) - 1n, 2n ** 64n - 1n]) {
+    const { status, value } = run(machine, Buffer.from(encodeValue(['id', { deep: [id] }])));
+    t.equal(status, Status.badCommand);
+    t.match(value, /too large/);
+    t.match(ask(machine, Buffer.from(encodeValue([id]))), { status: Status.badCommand });
+  }
+  // What JavaScript sends as a number comes as one, however it lies on the wire.
+  for (const exact of [2 ** 60, 1e18, -(2 ** 63), Number.MAX_SAFE_INTEGER]) {
+    t.equal(run(machine, Buffer.from(encodeValue(['id', exact]))).status, Status.ok);
+    t.same(ask(machine, 0).value, [['id', exact]]);
+  }
+  t.end();
+});
+
+t.test('a load that forgets an old version loses nothing: its machine fails', async (t) => {
+  const old = defineMachine({ name: 'm', version: 1, initial: () => 7, apply: () => 0, query: (n) => n });
+  const newer = defineMachine<{ n: number }>({
+    name: 'm',
+    version: 2,
+    oldestVersion: 1,
+    initial: () => ({ n: 0 }),
+    apply: () => 0,
+    query: ({ n }) => n,
+    load: (saved, version) => (version === 2 ? saved : undefined) as { n: number },
+  });
+  await t.rejects(new ReplicatedState(newer).restore(chunked(collect(new ReplicatedState(old).snapshot()))), {
+    code: 'MACHINE_FAILED',
+    message: /load returned nothing/,
+  });
+});
+
+t.test('machines share nothing of a state, whatever `initial` hands out', (t) => {
+  const DEFAULTS = { jobs: { waiting: [] as unknown[] } };
+  const make = (): StateMachine =>
+    defineMachine({
+      name: 'm',
+      version: 1,
+      initial: () => ({ ...DEFAULTS }),
+      apply: (state, job) => state.jobs.waiting.push(job),
+      query: (state) => state.jobs.waiting.length,
+    });
+  const first = make();
+  run(first, 'a');
+  t.equal(ask(first, 0).value, 1);
+  t.equal(ask(make(), 0).value, 0);
+  t.end();
 });
 
 t.test('a result that msgpack would turn into something else is none', async (t) => {

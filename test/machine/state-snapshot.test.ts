@@ -107,6 +107,32 @@ t.test("a restore that fails inside the machine's part leaves nothing usable, an
   t.equal(applyOne(state, { body: [StackOp.push, 's', 1] }).value, 5, 'a good one brings it back');
 });
 
+t.test('a machine is handed plain bytes, of which slice makes a copy', async (t) => {
+  // A Buffer's does not: a machine that kept slices had its values overwritten by what was read after them.
+  const values: Uint8Array[] = [];
+  const machine = new StackMachine();
+  machine.restore = async (chunks) => {
+    for await (const chunk of chunks) {
+      t.equal(Object.getPrototypeOf(chunk), Uint8Array.prototype);
+      values.push(chunk.slice(0, 1));
+      chunk.fill(0xff);
+    }
+  };
+  await new ReplicatedState(machine).restore(chunked(collect(filled().snapshot()), 50));
+  t.ok(values.length > 0);
+  t.notOk(values.some(([byte]) => byte === 0xff));
+});
+
+t.test('a restore that throws is a fault of the machine, and not of the snapshot', async (t) => {
+  const machine = new StackMachine();
+  machine.restore = () => Promise.reject(new TypeError('a bug'));
+  const state = new ReplicatedState(machine);
+  await t.rejects(state.restore(chunked(collect(filled().snapshot()))), {
+    code: 'MACHINE_FAILED',
+    message: /"stack" threw in restore: TypeError: a bug/,
+  });
+});
+
 t.test('a snapshot of another machine, or another version of it, is refused', async (t) => {
   const machine = (name: string, version: number): ReplicatedState =>
     new ReplicatedState(

@@ -139,6 +139,11 @@ t.test('what cannot be saved, and what is no option, is told as such', async (t)
     outcome: 'not_applied',
     message: /machine "hoarder" cannot be saved: .*Map/,
   });
+  node.snapshot();
+  const failed = await until('a snapshot to fail', () =>
+    node.explain().findings.find(({ code }) => code === 'SNAPSHOT_FAILED'),
+  );
+  t.match(failed, { severity: 'warning', message: /Map/ });
   t.throws(() => node.onFailure(undefined as never), TypeError);
   t.throws(() => node.onLeader('x' as never), TypeError);
 });

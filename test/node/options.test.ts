@@ -6,6 +6,7 @@ import { startServer, type Server } from '../../lib/server/index.ts';
 
 type Loose = Record<string, unknown>;
 
+const named = (fields: object): object => Object.assign(new StackMachine(), fields);
 const nodeOptions = { id: 1, cluster: ['127.0.0.1:1'], dataDir: 'none', machine: new StackMachine() };
 const startNode = (over: Loose): Promise<unknown> => RaftNode.start({ ...nodeOptions, ...over });
 const connect = (over: Loose): Promise<unknown> => Client.connect({ addresses: ['127.0.0.1:1'], ...over });
@@ -31,6 +32,20 @@ const WRONG: [(over: Loose) => Promise<unknown>, Loose, RegExp][] = [
   [startNode, { dataDir: undefined }, /^dataDir must be a string/],
   [startNode, { dataDir: '' }, /^dataDir must be a string that is not empty, not ''$/],
   [startNode, { machine: undefined }, /^machine must be a state machine/],
+  [
+    startNode,
+    { machine: named({ version: 202611240236 }) },
+    /^machine cannot be kept in a snapshot: The version/,
+  ],
+  [startNode, { machine: named({ version: 1.5 }) }, /^machine cannot be kept/],
+  [startNode, { machine: named({ version: '2' }) }, /^machine cannot be kept/],
+  [startNode, { machine: named({ oldestVersion: 2 }) }, /^machine cannot be kept/],
+  [
+    startNode,
+    { machine: named({ name: 'x'.repeat(300) }) },
+    /^machine cannot be kept in a snapshot: The name/,
+  ],
+  [startNode, { machine: named({ name: undefined }) }, /^machine cannot be kept/],
   [startNode, { machine: { apply() {} } }, /^machine must be a state machine, with apply\(\), query\(\)/],
   [startNode, { peerListen: 'nowhere' }, /^peerListen must be host:port/],
   [startNode, { priority: -1 }, /^priority must be a whole number from 0 to 1000000, not -1$/],
