@@ -14,8 +14,8 @@ export interface CachedRecord {
  * back from disk when someone needs them.
  */
 export class EntryCache {
-  #records: CachedRecord[] = [];
-  /** Position in `#records` of the first live one. */
+  #records: (CachedRecord | undefined)[] = [];
+  /** Position in `#records` of the first live one; what stood before it is undefined. */
   #head = 0;
   #first: Index;
   #bytes = 0;
@@ -79,6 +79,9 @@ export class EntryCache {
   evict(through: Index, keepBytes: number): void {
     while (this.#first <= through && this.#bytes > keepBytes && this.#records.length > this.#head) {
       this.#release(this.#records[this.#head]!);
+      // Not only left behind: a record keeps its slab from the garbage collector, and with entries of some megabytes a
+      // thousand of them are gigabytes.
+      this.#records[this.#head] = undefined;
       this.#head++;
       this.#first++;
     }
