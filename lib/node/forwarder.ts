@@ -110,7 +110,10 @@ export class Forwarder {
   }
 }
 
-/** The leader's half: answers to one forwarded run go back to the node it came from. */
+/**
+ * The leader's half: answers to one forwarded run go back to the node it came from. All of them are written in one turn
+ * and flushed at its end: what is flushed later nobody waits for any more.
+ */
 export class RemoteSink implements Sink {
   readonly out: ByteWriter = new ByteWriter(256);
   readonly #transport: Transport;

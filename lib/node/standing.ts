@@ -1,5 +1,7 @@
+import { Status } from '../../protocol/constants.ts';
 import type { Config, NodeId, Role, Term } from '../core/types.ts';
 import type { Driver, DriverEvents } from './driver.ts';
+import { RemoteSink } from './forwarder.ts';
 
 /** Where this node stood when it last looked. A change ends what was begun under the old role, leader or members. */
 export class Standing {
@@ -17,7 +19,7 @@ export class Standing {
   }
 
   followRole(): void {
-    const { core, pipeline, forwarder } = this.#driver;
+    const { admission, core, pipeline, forwarder, replies } = this.#driver;
     if (core.role === this.#role && core.term === this.#term && core.leader === this.#leader) return;
     const oldLeader = this.#leader;
     this.#role = core.role;
@@ -28,7 +30,11 @@ export class Standing {
       this.#driver.outbound.clear();
       this.#driver.snapshots.stopSending();
       pipeline.reroute((bytes, start, end, sink) => {
-        this.#driver.admission.submit(bytes, start, end, sink);
+        // A run of another node is not passed on a second time. The next leader's answers would come in several turns,
+        // and the node it came from would forget the run with the first of them: the rest would run and never be answered.
+        if (sink instanceof RemoteSink)
+          replies.refuseRun(bytes, start, end, sink, Status.noLeader, 'another node leads now');
+        else admission.submit(bytes, start, end, sink);
       });
     }
     if (oldLeader !== 0 && oldLeader !== core.leader) forwarder.lost(oldLeader);
