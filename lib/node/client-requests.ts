@@ -78,5 +78,7 @@ export class ClientRequests {
     driver.reads.detach(sink);
     this.#admin.relay.detach(sink);
     driver.replies.forget(sink);
+    // What it waited for may be what kept others from being read.
+    if (driver.admission.awaited) driver.wake();
   }
 }

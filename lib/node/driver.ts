@@ -112,7 +112,9 @@ export class Driver {
     this.health = new Health(this, parts.registry);
     this.levels = new ReadLevels(this, parts.registry);
     this.pipeline = new Pipeline(this.core, this.#records, this.replies, this.options.maxBatchBytes);
-    this.reads = new PendingReads(this.replies, this.options.runtime);
+    this.reads = new PendingReads(this.replies, this.options.runtime, (token) => {
+      this.core.readLost(token);
+    });
     this.silence = new Silence(this.transport, this.options.electionTimeoutMs);
     this.forwarder = new Forwarder(this.transport, this.replies, this.options.runtime, this.silence);
     this.admission = new Admission(this);

@@ -15,6 +15,8 @@ const SPILL_BYTES = 1 << 20;
 interface ReadGroup {
   readonly token: number;
   readonly frames: ByteWriter;
+  /** Of `frames`, what is counted: without the queries of sinks that are gone. */
+  bytes: number;
   /** Where each query ends in `frames`, and who asked. */
   readonly ends: number[];
   readonly sinks: (Sink | null)[];
@@ -42,6 +44,8 @@ export type Unserved =
  */
 export class PendingReads {
   readonly #replies: Replies;
+  /** Nobody waits for the answer to this question any more. */
+  readonly #lost: (token: number) => void;
   #open: ReadGroup | null = null;
   readonly #asked = new Map<number, ReadGroup>();
   #confirmed: ReadGroup[] = [];
@@ -50,8 +54,9 @@ export class PendingReads {
   readonly #tokens: Tokens;
   #bytes = 0;
 
-  constructor(replies: Replies, runtime: Runtime) {
+  constructor(replies: Replies, runtime: Runtime, lost: (token: number) => void) {
     this.#replies = replies;
+    this.#lost = lost;
     this.#tokens = new Tokens(runtime);
   }
 
@@ -92,25 +97,27 @@ export class PendingReads {
   /** Answers what `state`, applied up to `applied`, can answer, as far as one turn allows. */
   serve(state: ReplicatedState, applied: Index): Unserved {
     if (this.#confirmed.length === 0 && this.#stalled.size === 0) return 'nothing';
+    this.#resume();
     let room = MAX_TURN_BYTES;
-    for (const [sink, group] of this.#stalled) {
-      if (room <= 0) break;
-      if (isFull(sink)) continue;
-      this.#stalled.delete(sink);
-      room -= this.#answer(group, state, room);
-      if (group.next < group.ends.length) this.#confirmed.unshift(group);
-    }
+    // They stay where `detach` finds them: an answer that is passed on may be the end of its sink.
     const groups = this.#confirmed;
-    this.#confirmed = [];
-    let more = false;
-    for (const group of groups) {
+    for (const group of groups)
       if (group.index <= applied && room > 0) room -= this.#answer(group, state, room);
-      if (group.next === group.ends.length) continue;
-      this.#confirmed.push(group);
-      more ||= group.index <= applied;
-    }
+    this.#confirmed = groups.filter(isOpen);
+    const more = this.#confirmed.some((group) => group.index <= applied);
     if (more || this.#anyPassesOn()) return 'more';
     return this.#stalled.size > 0 ? 'stalled' : 'nothing';
+  }
+
+  /** Queries whose sinks are not full any more come first: they have waited longest. */
+  #resume(): void {
+    const resumed: ReadGroup[] = [];
+    for (const [sink, group] of this.#stalled) {
+      if (isFull(sink)) continue;
+      // To look may have been the end of the sink.
+      if (this.#stalled.delete(sink)) resumed.push(group);
+    }
+    if (resumed.length > 0) this.#confirmed = [...resumed, ...this.#confirmed];
   }
 
   /** A sink in this process empties itself between two turns: there is nothing to wait for. */
@@ -119,9 +126,16 @@ export class PendingReads {
     return false;
   }
 
-  /** Refuses reads asked before `beforeMs`: their answer was lost on the way. */
+  /**
+   * Refuses reads asked before `beforeMs`: their answer was lost on the way. Those that have one wait for as long as it
+   * takes: a node whose disk is full will have what they ask for once there is room.
+   */
   expire(beforeMs: number): void {
-    for (const [token, group] of this.#asked) if (group.sinceMs < beforeMs) this.failed(token);
+    for (const [token, group] of this.#asked) {
+      if (group.sinceMs >= beforeMs) continue;
+      this.failed(token);
+      this.#lost(token);
+    }
   }
 
   /** The node stops: every read is settled. */
@@ -133,17 +147,45 @@ export class PendingReads {
     this.#stalled.clear();
   }
 
+  /** The sink takes no more answers: its queries count no longer, and where nobody else asks nobody is answered. */
   detach(sink: Sink): void {
     const stalled = this.#stalled.get(sink);
     if (stalled !== undefined) {
       this.#stalled.delete(sink);
-      this.#bytes -= stalled.frames.position;
+      this.#drop(stalled);
     }
-    const groups = this.#groups();
-    if (this.#open) groups.push(this.#open);
-    for (const { sinks } of groups) {
-      for (let i = 0; i < sinks.length; i++) if (sinks[i] === sink) sinks[i] = null;
+    if (this.#open !== null && this.#leave(this.#open, sink)) this.#open = null;
+    for (const [token, group] of this.#asked) {
+      if (!this.#leave(group, sink)) continue;
+      this.#asked.delete(token);
+      this.#lost(token);
     }
+    this.#confirmed = this.#confirmed.filter((group) => !this.#leave(group, sink));
+  }
+
+  /** Takes `sink` out of `group`. Whether nobody is left who waits for an answer: then the group is dropped. */
+  #leave(group: ReadGroup, sink: Sink): boolean {
+    const { ends, sinks } = group;
+    let left = 0;
+    let waits = false;
+    for (let i = 0; i < sinks.length; i++) {
+      if (sinks[i] === sink) {
+        sinks[i] = null;
+        left += ends[i]! - startOf(group, i);
+      } else if (i >= group.next && sinks[i] !== null) waits = true;
+    }
+    if (left === 0) return false;
+    group.bytes -= left;
+    this.#bytes -= left;
+    if (!waits) this.#drop(group);
+    return !waits;
+  }
+
+  /** Whatever it still holds is of no use to anybody. */
+  #drop(group: ReadGroup): void {
+    group.next = group.ends.length;
+    this.#bytes -= group.bytes;
+    group.bytes = 0;
   }
 
   #groups(): ReadGroup[] {
@@ -154,6 +196,7 @@ export class PendingReads {
     group.frames.bytes(bytes, start, end);
     group.ends.push(group.frames.position);
     group.sinks.push(sink);
+    group.bytes += end - start;
     this.#bytes += end - start;
   }
 
@@ -163,7 +206,7 @@ export class PendingReads {
     let answered = 0;
     while (group.next < ends.length && answered < room) {
       const i = group.next++;
-      const start = i === 0 ? 0 : ends[i - 1]!;
+      const start = startOf(group, i);
       const full = isFull(sinks[i] ?? null);
       // Read again: passing answers on may have been the end of the sink.
       const sink = sinks[i] ?? null;
@@ -177,7 +220,7 @@ export class PendingReads {
       answered += sink.out.position - before;
       this.#replies.touch(sink);
     }
-    if (group.next === ends.length) this.#bytes -= frames.position;
+    if (!isOpen(group)) this.#drop(group);
     return answered;
   }
 
@@ -195,16 +238,25 @@ export class PendingReads {
   #refuse(group: ReadGroup, status: Status, message: string): void {
     const { frames, ends, sinks } = group;
     for (let i = group.next; i < ends.length; i++) {
-      const start = i === 0 ? 0 : ends[i - 1]!;
       const sink = sinks[i];
-      if (sink) this.#replies.refuseRun(frames.buffer, start, ends[i]!, sink, status, message);
+      if (sink) this.#replies.refuseRun(frames.buffer, startOf(group, i), ends[i]!, sink, status, message);
     }
-    this.#bytes -= frames.position;
+    this.#drop(group);
   }
 }
 
 function newGroup(token: number, sinceMs: number): ReadGroup {
-  return { token, frames: new ByteWriter(256), ends: [], sinks: [], sinceMs, index: 0, next: 0 };
+  return { token, frames: new ByteWriter(256), bytes: 0, ends: [], sinks: [], sinceMs, index: 0, next: 0 };
+}
+
+/** Whether queries of it have no answer yet. */
+function isOpen({ next, ends }: ReadGroup): boolean {
+  return next < ends.length;
+}
+
+/** Where query `i` begins in `group.frames`. */
+function startOf({ ends }: ReadGroup, i: number): number {
+  return i === 0 ? 0 : ends[i - 1]!;
 }
 
 function isFull(sink: Sink | null): boolean {
