@@ -11,7 +11,7 @@ import { readBarrier } from './read-barrier.ts';
 import type { Requests } from './types.ts';
 
 export interface BackupOptions {
-  /** How long to look for a point that a leader confirms. Default 5,000. */
+  /** How long to look for a point that a leader confirms, and to get there. Default 5,000. */
   readonly timeoutMs?: number;
   /** Ends the backup, also while it is read. */
   readonly signal?: AbortSignal | undefined;
@@ -39,11 +39,11 @@ const RETRY_MS = 50;
 /** Makes backups of a node's state, one at a time: while one is taken, whatever changes is kept twice. */
 export class Backups {
   readonly #driver: Driver;
-  readonly #requests: Pick<Requests, 'query'>;
+  readonly #requests: Pick<Requests, 'query' | 'detach'>;
   readonly #clusterId: string;
   #running = false;
 
-  constructor(driver: Driver, requests: Pick<Requests, 'query'>, clusterId: string) {
+  constructor(driver: Driver, requests: Pick<Requests, 'query' | 'detach'>, clusterId: string) {
     this.#driver = driver;
     this.#requests = requests;
     this.#clusterId = clusterId;
@@ -121,12 +121,13 @@ export class Backups {
   /** Waits until this node has everything that was acknowledged before. */
   async #point({ timeoutMs = 5_000, signal: stop }: BackupOptions): Promise<void> {
     const driver = this.#driver;
+    const { runtime } = driver.options;
     const deadlineMs = driver.now + timeoutMs;
     for (;;) {
       checkSignal(stop);
       if (driver.stopped) throw new CordwoodError('SHUTTING_DOWN', 'the node is stopping');
       try {
-        await readBarrier(this.#requests);
+        await readBarrier(this.#requests, runtime, { deadlineMs, signal: stop });
         // A leader's snapshot takes the place of the state: there is none to look at.
         if (!driver.core.installing) return;
         if (driver.now >= deadlineMs)
@@ -136,7 +137,7 @@ export class Backups {
         if (!again || driver.now >= deadlineMs) throw error;
       }
       await new Promise<void>((resolve) => {
-        driver.options.runtime.timer(RETRY_MS, resolve);
+        runtime.timer(RETRY_MS, resolve);
       });
     }
   }

@@ -245,7 +245,8 @@ export class RaftNode implements Requests {
    * A backup of the whole replicated state, at a point that a leader confirms: whatever was acknowledged before this
    * call is in it. Any node can make one; it goes on serving meanwhile.
    *
-   * @throws CordwoodError `BUSY` while this node makes one already, `NO_LEADER`, `SHUTTING_DOWN`, `ABORTED`
+   * @throws CordwoodError `BUSY` while this node makes one already, `NO_LEADER`, `TIMEOUT` where it does not get that
+   *   far, as with a full disk, `SHUTTING_DOWN`, `ABORTED`
    * @example
    * await pipeline(await node.backup(), createWriteStream('stacks.backup'));
    */

@@ -11,7 +11,7 @@ import { StackOp } from '../../protocol/constants.ts';
 import { ask } from '../machine/harness.ts';
 import { until } from '../e2e/support/until.ts';
 import { Caller } from './support/caller.ts';
-import { MemoryCluster } from './support/memory-cluster.ts';
+import { MemoryCluster, setFree } from './support/memory-cluster.ts';
 import { TestCluster } from './support/test-cluster.ts';
 
 const cluster = await MemoryCluster.start(t, 3);
@@ -146,4 +146,22 @@ t.test('what cannot be saved, and what is no option, is told as such', async (t)
   t.match(failed, { severity: 'warning', message: /Map/ });
   t.throws(() => node.onFailure(undefined as never), TypeError);
   t.throws(() => node.onLeader('x' as never), TypeError);
+});
+
+t.test('a node that cannot get to the point gives up in time, or when it is told to', async (t) => {
+  const cluster = await MemoryCluster.start(t, 3);
+  await cluster.push(0, 10);
+  const leader = await cluster.leader();
+  const full = [...cluster.nodes.values()].find((node) => node !== leader)!;
+  setFree(cluster, full.id, 100);
+  await until('it to see its full disk', () => full.status().diskFull);
+  await cluster.push(10, 12);
+  await t.rejects(full.backup({ timeoutMs: 100 }), { code: 'TIMEOUT', outcome: 'not_applied' });
+  const stop = new AbortController();
+  const waiting = full.backup({ ...PATIENT, signal: stop.signal });
+  await t.rejects(full.backup(PATIENT), { code: 'BUSY' });
+  stop.abort(new Error('enough'));
+  await t.rejects(waiting, { code: 'ABORTED', cause: { message: 'enough' } });
+  setFree(cluster, full.id, 1 << 30);
+  (await full.backup(PATIENT)).close();
 });

@@ -3,15 +3,7 @@ import type { RaftNode } from '../../lib/node/node.ts';
 import { StackOp, Status } from '../../protocol/constants.ts';
 import { Caller } from './support/caller.ts';
 import { until } from '../e2e/support/until.ts';
-import { MIN_FREE_BYTES, MemoryCluster } from './support/memory-cluster.ts';
-
-/** Leaves `freeBytes` on the disk of a node, and has the node look. */
-function setFree(cluster: MemoryCluster, id: number, freeBytes: number): void {
-  const disk = cluster.disks[id - 1]!;
-  const { totalBytes, freeBytes: now } = disk.space();
-  disk.capacityBytes = totalBytes - now + freeBytes;
-  cluster.logs.get(id)!.checkSpace();
-}
+import { MIN_FREE_BYTES, MemoryCluster, setFree } from './support/memory-cluster.ts';
 
 function roomy(cluster: MemoryCluster, id: number): void {
   setFree(cluster, id, 1 << 30);

@@ -210,6 +210,14 @@ export async function ask(node: RaftNode, op: number): Promise<unknown> {
   }
 }
 
+/** Leaves `freeBytes` on the disk of a node, and has the node look. */
+export function setFree(cluster: MemoryCluster, id: number, freeBytes: number): void {
+  const disk = cluster.disks[id - 1]!;
+  const { totalBytes, freeBytes: now } = disk.space();
+  disk.capacityBytes = totalBytes - now + freeBytes;
+  cluster.logs.get(id)!.checkSpace();
+}
+
 /** Makes the files of `disk` those of an earlier copy of it. */
 export function putBack(disk: MemoryDisk, copy: MemoryDisk): void {
   for (const path of disk.files()) disk.unlink(path);
