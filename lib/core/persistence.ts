@@ -9,7 +9,7 @@ import type { Outgoing, Persist } from './effects.ts';
 import { ownVoteDurable } from './election.ts';
 import { maybeCommit } from './commit.ts';
 import { invariant } from './invariant.ts';
-import type { CoreState } from './state.ts';
+import type { CoreState, GatedMessage } from './state.ts';
 import type { Index, Message } from './types.ts';
 
 /** Entries from `index` on were appended and must be written with the next persist. */
@@ -80,10 +80,25 @@ export function releaseMessages(s: CoreState): readonly Outgoing[] {
   while (released < s.gated.length && s.gated[released]!.ticket < oldest) messages.push(s.gated[released++]!);
   if (released > 0) s.gated.splice(0, released);
   for (const o of outbox) {
-    if (gate === 0 || isPreVote(o.message)) messages.push(o);
-    else s.gated.push({ to: o.to, message: o.message, ticket: gate });
+    if (gate === 0 || isPreVote(o.message)) {
+      messages.push(o);
+      continue;
+    }
+    dropRepeated(s.gated, o);
+    s.gated.push({ to: o.to, message: o.message, ticket: gate });
   }
   return messages;
+}
+
+/**
+ * Drops what the leader is told again with `next`. It speaks for as long as this node's disk stands still, and each of
+ * its heartbeats would leave one more answer to wait here.
+ */
+function dropRepeated(gated: GatedMessage[], { to, message }: Outgoing): void {
+  const { kind, term } = message;
+  if (kind !== 'heartbeatAck' && kind !== 'lostLog') return;
+  const earlier = gated.findIndex((g) => g.to === to && g.message.kind === kind && g.message.term === term);
+  if (earlier !== -1) gated.splice(earlier, 1);
 }
 
 function isPreVote(m: Message): boolean {

@@ -14,7 +14,9 @@ import type { NodeId, ReadRequest, ReadResponse } from './types.ts';
 export function readIndex(s: CoreState, token: number): void {
   if (s.role === 'leader') {
     s.reads.push({ token, from: s.id, round: 0, index: 0 });
-  } else if (s.leader !== 0) {
+  } else if (s.leader !== 0 && s.hardStateDurable) {
+    // Not while the term waits for the disk: the question would wait with it, and on a disk that stands still there
+    // would be one more for every turn.
     s.askedReads.add(token);
     s.send(s.leader, { kind: 'readRequest', term: s.term, token });
   } else {
