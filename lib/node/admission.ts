@@ -1,6 +1,7 @@
 import { Status } from '../../protocol/constants.ts';
 import type { Driver } from './driver.ts';
 import type { Sink } from './sink.ts';
+import { isolated } from './tell.ts';
 
 /** What clients of a node are told that may not serve, for a while or for good; they ask another. */
 export const IN_QUARANTINE = 'this node is in quarantine and does not serve';
@@ -63,7 +64,7 @@ export class Admission {
 
   /** Calls everyone who waits for room: there is some, or there will be no more turns. */
   releaseWaiters(): void {
-    for (const waiter of this.#roomWaiters.splice(0)) waiter();
+    for (const waiter of this.#roomWaiters.splice(0)) isolated(waiter);
   }
 
   #lead(bytes: Uint8Array, start: number, end: number, sink: Sink): void {

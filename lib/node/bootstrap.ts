@@ -5,6 +5,7 @@ import { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Introduction } from '../../protocol/introduction.ts';
 import type { Config, NodeId } from '../core/types.ts';
 import type { PeerPolicy, Transport, TransportEvents } from '../transport/transport.ts';
+import { everyStep } from './every-step.ts';
 import { claimMachine, releaseMachine } from './machine-claim.ts';
 import type { ResolvedOptions } from './options.ts';
 import { PeerRegistry, type PeerMemory } from './peer-registry.ts';
@@ -47,7 +48,8 @@ export interface NodeParts {
   readonly state: ReplicatedState;
   /** Why the node starts in quarantine; null: it does not. */
   readonly quarantine: string | null;
-  release(): Promise<void>;
+  /** Closes the connections and the log, and gives the directory back. */
+  close(): Promise<void>;
 }
 
 /** First delay before a pre-vote once the leader's process is known to be gone. */
@@ -134,7 +136,12 @@ async function assemble(
     transport,
     state: restoration.state,
     quarantine,
-    release: () => environment.release(),
+    close: () =>
+      everyStep([
+        () => transport.close(),
+        // Given to nobody else while something here may still write to it.
+        () => log.close().then(() => environment.release()),
+      ]),
   };
 }
 

@@ -208,18 +208,25 @@ export class Driver {
   /** Ends all turns. Whoever still waits is told the truth. */
   stop(message: string): void {
     if (this.#stopped) return;
+    try {
+      this.#settleAll(message);
+    } finally {
+      // Whoever still asks it for its state had better not be told that it leads.
+      this.core.stepDown();
+      this.#stopped = true;
+      this.#turn.cancel();
+      this.admission.releaseWaiters();
+      for (const watcher of this.afterTurn) watcher();
+    }
+  }
+
+  #settleAll(message: string): void {
     this.pipeline.abandon(message);
     this.pipeline.refuseAll(Status.shuttingDown, message);
     this.reads.refuseAll(Status.shuttingDown, message);
     if (this.core.leader !== 0) this.forwarder.lost(this.core.leader);
     this.replies.flush();
     this.transport.flush();
-    // Whoever still asks it for its state had better not be told that it leads.
-    this.core.stepDown();
-    this.#stopped = true;
-    this.#turn.cancel();
-    this.admission.releaseWaiters();
-    for (const watcher of this.afterTurn) watcher();
   }
 
   readonly #takeTurn = (): void => {

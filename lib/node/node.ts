@@ -9,6 +9,7 @@ import { ClientRequests, STOPPING } from './client-requests.ts';
 import { Driver } from './driver.ts';
 import { EarlyLogEvents } from './early-log-events.ts';
 import { openSystemEnvironment } from './environment.ts';
+import { everyStep } from './every-step.ts';
 import { explain, type Explanation } from './explain.ts';
 import { handOver } from './hand-over.ts';
 import { LeaderWatch } from './leader-watch.ts';
@@ -213,7 +214,7 @@ export class RaftNode implements Requests {
   }
 
   onRoom(callback: () => void): void {
-    this.#driver.admission.onRoom(callback);
+    this.#driver.admission.onRoom(checkListener(callback));
   }
 
   onLeader(listener: (leader: LeaderInfo | null) => void): () => void {
@@ -309,13 +310,12 @@ export class RaftNode implements Requests {
 
   async #close(transfer: boolean): Promise<void> {
     const driver = this.#driver;
-    try {
-      if (transfer && this.#failure === null) await this.#handOver();
+    const handOver = transfer && this.#failure === null ? [() => this.#handOver()] : [];
+    const stop = (): void => {
       driver.stop(STOPPING);
-      await driver.snapshots.close();
-      await this.#parts.transport.close();
-      await this.#parts.log.close();
-      await this.#parts.release();
+    };
+    try {
+      await everyStep([...handOver, stop, () => driver.snapshots.close(), () => this.#parts.close()]);
     } finally {
       this.#leaderWatch.end();
       this.#markClosed();

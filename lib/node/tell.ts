@@ -5,20 +5,24 @@ export function checkListener<T>(listener: T): T {
   return listener;
 }
 
-/**
- * Calls each listener. One that throws disturbs neither the others nor whoever has something to tell: its error is
- * reported as uncaught.
- */
+/** Runs what somebody else has written. What it throws disturbs nobody here: it is reported as uncaught. */
+export function isolated(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
+
+/** Calls each listener. One that throws disturbs neither the others nor whoever has something to tell. */
 export function tell<Event>(listeners: ReadonlySet<(event: Event) => void>, event: Event): void {
   // A copy: a listener that puts another in its place would be called with that for ever.
   for (const listener of [...listeners]) {
     if (!listeners.has(listener)) continue;
-    try {
+    isolated(() => {
       listener(event);
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
+    });
   }
 }

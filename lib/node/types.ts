@@ -145,7 +145,7 @@ export interface Requests {
   detach(sink: Sink): void;
   /** Too much is in flight: read no more requests until `onRoom` calls. */
   readonly saturated: boolean;
-  /** Calls `callback` once, when there is room again (at once if there is). */
+  /** Calls `callback` once, when there is room again (at once if there is). What it throws later is reported as uncaught. */
   onRoom(callback: () => void): void;
   /** Calls `listener` whenever the leader changes (also with null). Returns the way to stop it. */
   onLeader(listener: (leader: LeaderInfo | null) => void): () => void;

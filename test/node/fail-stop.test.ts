@@ -3,9 +3,17 @@ import { Client } from '../../lib/client/index.ts';
 import { MemoryDisk } from '../../lib/log/memory-disk.ts';
 import type { LogEvents } from '../../lib/log/log-store.ts';
 import { StackMachine } from '../../lib/machine/stack-machine.ts';
+import type { Environment } from '../../lib/node/bootstrap.ts';
 import { RaftNode } from '../../lib/node/node.ts';
+import type { NodeOptions } from '../../lib/node/types.ts';
+import { StackOp, Status } from '../../protocol/constants.ts';
+import { ByteWriter } from '../../protocol/byte-writer.ts';
+import { encodeCommand } from '../../protocol/client-codec.ts';
 import { CordwoodError } from '../../protocol/errors.ts';
+import { encodeValue } from '../../protocol/msgpack.ts';
 import { until } from '../e2e/support/until.ts';
+import { Caller } from './support/caller.ts';
+import { replacing } from './support/memory-cluster.ts';
 import { DiskGate, freePorts, memoryEnvironment } from './support/memory-environment.ts';
 
 interface Setup {
@@ -15,7 +23,13 @@ interface Setup {
   readonly logs: LogEvents[];
 }
 
-async function setUp(t: Test, size: number): Promise<Setup> {
+/** `through`: in place of the environment of each node. */
+async function setUp(
+  t: Test,
+  size: number,
+  own: Partial<NodeOptions> = {},
+  through: (environment: Environment) => Environment = (environment) => environment,
+): Promise<Setup> {
   const cluster = (await freePorts(size)).map((port) => `127.0.0.1:${port}`);
   const gates = cluster.map(() => new DiskGate());
   const logs: LogEvents[] = [];
@@ -29,10 +43,12 @@ async function setUp(t: Test, size: number): Promise<Setup> {
           machine: new StackMachine(),
           heartbeatMs: 20,
           electionTimeoutMs: 2000,
+          ...own,
         },
-        (options, resolved, events) => {
+        async (options, resolved, events) => {
           logs[i] = events;
-          return memoryEnvironment(new MemoryDisk(), {}, gates[i])(options, resolved, events);
+          const open = memoryEnvironment(new MemoryDisk(), {}, gates[i]);
+          return through(await open(options, resolved, events));
         },
       ),
     ),
@@ -141,3 +157,84 @@ t.test('what the core finds out when its disk answers ends the node, and not the
   t.equal(node.failure, broken);
   t.same(errors, []);
 });
+
+/** A node alone that has taken more than it has room for, and waits for its disk; and the answer to that. */
+async function saturated(t: Test) {
+  const { nodes, gates } = await setUp(t, 1, { maxUncommittedBytes: 100 });
+  const [node, gate] = [nodes[0]!, gates[0]!];
+  await until('a leader', () => node.core.termCommitted);
+  gate.stall();
+  const answer = new Caller(node).command(StackOp.push, 's', 'x'.repeat(1000));
+  t.ok(node.saturated);
+  return { node, gate, answer };
+}
+
+t.test('who waits for room and throws disturbs neither the node nor the others who wait', async (t) => {
+  const { node, gate, answer } = await saturated(t);
+  const errors = uncaught(t);
+  t.throws(() => {
+    node.onRoom(undefined as never);
+  }, TypeError);
+  let told = 0;
+  node.onRoom(bug);
+  node.onRoom(() => told++);
+  gate.goOn();
+  t.equal((await answer).status, Status.ok);
+  await until('the others to be told', () => told === 1);
+  t.equal(node.failure, null);
+  t.match(errors, [{ message: 'a bug of the application' }]);
+});
+
+t.test('who waits for room and throws does not keep the node from closing', async (t) => {
+  const { node, answer } = await saturated(t);
+  const errors = uncaught(t);
+  node.onRoom(bug);
+  await node.close();
+  t.not((await answer).status, Status.ok);
+  await until('its error to be reported', () => errors.length > 0);
+  t.match(errors, [{ message: 'a bug of the application' }]);
+});
+
+t.test('what cannot be closed keeps nothing else open, and is told', async (t) => {
+  const ended: string[] = [];
+  const { nodes } = await setUp(t, 1, {}, (environment) =>
+    replacing(environment, {
+      log: replacing(environment.log, {
+        close: async () => {
+          await environment.log.close();
+          ended.push('log');
+        },
+      }),
+      connect: async (events, policy) => {
+        const transport = await environment.connect(events, policy);
+        return replacing(transport, {
+          close: async () => {
+            await transport.close();
+            ended.push('transport');
+            throw new Error('the network is broken');
+          },
+        });
+      },
+      release: async () => {
+        await environment.release();
+        ended.push('directory');
+      },
+    }),
+  );
+  const [node] = nodes as [RaftNode];
+  // Its client is told in the last turn, and has a bug.
+  const sink = new Caller(node);
+  node.submit(...pushFrame(), replacing(sink, { flush: bug }));
+  await t.rejects(node.close({ transfer: false }), { message: 'a bug of the application' });
+  t.same(ended, ['transport', 'log', 'directory']);
+  await node.closed;
+  // Nothing is left to be closed at the end of the test, which would be told the same.
+  nodes.length = 0;
+});
+
+/** One push, as bytes and where they begin and end. */
+function pushFrame(): [bytes: Uint8Array, start: number, end: number] {
+  const out = new ByteWriter();
+  encodeCommand(out, 1, 0, 0, 0, encodeValue([StackOp.push, 's', 'x']));
+  return [out.buffer, 0, out.position];
+}
