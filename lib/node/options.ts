@@ -23,6 +23,7 @@ import {
   type Rules,
 } from './check-options.ts';
 import { systemRuntime, type Runtime } from './runtime.ts';
+import { isolated } from './tell.ts';
 import type { Logger, NodeOptions } from './types.ts';
 
 /** `NodeOptions` with every default in place, checked. */
@@ -145,7 +146,7 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     logAheadBytes: options.logAheadBytes ?? 0,
     minFreeBytes: options.minFreeBytes ?? 0,
     maxFrameBytes: Limits.maxFrameBytes,
-    logger: options.logger ?? silent,
+    logger: options.logger === undefined ? silent : isolatedLogger(options.logger),
     runtime: options.runtime ?? systemRuntime,
   };
 }
@@ -165,6 +166,18 @@ function address(name: string, given: string): string {
   } catch (cause) {
     throw badOption(name, `must be host:port: ${(cause as Error).message}`, cause);
   }
+}
+
+/** Lines are written in the middle of everything: one that fails must not end a turn, a snapshot or a stop half way. */
+function isolatedLogger(given: Logger): Logger {
+  const line =
+    (level: keyof Logger) =>
+    (fields: object, message: string): void => {
+      isolated(() => {
+        given[level](fields, message);
+      });
+    };
+  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
 }
 
 const nothing = (): void => undefined;

@@ -7,7 +7,10 @@ import type { NodeMetrics } from './metrics.ts';
 import type { Runtime } from './runtime.ts';
 import type { Sink } from './sink.ts';
 
-/** A subset of pino's interface: pass a pino logger, or anything of this shape. Silent by default. */
+/**
+ * A subset of pino's interface: pass a pino logger, or anything of this shape. Silent by default. What it throws stops
+ * nothing here: it is reported as uncaught.
+ */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;

@@ -12,6 +12,7 @@ import {
   wholeNumber,
   type Rules,
 } from '../node/check-options.ts';
+import { isolated } from '../node/tell.ts';
 import type { Logger, Requests } from '../node/types.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionHost } from './connection.ts';
@@ -324,10 +325,10 @@ class FrontDoor implements Server, ConnectionHost {
     if (logger === undefined) return;
     const now = performance.now();
     const last = this.#lastLogged.get(kind);
-    if (last !== undefined && now - last < LOG_EVERY_MS) logger.debug(fields, message);
-    else {
-      this.#lastLogged.set(kind, now);
-      logger.warn(fields, message);
-    }
+    const often = last !== undefined && now - last < LOG_EVERY_MS;
+    if (!often) this.#lastLogged.set(kind, now);
+    isolated(() => {
+      logger[often ? 'debug' : 'warn'](fields, message);
+    });
   }
 }

@@ -238,3 +238,23 @@ function pushFrame(): [bytes: Uint8Array, start: number, end: number] {
   encodeCommand(out, 1, 0, 0, 0, encodeValue([StackOp.push, 's', 'x']));
   return [out.buffer, 0, out.position];
 }
+
+t.test('a logger that throws disturbs nothing', async (t) => {
+  const logger = { debug: bug, info: bug, warn: bug, error: bug };
+  const errors = uncaught(t);
+  const { nodes, logs } = await setUp(t, 1, { logger });
+  const [node] = nodes as [RaftNode];
+  await until('a leader', () => node.core.termCommitted);
+  t.equal((await new Caller(node).command(StackOp.push, 's', 'x')).status, Status.ok);
+  node.snapshot();
+  await until('a snapshot', () => node.status().snapshotIndex > 0);
+  t.equal(node.failure, null);
+  const told: unknown[] = [];
+  node.onFailure((error) => told.push(error));
+  const failure = new CordwoodError('LOG_FAILED', 'the disk failed: EIO');
+  logs[0]!.onFailure(failure);
+  await node.closed;
+  t.same(told, [failure]);
+  t.ok(errors.length >= 3, 'a leader, a snapshot, a failure');
+  for (const error of errors) t.match(error, { message: 'a bug of the application' });
+});
