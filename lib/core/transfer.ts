@@ -70,6 +70,8 @@ function furthestVoter(s: CoreState): NodeId {
   const since = s.nowMs - s.options.electionTimeoutMs;
   for (const pr of s.progress.values()) {
     if (!isVoter(s.config, pr.id) || pr.lastActiveMs < since || pr.match <= bestMatch) continue;
+    // In quarantine (quarantine.ts): it does not campaign, whatever it is told.
+    if (pr.match < pr.neededIndex) continue;
     best = pr.id;
     bestMatch = pr.match;
   }

@@ -1,7 +1,7 @@
 import type { NodeId } from '../core/types.ts';
 import type { Driver } from './driver.ts';
 import { Latency } from './latency.ts';
-import { isLive } from './liveness.ts';
+import { canVote } from './liveness.ts';
 import type { PeerRegistry } from './peer-registry.ts';
 
 /** Stalls of the event loop within `STALL_WINDOW` election timeouts after which a leader had better be another. */
@@ -162,9 +162,9 @@ export class Health {
     return best;
   }
 
-  /** Another node that answers and has not said that it is unwell. */
+  /** Another node that answers, is not in quarantine and has not said that it is unwell. */
   #isFit(id: NodeId): boolean {
     const { options, reports } = this.#driver;
-    return id !== options.id && isLive(this.#driver, id) && reports.of(id)?.unwell !== true;
+    return id !== options.id && canVote(this.#driver, id) && reports.of(id)?.unwell !== true;
   }
 }

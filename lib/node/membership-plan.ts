@@ -104,19 +104,18 @@ export function planMembership(config: Config, configIndex: Index, target: Membe
 }
 
 /**
- * Refuses a plan that leaves fewer live voters than a majority.
+ * Refuses a plan that leaves fewer voters that can be counted on than a majority.
  *
  * @throws CordwoodError `WOULD_LOSE_QUORUM`
  */
-export function checkQuorum(plan: MembershipPlan, isLive: (id: NodeId) => boolean): void {
-  const dead = plan.voters.filter((id) => !isLive(id));
+export function checkQuorum(plan: MembershipPlan, canVote: (id: NodeId) => boolean): void {
+  const dead = plan.voters.filter((id) => !canVote(id));
   const needed = majority(plan.voters.length);
   if (plan.voters.length - dead.length >= needed) return;
-  const list = dead.join(', ');
   throw new CordwoodError(
     'WOULD_LOSE_QUORUM',
-    `of the ${plan.voters.length} voters ${needed} must be alive, and node${dead.length === 1 ? '' : 's'} ${list} ` +
-      'cannot be reached: nothing could be decided any more',
+    `of the ${plan.voters.length} voters ${needed} must be alive and whole, and ${named(dead)} cannot be reached, or ` +
+      `${dead.length === 1 ? 'is' : 'are'} in quarantine: nothing could be decided any more`,
   );
 }
 

@@ -42,8 +42,8 @@ export interface MembershipParts extends ProbeParts {
   readonly core: RaftCore;
   readonly turns: Turns;
   readonly electionTimeoutMs: number;
-  /** Whether a peer answers at the moment. */
-  isLive(id: NodeId): boolean;
+  /** Whether a node answers at the moment and is not in quarantine. */
+  canVote(id: NodeId): boolean;
   /** Whether a node has said nothing of a disk that is nearly full. */
   hasRoom(id: NodeId): boolean;
 }
@@ -111,7 +111,7 @@ export class Membership {
     if (!plan.changes) return this.#result(plan, true, false);
     const members = await probeMembers(this.#parts, plan, options);
     if (options.force !== true) {
-      checkQuorum(plan, (id) => this.#willLive(plan, id));
+      checkQuorum(plan, (id) => this.#willVote(plan, id));
       checkRoom(plan, core.config, (id) => this.#parts.hasRoom(id));
     }
     if (options.dryRun === true) return this.#result(plan, false, true);
@@ -176,7 +176,7 @@ export class Membership {
     for (const id of plan.promoted) await this.#catchUp(id, options, deadlineMs, added);
     this.#mustLead(added);
     // Time has gone by since the plan was made.
-    if (options.force !== true) checkQuorum(plan, (id) => this.#parts.isLive(id));
+    if (options.force !== true) checkQuorum(plan, (id) => this.#parts.canVote(id));
     if (!this.#isInForce(plan)) await this.#change({ ...plan, members }, configIndex, waiting);
   }
 
@@ -255,8 +255,8 @@ export class Membership {
     );
   }
 
-  #willLive(plan: MembershipPlan, id: NodeId): boolean {
-    return plan.newcomers.includes(id) || this.#parts.isLive(id);
+  #willVote(plan: MembershipPlan, id: NodeId): boolean {
+    return plan.newcomers.includes(id) || this.#parts.canVote(id);
   }
 
   #leadsFor(condition: boolean): boolean {

@@ -13,7 +13,7 @@ import { everyStep } from './every-step.ts';
 import { explain, type Explanation } from './explain.ts';
 import { handOver } from './hand-over.ts';
 import { LeaderWatch } from './leader-watch.ts';
-import { isLive } from './liveness.ts';
+import { canVote } from './liveness.ts';
 import { Membership, type ChangeOptions, type ChangeResult } from './membership.ts';
 import type { MembershipTarget } from './membership-plan.ts';
 import { membersOf } from './members-view.ts';
@@ -123,7 +123,7 @@ export class RaftNode implements Requests {
       introduce: (...args) => parts.environment.introduce(...args),
       turns: new Turns(driver),
       electionTimeoutMs: options.electionTimeoutMs,
-      isLive: (id) => isLive(driver, id),
+      canVote: (id) => canVote(driver, id),
       hasRoom: (id) => (id === options.id ? !driver.space.low : driver.reports.of(id)?.low !== true),
     });
   }

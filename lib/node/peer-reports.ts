@@ -41,6 +41,7 @@ export class PeerReports {
   #toldConfig: Config | null = null;
   #toldRoom = 0;
   #toldUnwell = false;
+  #toldQuarantined = false;
 
   constructor(driver: Driver, failed: (error: Error) => void) {
     this.#driver = driver;
@@ -67,6 +68,14 @@ export class PeerReports {
     for (const [id, report] of this.#reports) if (report.checkIndex === index) this.#compare(id, report);
   }
 
+  /**
+   * Whether this node went into quarantine, or came out, and the others do not know: not before their next look a change
+   * of members would count on its vote, or be refused for want of it.
+   */
+  get quarantineIsNews(): boolean {
+    return this.#driver.core.quarantined !== this.#toldQuarantined;
+  }
+
   /** Tells everyone, if there is news, or if it is long ago: whoever has come back must hear it some time. */
   tell(now: number): void {
     const { core, health, space, options } = this.#driver;
@@ -89,10 +98,12 @@ export class PeerReports {
     this.#toldConfig = core.config;
     this.#toldRoom = Math.floor(space.freeBytes / ROOM_STEP_BYTES);
     this.#toldUnwell = health.unwell;
+    this.#toldQuarantined = core.quarantined;
     const out = new ByteWriter(64);
     encodeReport(out, {
       low: space.low,
       unwell: this.#toldUnwell,
+      quarantined: this.#toldQuarantined,
       freeBytes: space.freeBytes,
       checkIndex: this.#lastIndex,
       answersHash: this.#checks.get(this.#lastIndex) ?? 0,

@@ -2,6 +2,7 @@ import { isVoter } from '../core/quorum.ts';
 import { EntryKind, type Message, type NodeId } from '../core/types.ts';
 import { fullMark, lowMark, type DiskSpace } from '../log/space.ts';
 import type { Driver } from './driver.ts';
+import { canVote } from './liveness.ts';
 
 /** Room must come back by this much beyond the mark before anything is taken again. */
 const HYSTERESIS = 1.25;
@@ -84,12 +85,12 @@ export class SpaceGuard {
   }
 
   #roomiest(): NodeId {
-    const { core, reports, connected, options } = this.#driver;
+    const { core, reports, options } = this.#driver;
     let best: NodeId = 0;
     let bestBytes = -1;
     for (const { id } of core.config.members) {
       const report = reports.of(id);
-      if (id === options.id || !isVoter(core.config, id) || !connected.has(id)) continue;
+      if (id === options.id || !isVoter(core.config, id) || !canVote(this.#driver, id)) continue;
       if (report === undefined || report.low || report.freeBytes <= bestBytes) continue;
       best = id;
       bestBytes = report.freeBytes;

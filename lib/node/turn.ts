@@ -61,6 +61,7 @@ export class Turn {
     const unserved = this.#apply();
     this.#standing.followRole();
     driver.quarantine.turn(now);
+    if (driver.reports.quarantineIsNews) driver.reports.send();
     if (now >= this.#sweepDueMs) this.#sweep(now);
     this.#releaseMemory();
     replies.flush();

@@ -10,7 +10,7 @@ function reportsOf(connected: ReadonlySet<number>, refuses: ReadonlySet<number>)
   const driver = {
     now: 0,
     connected,
-    core: { config: { members: [{ id: 1 }, { id: 2 }, { id: 3 }] } },
+    core: { quarantined: false, config: { members: [{ id: 1 }, { id: 2 }, { id: 3 }] } },
     options: { id: 1, electionTimeoutMs: TIMEOUT_MS },
     space: { freeBytes: 1 << 30, low: false },
     health: { unwell: false },
@@ -30,7 +30,7 @@ function reportsOf(connected: ReadonlySet<number>, refuses: ReadonlySet<number>)
     reports.tell(now);
     return sent.splice(0);
   };
-  return { look, driver };
+  return { look, driver, reports };
 }
 
 t.test('without news everyone is told once a minute, with news at once', async (t) => {
@@ -75,3 +75,15 @@ t.test(
     t.same(lookAlone(TIMEOUT_MS), []);
   },
 );
+
+t.test('a quarantine is news at its beginning and at its end, and is told once', async (t) => {
+  const { look, driver, reports } = reportsOf(new Set([2, 3]), new Set());
+  look(0);
+  for (const quarantined of [true, false]) {
+    t.notOk(reports.quarantineIsNews);
+    driver.core.quarantined = quarantined;
+    t.ok(reports.quarantineIsNews);
+    reports.send();
+  }
+  t.notOk(reports.quarantineIsNews);
+});

@@ -396,6 +396,7 @@ golden(
     peer('report', {
       low: true,
       unwell: true,
+      quarantined: true,
       freeBytes: 5_000_000,
       checkIndex: 768,
       answersHash: 0xfedc_ba98,
