@@ -43,7 +43,7 @@ export interface RegistryOptions {
 /** No configuration has more members than this: whoever comes beyond is none of a newer one. */
 const MAX_GUESTS = 64;
 
-/** A peer that is no member of the configuration here, but of a newer one, by its own word. */
+/** A peer that is no member of the configuration here, but may be of the one that counts. */
 interface Guest {
   readonly member: Member;
   readonly configIndex: Index;
@@ -204,12 +204,23 @@ export class PeerRegistry {
       return { code: 'NODE_REMOVED', message: `node ${from} was removed from the cluster` };
     }
     const hasRoom = this.#guests.has(from) || this.#guests.size < MAX_GUESTS;
-    if (configIndex > this.#configIndex && peerAddress !== undefined && hasRoom) {
+    if (this.#mayBeMember(from, configIndex) && peerAddress !== undefined && hasRoom) {
       this.#guests.set(from, { member: { id: from, peerAddress }, configIndex });
       this.#update();
       return null;
     }
     return { code: 'UNKNOWN_PEER', message: `node ${from} is not a member of this cluster` };
+  }
+
+  /**
+   * Whether another configuration than the one here may have `id` as a member: a newer one, or any while this one is
+   * uncommitted. Counter-example with indexes alone: 1 leads {1, 2, 3} and is cut off with a long tail of entries, the last of
+   * them a configuration. The others replace 3 by 4, at a lower index. 4 leads, 2 dies: 1 would refuse the only node that
+   * can tell it that its configuration is void, and 4 needs its vote.
+   */
+  #mayBeMember(id: NodeId, configIndex: Index): boolean {
+    if (configIndex > this.#configIndex) return true;
+    return !this.#options.isCommitted() && this.#config.retired?.includes(id) !== true;
   }
 
   /** The configuration's word counts more: a leader has looked before it wrote that down. */

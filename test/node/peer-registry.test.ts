@@ -138,6 +138,18 @@ t.test('strangers are refused, members of newer configurations are not', async (
   t.same(peers(), [2], 'the newer configuration has come, and it is not in it');
 });
 
+t.test('while its own configuration is uncommitted a node hears members of any other', async (t) => {
+  let committed = false;
+  const { registry, peers } = make(configOf([1, 2], [3]), 13, volatileMemory(), undefined, () => committed);
+  t.equal(registry.judge(hello(4, 'x', 10)), null, 'it may know better, and at a lower index');
+  t.same(peers(), [2, 4]);
+  t.match(registry.judge(hello(3, 'x', 10)), { code: 'UNKNOWN_PEER' }, 'it is about to be removed');
+  registry.follow(configOf([1, 2, 4]), 10);
+  t.same(peers(), [2, 4]);
+  committed = true;
+  t.match(registry.judge(hello(5, 'x', 9)), { code: 'UNKNOWN_PEER' });
+});
+
 t.test('a removed member is talked to for a little longer, then refused', async (t) => {
   const { registry, peers, elapse } = make(configOf([1, 2, 3]));
   registry.follow(configOf([1, 2], [3]), 5);
