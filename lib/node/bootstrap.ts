@@ -3,6 +3,7 @@ import { RaftCore } from '../core/raft-core.ts';
 import type { LogEvents, LogStore, Recovery } from '../log/log-store.ts';
 import { ReplicatedState } from '../machine/replicated-state.ts';
 import type { Introduction } from '../../protocol/introduction.ts';
+import { isVoter } from '../core/quorum.ts';
 import type { Config, NodeId } from '../core/types.ts';
 import type { PeerPolicy, Transport, TransportEvents } from '../transport/transport.ts';
 import { everyStep } from './every-step.ts';
@@ -96,7 +97,7 @@ async function assemble(
   const alone = isAlone(resolved.id, known, environment.memory);
   const quarantine =
     quarantineReason(log.recovery, alone, resolved.logger) ??
-    (await forgotten(environment.memory, log, resolved.id, known));
+    (await forgotten(environment.memory, log, resolved.id, environment.bootstrap ?? resolved.bootstrap));
   await restoration.end(log);
   const core = openCore(resolved, log, environment.bootstrap ?? resolved.bootstrap);
   const { id, logger, runtime } = resolved;
@@ -148,18 +149,32 @@ async function assemble(
 /**
  * A node that does not remember whom it has met might believe one that came back empty, and vote with it. So it takes
  * no part until a leader is there, elected by nodes that do remember.
+ *
+ * Not where the configurations themselves name the directories of all others that vote: then nothing is forgotten, and of
+ * two voters, or one with a learner, nobody else could ever lead, for want of one flipped bit.
  */
 async function forgotten(
   memory: PeerMemory,
   log: LogStore,
   id: NodeId,
-  config: Config,
+  bootstrap: Config,
 ): Promise<string | null> {
   const reason = memory.damage ?? null;
-  if (reason === null || !config.members.some((m) => m.id !== id)) return null;
+  if (reason === null || configsIn(log.recovery, bootstrap).every((config) => namesVoters(config, id)))
+    return null;
   // The file is written anew with the first peer that is met: a crash after that must not end the quarantine.
   await log.setQuarantine(reason);
   return reason;
+}
+
+/** Every configuration that may be in force: those in the log may be void, as long as no leader has said otherwise. */
+function configsIn({ snapshot, configs }: Recovery, bootstrap: Config): readonly Config[] {
+  const base = snapshot?.config ?? bootstrap;
+  return [base, ...configs.map(({ config }) => config)];
+}
+
+function namesVoters(config: Config, id: NodeId): boolean {
+  return config.members.every((m) => m.id === id || m.incarnation !== undefined || !isVoter(config, m.id));
 }
 
 /** Whether the members have agreed that this data directory is the one of node `id`. */
