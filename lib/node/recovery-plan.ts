@@ -61,8 +61,11 @@ export function planRecovery(survivors: readonly SurvivingLog[]): RecoveryPlan {
     lost: memberIds(config).filter((id) => isVoter(config, id) && !present.includes(id)),
     replaced: replaced.map(({ identity }) => identity.nodeId),
     quorumLeft: sets.length > 0 && hasQuorum(config, (id) => whole.has(id)),
-    // What was committed is on a majority of every set: the rest of one set is too few to hold it alone.
-    mayLose: !sets.some((voters) => missing(voters) < majority(voters.length)),
+    // A majority of each set must be here. While both are in force what was committed is on a majority of either; but the
+    // change may have ended without the survivors, or never have begun elsewhere, and then one set decides by itself.
+    // Counter-example with one of them: 1 and 2 are left of {1, 2, 3} → {3, 4, 5}, switched off when they had acknowledged
+    // the change. The new three completed it and went on, and none of that is here.
+    mayLose: sets.length === 0 || sets.some((voters) => missing(voters) >= majority(voters.length)),
     term: 1 + Math.max(...ranked.map(({ hardState, lastTerm }) => Math.max(hardState.term, lastTerm))),
   };
 }

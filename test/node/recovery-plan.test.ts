@@ -42,6 +42,21 @@ t.test('one of three may lack what was acknowledged; two of four do not', async 
   t.match(planRecovery(withFour), { mayLose: false, quorumLeft: false, lost: [3, 4] });
 });
 
+t.test('half of a change that others may have ended is not all there is', async (t) => {
+  const one = surviving(t.testdir(), 'a', { nodeId: 1 });
+  const changing: Config = { ...one.config!, voters: [3, 4, 5], outgoing: [1, 2, 3] };
+  const survivors = (ids: number[]): SurvivingLog[] =>
+    ids.map((nodeId) =>
+      Object.create(one, {
+        identity: { value: { ...one.identity, nodeId } },
+        config: { value: changing },
+      }),
+    ) as SurvivingLog[];
+  t.match(planRecovery(survivors([1, 2])), { mayLose: true, quorumLeft: false }, 'the new three went on');
+  t.match(planRecovery(survivors([4, 5])), { mayLose: true, quorumLeft: false }, 'the old three went on');
+  t.match(planRecovery(survivors([1, 3, 4])), { mayLose: false, quorumLeft: true });
+});
+
 t.test('a damaged directory counts for what is whole of it, and for no majority', async (t) => {
   const dir = t.testdir();
   makeDirectory(path.join(dir, 'a'), { nodeId: 1 });
@@ -110,7 +125,8 @@ t.test('nothing is said to be safe that a majority could have held without the s
         }),
       ) as SurvivingLog[];
       const plan = planRecovery(survivors);
-      // By brute force: some way to commit that touches no survivor.
+      // By brute force: some way to commit that touches no survivor. A change that they know of may have ended since, or
+      // not have begun for the others.
       const all = [...new Set([...voters, ...outgoing])];
       const most = (of: number[], some: number[]): boolean =>
         of.length === 0 || of.filter((id) => some.includes(id)).length * 2 > of.length;
@@ -118,7 +134,10 @@ t.test('nothing is said to be safe that a majority could have held without the s
         all.filter((_id, i) => (mask >> i) % 2 === 1),
       );
       const quorums = subsets.filter((some) => most(voters, some) && most(outgoing, some));
-      const loses = quorums.some((some) => !some.some((id) => here.includes(id)));
+      const before = outgoing.length > 0 ? subsets.filter((some) => most(outgoing, some)) : [];
+      const after = subsets.filter((some) => most(voters, some));
+      const ways = [...before, ...quorums, ...after];
+      const loses = ways.some((some) => !some.some((id) => here.includes(id)));
       const left = quorums.some((some) => some.every((id) => here.includes(id)));
       return plan.mayLose === loses && plan.quorumLeft === left;
     }),
