@@ -5,7 +5,7 @@ import { CordwoodError } from '../../protocol/errors.ts';
 import { isWellFormed, writeValue } from '../../protocol/msgpack.ts';
 import { type Runtime, systemRuntime } from '../node/runtime.ts';
 import type { NodeStatus } from '../node/types.ts';
-import { type Decode, Retry } from './call.ts';
+import type { Decode } from './call.ts';
 import type { Channel } from './channel.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { Emitter } from './emitter.ts';
@@ -175,13 +175,12 @@ export class ClientCore implements AsyncDisposable {
 
   /** Members of the cluster, changes of them, leadership, explanations. */
   get admin(): ClusterAdmin {
-    return new ClusterAdmin((request, retry, options) => {
+    return new ClusterAdmin((request, route, options) => {
       const { calls, routes } = this.#dispatcher;
       const writeBody = (out: ByteWriter): void => {
         writeValue(out, request);
       };
-      const route = retry === Retry.never ? routes.adminOnce : routes.admin;
-      return calls.make(route, 256, writeBody, decodeAnswerValue, options);
+      return calls.make(routes[route], 256, writeBody, decodeAnswerValue, options);
     });
   }
 

@@ -3,8 +3,8 @@ import type { Explanation } from '../node/explain.ts';
 import type { ChangeResult } from '../node/membership.ts';
 import type { MembershipTarget } from '../node/membership-plan.ts';
 import type { MembersView } from '../node/types.ts';
-import { Retry } from './call.ts';
 import type { CallOptions } from './options.ts';
+import type { Routes } from './routes.ts';
 
 export interface ChangeCallOptions extends CallOptions {
   /** Show the plan, check it, and change nothing. */
@@ -23,7 +23,8 @@ export interface NewMember {
   readonly learner?: boolean | undefined;
 }
 
-type Send = (request: object, retry: Retry, options: CallOptions | undefined) => Promise<unknown>;
+type AdminRoute = Extract<keyof Routes, `admin${string}`>;
+type Send = (request: object, route: AdminRoute, options: CallOptions | undefined) => Promise<unknown>;
 
 /** How long a change may take before the client gives up, unless the call says otherwise. */
 const CHANGE_TIMEOUT_MS = 60_000;
@@ -80,7 +81,7 @@ export class ClusterAdmin {
   /** Hands leadership to a voter, or to the one that is furthest along. Resolves to the new leader's id. */
   async transfer(target?: number, options?: CallOptions): Promise<number> {
     const request = target === undefined ? { op: 'transfer' } : { op: 'transfer', target };
-    const answer = await this.#send(request, target === undefined ? Retry.never : Retry.always, options);
+    const answer = await this.#send(request, target === undefined ? 'adminOnce' : 'adminChange', options);
     return (answer as { leader: number }).leader;
   }
 
@@ -96,14 +97,14 @@ export class ClusterAdmin {
       timeoutMs: Math.max(1, Math.floor(timeoutMs * 0.9)),
     };
     // A second try of a change that names the configuration it starts from would find its own first one.
-    const retry = expectedConfigIndex === undefined ? Retry.always : Retry.never;
-    return this.#send(whole, retry, { ...call, timeoutMs }) as Promise<ChangeResult>;
+    const route = expectedConfigIndex === undefined ? 'adminChange' : 'adminOnce';
+    return this.#send(whole, route, { ...call, timeoutMs }) as Promise<ChangeResult>;
   }
 
   /** A question changes nothing, whatever becomes of it. */
   async #ask(op: string, options: CallOptions | undefined): Promise<unknown> {
     try {
-      return await this.#send({ op }, Retry.always, options);
+      return await this.#send({ op }, 'adminQuestion', options);
     } catch (error) {
       if (!CordwoodError.is(error) || error.outcome === 'not_applied') throw error;
       throw new CordwoodError(error.code, error.message, { outcome: 'not_applied', cause: error });

@@ -86,8 +86,7 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
   }
 
   onExpired(call: Call): void {
-    const waitedFor = call.wantsSession && call.session === null ? this.sender.control.lastRefusal : null;
-    const refusal = call.refusal ?? call.lane.lastRefusal ?? waitedFor;
+    const refusal = call.refusal ?? this.#whyHeld(call);
     const unknown = call.isWrite && (call.uncertain || call.connection !== null);
     // "There is no leader" says more than "it took too long", as long as it is the whole truth.
     const whole = !unknown && (call.connection === null || !call.isWrite);
@@ -302,11 +301,24 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
     }
   }
 
+  /** Why a call was not sent that was not refused itself, if those are the reason that it waited for. */
+  #whyHeld(call: Call): ErrorCode | null {
+    const { lane } = call;
+    if (call.wantsSession && call.session === null && this.sender.control.lastRefusal !== null)
+      return this.sender.control.lastRefusal;
+    // Any other refusal is that of one call: a full session says nothing about a command with a key.
+    return lane.needsLeader && lane.lastRefusal === 'NO_LEADER' ? 'NO_LEADER' : null;
+  }
+
   #whyExpired(call: Call, refusal: ErrorCode | null, unknown: boolean): string {
     const end = unknown ? 'it may still run' : 'it did not run';
     if (this.link.active === null)
       return `no answer in time; ${end}; not connected to ${this.link.book.describe()}`;
-    if (refusal !== null) return `refused until the time was up (${refusal}); ${end}`;
+    if (refusal !== null) {
+      const what =
+        call.refusal === null ? 'not sent in time, for others like it were refused' : 'refused to the end';
+      return `${what} (${refusal}); ${end}`;
+    }
     return call.connection === null ? `not sent in time; ${end}` : `no answer in time; ${end}`;
   }
 

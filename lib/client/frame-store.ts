@@ -1,6 +1,8 @@
 import { ByteWriter } from '../../protocol/byte-writer.ts';
 
 const CHUNK_BYTES = 128 << 10;
+/** The first one. Of the lanes of a client most carry a call now and then, or none. */
+const FIRST_CHUNK_BYTES = 4 << 10;
 /** Room that must be left for a chunk to take another frame; a frame that needs more makes the chunk grow. */
 const MIN_ROOM_BYTES = 1024;
 const SPARE_CHUNKS = 8;
@@ -23,7 +25,7 @@ export class Chunk {
  * Frames of calls made one after the other lie one after the other, so that a burst of them is one write.
  */
 export class FrameStore {
-  #chunk: Chunk = new Chunk();
+  #chunk: Chunk = new Chunk(FIRST_CHUNK_BYTES);
   readonly #spare: Chunk[] = [];
 
   /** The chunk the next frame goes to. The caller appends exactly one frame to its writer, or restores `position`. */
@@ -43,7 +45,7 @@ export class FrameStore {
     if (chunk.writer.buffer.length > CHUNK_BYTES) {
       if (chunk === this.#chunk) this.shed();
     } else if (chunk === this.#chunk) chunk.writer.clear();
-    else if (this.#spare.length < SPARE_CHUNKS) {
+    else if (chunk.writer.buffer.length === CHUNK_BYTES && this.#spare.length < SPARE_CHUNKS) {
       chunk.writer.clear();
       this.#spare.push(chunk);
     }

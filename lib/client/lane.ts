@@ -3,15 +3,27 @@ import { retryDelayMs } from './answer-policy.ts';
 import type { Call } from './call.ts';
 import { FrameStore } from './frame-store.ts';
 
+export interface LaneNature {
+  /** Its calls are few and others wait for them: no limit applies. */
+  readonly urgent?: boolean;
+  /** Where one of its calls finds no leader none would. */
+  readonly needsLeader?: boolean;
+  /** After a refusal one call at a time is sent, until one is accepted or there is a new leader. Default true. */
+  readonly probes?: boolean;
+}
+
 /**
  * Calls that wait to be sent, in the order they were made; a call that must be sent again returns to its place.
- * Commands and reads have lanes of their own, so that a read any node can answer does not wait for a leader.
+ *
+ * What is refused for different reasons has lanes of its own: behind a read that waits for a leader a question that any
+ * node answers would end with `NO_LEADER`, too.
  */
 export class Lane {
   /** Frames of a lane lie together: a burst of commands is one write even if reads were made in between. */
   readonly frames: FrameStore = new FrameStore();
-  /** Its calls are few and others wait for them: no limit applies. */
   readonly urgent: boolean;
+  readonly needsLeader: boolean;
+  readonly probes: boolean;
   length = 0;
   head: Call | null = null;
   #tail: Call | null = null;
@@ -20,16 +32,18 @@ export class Lane {
 
   /** Nothing of the lane is sent before this time, because the last try was refused. */
   holdUntil = 0;
-  /** After a refusal one call at a time is sent, until one is accepted or there is a new leader. */
+  /** The last try was refused, and there is no new leader since. */
   probing = false;
-  /** The one call on the wire while `probing`. */
+  /** The one call on the wire while `probing`, if the lane `probes`. */
   probe: Call | null = null;
   /** Why the last try was refused; null after one that was not. */
   lastRefusal: ErrorCode | null = null;
   #refusals = 0;
 
-  constructor(urgent = false) {
+  constructor({ urgent = false, needsLeader = false, probes = true }: LaneNature = {}) {
     this.urgent = urgent;
+    this.needsLeader = needsLeader;
+    this.probes = probes;
   }
 
   append(call: Call): void {

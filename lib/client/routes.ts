@@ -17,7 +17,9 @@ export interface Lanes {
   readonly control: Lane;
   readonly writes: Lane;
   readonly reads: Lane;
+  readonly boundedReads: Lane;
   readonly localReads: Lane;
+  readonly changes: Lane;
 }
 
 /** The ways calls go, made once: a call costs no more than its promise. */
@@ -27,26 +29,33 @@ export class Routes {
   readonly command: Route;
   readonly keyedCommand: Route;
   readonly status: Route;
-  /** Those that may be asked again, whatever became of the first time, and those that may not. */
-  readonly admin: Route;
+  readonly adminQuestion: Route;
+  /** Changes that may be asked for again, whatever became of the first time, and those that may not. */
+  readonly adminChange: Route;
   readonly adminOnce: Route;
   readonly #queries: ReadonlyMap<ReadLevel, Route>;
 
   /** `session`: whether commands have one, and so may be sent again. */
-  constructor({ control, writes, reads, localReads }: Lanes, session: boolean) {
+  constructor(lanes: Lanes, session: boolean) {
+    const { control, writes, reads, boundedReads, localReads, changes } = lanes;
     this.openSession = route(control, Kind.openSession);
     this.keepAlive = route(control, Kind.keepAlive);
     this.command = { ...route(writes, Kind.command), retry: session ? Retry.always : Retry.never };
     this.keyedCommand = route(writes, Kind.keyedCommand);
     this.status = route(localReads, Kind.status);
-    this.admin = route(reads, Kind.admin);
-    this.adminOnce = { ...this.admin, retry: Retry.never };
-    const query = (level: ReadLevel): [ReadLevel, Route] => {
-      // Any node answers these.
-      const lane = level >= ReadLevel.bounded ? localReads : reads;
-      return [level, { ...route(lane, Kind.query), flags: level }];
-    };
-    this.#queries = new Map(Object.values(ReadLevel).map(query));
+    this.adminQuestion = route(localReads, Kind.admin);
+    this.adminChange = route(changes, Kind.admin);
+    this.adminOnce = { ...this.adminChange, retry: Retry.never };
+    const query = (level: ReadLevel, lane: Lane): [ReadLevel, Route] => [
+      level,
+      { ...route(lane, Kind.query), flags: level },
+    ];
+    this.#queries = new Map([
+      query(ReadLevel.linearizable, reads),
+      query(ReadLevel.lease, reads),
+      query(ReadLevel.bounded, boundedReads),
+      query(ReadLevel.local, localReads),
+    ]);
   }
 
   query(level: ReadLevel): Route {

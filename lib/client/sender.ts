@@ -31,14 +31,24 @@ export interface SendHost {
  */
 export class Sender {
   /** Sessions are opened and kept here, ahead of the commands that wait for one. */
-  readonly control: Lane = new Lane(true);
-  readonly writes: Lane = new Lane();
-  /** Reads that need a leader, and those that any node answers. */
-  readonly reads: Lane = new Lane();
+  readonly control: Lane = new Lane({ urgent: true });
+  readonly writes: Lane = new Lane({ needsLeader: true });
+  readonly reads: Lane = new Lane({ needsLeader: true });
+  /** Answered without a leader, as long as there was one lately. */
+  readonly boundedReads: Lane = new Lane();
+  /** Reads and questions that any node answers for itself. */
   readonly localReads: Lane = new Lane();
+  /** Changes of the cluster itself. They are few, and one may take minutes: none waits for the answer to another. */
+  readonly changes: Lane = new Lane({ needsLeader: true, probes: false });
   /** Where commands were sent last. */
   #commandsOn: Connection | null = null;
-  readonly #lanes: readonly Lane[] = [this.writes, this.reads, this.localReads];
+  readonly #lanes: readonly Lane[] = [
+    this.writes,
+    this.reads,
+    this.boundedReads,
+    this.localReads,
+    this.changes,
+  ];
   #firstLane = 0;
 
   /** Calls on the wire, and the bytes of their frames. */
@@ -147,7 +157,7 @@ export class Sender {
         this.#wake(lane.holdUntil);
         return true;
       }
-      if (lane.probing && (lane.probe !== null || this.#isTooLate(call))) return true;
+      if (lane.probing && ((lane.probes && lane.probe !== null) || this.#isTooLate(call))) return true;
       const bytes = this.inFlightBytes + call.bytes;
       const full = this.inFlight >= maxOutstanding || (bytes > maxOutstandingBytes && this.inFlight > 0);
       if (full && !lane.urgent) return false;
