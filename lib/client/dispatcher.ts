@@ -112,7 +112,7 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
     return this.#sessions.session();
   }
 
-  onWrite(nowMs: number): void {
+  onSessionUsed(nowMs: number): void {
     this.#sessions.used(nowMs);
   }
 

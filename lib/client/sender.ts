@@ -21,8 +21,8 @@ export interface SendHost {
   readonly connection: Connection | null;
   /** The session for commands; null: none yet. */
   session(): Session | null;
-  /** A write leaves. */
-  onWrite(nowMs: number): void;
+  /** A frame that names the session leaves. */
+  onSessionUsed(nowMs: number): void;
 }
 
 /**
@@ -164,7 +164,8 @@ export class Sender {
       if (call.wantsSession && call.session === null && !this.#giveNumber(call)) return true;
       lane.remove(call);
       if (lane.probing) lane.probe = call;
-      if (call.isWrite) this.#host.onWrite(this.#now);
+      // Commands with a key and requests of admin name none: they would keep nothing but the keep-alive away.
+      if (call.session !== null) this.#host.onSessionUsed(this.#now);
       this.inFlight++;
       this.inFlightBytes = bytes;
       connection.send(call);

@@ -60,7 +60,7 @@ export class SessionKeeper {
     return this.#session;
   }
 
-  /** A write leaves now; each keeps the session alive. */
+  /** A command of the session leaves now; each keeps it alive. */
   used(nowMs: number): void {
     this.#lastUsedMs = nowMs;
   }

@@ -2,6 +2,7 @@ import t from 'tap';
 import { Client, Status } from '../../lib/client/index.ts';
 import { Kind } from '../../protocol/constants.ts';
 import { FakeCluster } from './fake-cluster.ts';
+import { ClockedClient } from './fake-requests.ts';
 
 t.test('a session is opened by the first command, once, and only then', async (t) => {
   const cluster = await FakeCluster.start();
@@ -135,4 +136,22 @@ t.test('an idle client keeps its session alive', async (t) => {
   await node.until(() => node.seen(Kind.keepAlive).length > seen);
   t.equal(await client.push('a', 2), 2);
   t.equal(cluster.sessionsOpened, 2);
+});
+
+t.test('what does not name the session does not keep it alive', async (t) => {
+  await using client = new ClockedClient({ sessionTtlMs: 3000, session: true });
+  await client.push('a', 1);
+  const { frames } = client.requests;
+  const keepAlives = (): number => frames.filter(({ kind }) => kind === Kind.keepAlive).length;
+  for (let i = 0; i < 10; i++) {
+    await Promise.all([
+      client.push('a', i, { idempotencyKey: `k${i}` }),
+      client.admin.members().catch(() => {}),
+      client.pass(500),
+    ]);
+  }
+  t.ok(keepAlives() >= 4, `${keepAlives()} in 5 s`);
+  const before = keepAlives();
+  for (let i = 0; i < 10; i++) await Promise.all([client.push('a', i), client.pass(500)]);
+  t.equal(keepAlives(), before, 'commands of the session do');
 });
