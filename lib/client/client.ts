@@ -7,6 +7,7 @@ import type { Decode } from './call.ts';
 import type { Channel } from './channel.ts';
 import { ClientCore, type CommandOptions, notBytes, type QueryOptions } from './client-core.ts';
 import { LocalChannel } from './local-channel.ts';
+import { closeWithNode } from './local-clients.ts';
 import type { ClientOptions } from './options.ts';
 import {
   decodeCreated,
@@ -47,6 +48,8 @@ const LOCAL_NODE = required(having('a node', 'submit', 'query', 'detach', 'onRoo
  * const job = await client.pop('jobs');
  */
 export class Client extends ClientCore {
+  #leaveNode: () => void = () => undefined;
+
   /**
    * Connects to a cluster; resolves as soon as one of its nodes has answered.
    *
@@ -79,8 +82,13 @@ export class Client extends ClientCore {
     );
     client.start();
     // What waits for it is told so; and nothing keeps the process alive any more.
-    void requests.closed?.then(() => client.close());
+    client.#leaveNode = closeWithNode(requests, client);
     return client;
+  }
+
+  override close(): Promise<void> {
+    this.#leaveNode();
+    return super.close();
   }
 
   /** A handle on one stack. Nothing is sent. */

@@ -29,6 +29,7 @@ export class FakeRequests implements Requests {
   /** All frames it has taken. */
   readonly frames: Frame[] = [];
   refuseWith = 0;
+  closed?: Promise<void>;
   /** Whether it answers a frame. */
   answers: (frame: Frame) => boolean = () => true;
   #listeners = new Set<(leader: LeaderInfo | null) => void>();

@@ -65,3 +65,22 @@ t.test('closing with calls under way', async (t) => {
   await Promise.resolve();
   await Promise.all([t.rejects(pushing, { code: 'CLOSED' }), client.close()]);
 });
+
+t.test('clients of a node are closed with it, and the node keeps none that was closed before', async (t) => {
+  const node = new FakeRequests();
+  const waiting: (() => void)[] = [];
+  node.closed = { then: (onClosed: () => void) => waiting.push(onClosed) } as never;
+  const kept = Client.local(node);
+  for (let i = 0; i < 10; i++) {
+    const client = Client.local(node);
+    await client.push('a', i);
+    await client.close();
+  }
+  t.equal(waiting.length, 1, 'a wait for each would keep each');
+  node.answers = () => false;
+  const pushing = kept.push('a', 1);
+  await Promise.resolve();
+  waiting[0]!();
+  await t.rejects(pushing, { code: 'CLOSED' });
+  await t.rejects(kept.size('a'), { code: 'CLOSED' });
+});
