@@ -1,7 +1,7 @@
 import { StackOp } from '../../protocol/constants.ts';
 import { writeArrayHeader } from '../../protocol/msgpack-header.ts';
 import { writeValue } from '../../protocol/msgpack.ts';
-import { checkOptions, having, required } from '../node/check-options.ts';
+import { checkOptions, having, MAX_TIMER_MS, required } from '../node/check-options.ts';
 import type { Requests } from '../node/types.ts';
 import type { Decode } from './call.ts';
 import type { Channel } from './channel.ts';
@@ -70,16 +70,20 @@ export class Client extends ClientCore {
 
   /**
    * A client of a node in the same process; that node forwards what it cannot do itself. It is closed with the node.
+   * `preferLeader` and `stallMs` have no meaning for it.
    *
    * @throws CordwoodError `BAD_OPTION`
    */
   static local(requests: Requests, options: Omit<ClientOptions, 'addresses' | 'signal'> = {}): Client {
     checkOptions({ node: requests }, { node: LOCAL_NODE });
-    const address = 'local:1';
-    const client = new Client(
-      { ...options, addresses: [address], preferLeader: false },
-      () => new LocalChannel(requests),
-    );
+    const local = {
+      addresses: ['local:1'],
+      preferLeader: false,
+      // There is no connection that could be dead. What is silent is a node that has no room: given up for another
+      // connection to the same node, commands that it has never seen would end with an unknown outcome.
+      stallMs: MAX_TIMER_MS,
+    };
+    const client = new Client({ ...options, ...local }, () => new LocalChannel(requests));
     client.start();
     // What waits for it is told so; and nothing keeps the process alive any more.
     client.#leaveNode = closeWithNode(requests, client);

@@ -84,3 +84,18 @@ t.test('clients of a node are closed with it, and the node keeps none that was c
   await t.rejects(pushing, { code: 'CLOSED' });
   await t.rejects(kept.size('a'), { code: 'CLOSED' });
 });
+
+t.test('a node that has no room for long is no dead connection', async (t) => {
+  const node = new FakeRequests();
+  await using client = Client.local(node, { session: false, stallMs: 20 });
+  await client.create('a');
+  let connects = 0;
+  client.on('connect', () => connects++);
+  node.saturated = true;
+  const calls = [1, 2, 3].map((i) => client.push('a', i));
+  // Many times what a silent connection is given.
+  for (let i = 0; i < 3; i++) await t.rejects(client.size('a', { timeoutMs: 100 }), { code: 'TIMEOUT' });
+  node.makeRoom();
+  t.strictSame(await Promise.all(calls), [1, 2, 3]);
+  t.equal(connects, 0);
+});
