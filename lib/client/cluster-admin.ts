@@ -29,6 +29,9 @@ type Send = (request: object, route: AdminRoute, options: CallOptions | undefine
 /** How long a change may take before the client gives up, unless the call says otherwise. */
 const CHANGE_TIMEOUT_MS = 60_000;
 
+/** The longest that a node takes: for ever is that, too. */
+const MAX_NODE_TIMEOUT_MS = 86_400_000;
+
 /**
  * The cluster itself: its members and its leader. Changes may be asked for again: what is done already is not done
  * twice, and the answer says how it is in the end.
@@ -94,7 +97,7 @@ export class ClusterAdmin {
       ...(force === undefined ? {} : { force }),
       ...(expectedConfigIndex === undefined ? {} : { expectedConfigIndex }),
       // The node gives up a little earlier, so that it is the one to say how far it got.
-      timeoutMs: Math.max(1, Math.floor(timeoutMs * 0.9)),
+      timeoutMs: Math.min(MAX_NODE_TIMEOUT_MS, Math.max(1, Math.floor(timeoutMs * 0.9))),
     };
     // A second try of a change that names the configuration it starts from would find its own first one.
     const route = expectedConfigIndex === undefined ? 'adminChange' : 'adminOnce';

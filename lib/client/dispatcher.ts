@@ -1,5 +1,5 @@
 import { decodeErrorBody, type LeaderHint } from '../../protocol/client-codec.ts';
-import { FRAME_HEADER_BYTES, Limits, Status } from '../../protocol/constants.ts';
+import { FRAME_HEADER_BYTES, Kind, Limits, Status } from '../../protocol/constants.ts';
 import {
   CordwoodError,
   type ErrorCode,
@@ -240,8 +240,9 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
   ): void {
     const body = decodeErrorBody(bytes, start - FRAME_HEADER_BYTES, end);
     const told = body.message === '' ? textOfBareStatus(status) : body.message;
-    const code =
-      (status === Status.refused ? knownCode(body.code) : errorCodeOfStatus(status)) ?? 'OUTCOME_UNKNOWN';
+    // Of a request of admin the body says more than the status does.
+    const isTold = status === Status.refused || (verdict === Verdict.unknown && call.kind === Kind.admin);
+    const code = (isTold ? knownCode(body.code) : errorCodeOfStatus(status)) ?? 'OUTCOME_UNKNOWN';
     switch (verdict) {
       case Verdict.refused:
         call.refusal = code;
@@ -250,8 +251,8 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
       case Verdict.unknown:
         if (call.isWrite) call.uncertain = true;
         call.refusal = null;
-        if (call.retry === Retry.always) this.#tryAgain(call, status);
-        else this.#end(call, call.failure('OUTCOME_UNKNOWN', told));
+        if (call.retry === Retry.always && mayTellMore.has(code)) this.#tryAgain(call, status);
+        else this.#end(call, call.failure(code, told));
         return;
       case Verdict.sessionExpired:
         if (call.session === null) {
@@ -340,6 +341,16 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
     this.#end(call, call.failure('CLOSED', 'the client was closed'));
   }
 }
+
+/**
+ * Whoever answers next may know how it ended. Any other code is what became of a change that had begun: one that is in the
+ * log and was not committed in time would, asked for again, be told that another is under way, which is itself.
+ */
+const mayTellMore: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'OUTCOME_UNKNOWN',
+  'NOT_LEADER',
+  'SHUTTING_DOWN',
+]);
 
 /** A code out of an answer, if this version knows it. */
 function knownCode(code: string): ErrorCode | undefined {
