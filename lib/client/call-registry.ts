@@ -35,8 +35,9 @@ export interface CallHost {
  * All calls from being made to being settled, and everything they hold: memory, deadlines, abort signals.
  */
 export class CallRegistry {
-  /** Calls not settled, and the bytes of their frames. */
+  /** Calls of callers that are not settled: a keep-alive may wait for minutes, and nobody for it. */
   outstanding = 0;
+  /** Of the frames of all calls that are not settled. */
   queuedBytes = 0;
   maxFrameBytes: number = Limits.maxFrameBytes;
 
@@ -147,7 +148,7 @@ export class CallRegistry {
     this.#deadlines.add(call, this.#host.turnNow() + timeoutMs);
     if (signal !== undefined) this.#signals.add(call, signal);
     route.lane.append(call);
-    this.outstanding++;
+    this.outstanding += route.lane.weight;
     this.queuedBytes += bytes;
     if (!this.#ticking) this.#tick();
     this.#host.onQueued(bytes);
@@ -198,9 +199,12 @@ export class CallRegistry {
     if (call.watch !== null) this.#signals.remove(call);
     if (call.session !== null) call.session.release(call.seq);
     if (--call.chunk.frames === 0 && this.#host.idle) call.lane.frames.recycle(call.chunk);
-    this.outstanding--;
+    this.outstanding -= call.lane.weight;
     this.queuedBytes -= call.bytes;
-    if (this.#waiters.size > 0) this.#waiters.ended(call.order, this.#closed || !this.saturated);
+    if (this.#waiters.size > 0) {
+      const order = call.lane.weight === 0 ? Infinity : call.order;
+      this.#waiters.ended(order, this.#closed || !this.saturated);
+    }
     call.end();
     if (this.#spare.length < MAX_SPARE_CALLS) this.#spare.push(call);
   }
@@ -239,7 +243,7 @@ export class CallRegistry {
         this.#deadlines.advance(now);
         this.#host.onTick(now);
         this.#ticking = false;
-        if (this.outstanding > 0) this.#tick();
+        if (this.#deadlines.size > 0) this.#tick();
       });
     });
   }

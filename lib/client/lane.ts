@@ -24,6 +24,8 @@ export class Lane {
   readonly urgent: boolean;
   readonly needsLeader: boolean;
   readonly probes: boolean;
+  /** What one of its calls counts for those who wait until calls have ended: none of a caller's is urgent. */
+  readonly weight: 0 | 1;
   length = 0;
   head: Call | null = null;
   #tail: Call | null = null;
@@ -42,6 +44,7 @@ export class Lane {
 
   constructor({ urgent = false, needsLeader = false, probes = true }: LaneNature = {}) {
     this.urgent = urgent;
+    this.weight = urgent ? 0 : 1;
     this.needsLeader = needsLeader;
     this.probes = probes;
   }

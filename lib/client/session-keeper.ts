@@ -12,6 +12,13 @@ import { Session } from './session.ts';
 
 /** Long enough for a suspended laptop to come back; an idle client sends a keep-alive every third of it. */
 const DEFAULT_TTL_MS = 600_000;
+/** The longest lifetime there is (PROTOCOL.md, 5): a third of more would be too late for the keep-alive. */
+export const MAX_TTL_MS = 604_800_000;
+/**
+ * How long opening one may take at least. Commands wait for it as long as they like themselves, and the default may be
+ * meant for reads: where a commit takes longer, every try would be given up before its answer.
+ */
+const MIN_OPEN_MS = 5000;
 
 /** After these another try may succeed; after any other error no session can be had. */
 const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -51,7 +58,7 @@ export class SessionKeeper {
 
   constructor(queue: CommandQueue) {
     this.#queue = queue;
-    this.#ttlMs = queue.settings.sessionTtlMs ?? DEFAULT_TTL_MS;
+    this.#ttlMs = Math.min(queue.settings.sessionTtlMs ?? DEFAULT_TTL_MS, MAX_TTL_MS);
   }
 
   /** The session commands belong to now; null while one is being opened. */
@@ -86,13 +93,14 @@ export class SessionKeeper {
     if (this.#opening) return;
     this.#opening = true;
     const queue = this.#queue;
-    const { runtime, routes, calls } = queue;
+    const { runtime, routes, calls, settings } = queue;
     if (this.#nonce === 0) this.#nonce = 1 + runtime.random() * 0x100000 + (runtime.random() >>> 12);
     const request = { ttlMs: this.#ttlMs, nonce: this.#nonce };
     const writeBody = (out: ByteWriter): void => {
       writeValue(out, request);
     };
-    const id = calls.make(routes.openSession, 64, writeBody, decodeSessionNumber, undefined);
+    const options = { timeoutMs: Math.max(settings.timeoutMs, MIN_OPEN_MS) };
+    const id = calls.make(routes.openSession, 64, writeBody, decodeSessionNumber, options);
     id.then(
       (number) => {
         if (calls.closed) return;

@@ -37,7 +37,7 @@ export class Waiters {
     return new Promise((resolve) => this.#forEnd.push({ beforeOrder, left: count, resolve }));
   }
 
-  /** A call has ended. */
+  /** A call has ended; `order` is Infinity if nobody waits for its end. */
   ended(order: number, room: boolean): void {
     if (room && this.#forRoom.length > 0) this.#wakeRoom();
     if (this.#forEnd.length === 0) return;

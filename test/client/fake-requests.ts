@@ -30,6 +30,9 @@ export class FakeRequests implements Requests {
   readonly frames: Frame[] = [];
   refuseWith = 0;
   closed?: Promise<void>;
+  /** How long an answer takes, if the node has a clock. */
+  delayMs = 0;
+  runtime: ManualRuntime | null = null;
   /** Whether it answers a frame. */
   answers: (frame: Frame) => boolean = () => true;
   #listeners = new Set<(leader: LeaderInfo | null) => void>();
@@ -93,11 +96,13 @@ export class FakeRequests implements Requests {
     if (!this.answers(frame)) return;
     const { status, body } =
       this.refuseWith === 0 ? this.cluster.execute(frame) : { status: this.refuseWith, body: undefined };
-    setImmediate(() => {
+    const respond = (): void => {
       if (!this.sinks.has(sink)) return;
       encodeResponse(sink.out, frame.requestId, status as Status, body);
       sink.flush();
-    });
+    };
+    if (this.runtime !== null && this.delayMs > 0) this.runtime.timer(this.delayMs, respond);
+    else setImmediate(respond);
   }
 }
 
@@ -110,6 +115,7 @@ export class ClockedClient extends Client {
     const node = new FakeRequests();
     const runtime = new ManualRuntime();
     super({ addresses: ['local:1'], preferLeader: false, ...options }, () => new LocalChannel(node), runtime);
+    node.runtime = runtime;
     this.requests = node;
     this.runtime = runtime;
     this.start();
@@ -118,7 +124,7 @@ export class ClockedClient extends Client {
   /** Lets time go by, and happen what is due meanwhile. */
   async pass(ms: number): Promise<void> {
     for (const end = this.runtime.now() + ms; this.runtime.now() < end;) {
-      this.runtime.advance(Math.min(10, end - this.runtime.now()));
+      this.runtime.advance(Math.min(Math.max(10, ms / 100), end - this.runtime.now()));
       await settle();
     }
   }

@@ -1,5 +1,7 @@
 import t from 'tap';
 import { Client, Status } from '../../lib/client/index.ts';
+import { MAX_TTL_MS } from '../../lib/client/session-keeper.ts';
+import { SESSION_TTLS_MS } from '../../lib/machine/session.ts';
 import { Kind } from '../../protocol/constants.ts';
 import { FakeCluster } from './fake-cluster.ts';
 import { ClockedClient } from './fake-requests.ts';
@@ -154,4 +156,45 @@ t.test('what does not name the session does not keep it alive', async (t) => {
   const before = keepAlives();
   for (let i = 0; i < 10; i++) await Promise.all([client.push('a', i), client.pass(500)]);
   t.equal(keepAlives(), before, 'commands of the session do');
+});
+
+t.test('a session is opened however little time other calls are given', async (t) => {
+  await using client = new ClockedClient({ timeoutMs: 100 });
+  const { requests } = client;
+  const opened = (): number => requests.frames.filter(({ kind }) => kind === Kind.openSession).length;
+  requests.delayMs = 150;
+  const pushing = client.push('a', 1, { timeoutMs: 3000 });
+  pushing.catch(() => {});
+  await client.pass(1000);
+  t.equal(await pushing, 1);
+  t.equal(opened(), 1);
+});
+
+t.test('drain waits for no keep-alive', async (t) => {
+  await using client = new ClockedClient({ sessionTtlMs: 30_000 });
+  await client.push('a', 1);
+  const { requests } = client;
+  requests.answers = () => false;
+  await client.pass(10_100);
+  t.equal(requests.frames.at(-1)?.kind, Kind.keepAlive);
+  t.equal(client.outstanding, 0);
+  await client.drain();
+  const pushing = client.push('a', 2, { timeoutMs: 5000 });
+  const draining = client.drain();
+  await Promise.all([t.rejects(pushing, { code: 'TIMEOUT' }), client.pass(5100)]);
+  await draining;
+  const before = requests.frames.length;
+  requests.answers = () => true;
+  // The one that was not answered ends by itself, and the next one is made.
+  await client.pass(11_000);
+  t.ok(requests.frames.slice(before).some(({ kind }) => kind === Kind.keepAlive));
+});
+
+t.test('a lifetime beyond the longest there is', async (t) => {
+  t.equal(MAX_TTL_MS, SESSION_TTLS_MS.at(-1));
+  await using client = new ClockedClient({ sessionTtlMs: 2 ** 31 - 1 });
+  await client.push('a', 1);
+  client.runtime.advance(MAX_TTL_MS / 3 + 1);
+  await client.pass(20);
+  t.equal(client.requests.frames.at(-1)?.kind, Kind.keepAlive);
 });
