@@ -69,7 +69,7 @@ export function becomeFollower(s: CoreState, term: Term, leader: NodeId): void {
 }
 
 /** A loss that was noticed counts at once: what came in with that message may ask for votes (quarantine.ts). */
-function hasLost(s: CoreState): boolean {
+export function hasLost(s: CoreState): boolean {
   return s.quarantine !== null || s.lossNoticed !== 0;
 }
 

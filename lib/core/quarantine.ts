@@ -43,8 +43,13 @@ export function enterQuarantine(s: CoreState, nonce: number, mustRestart: boolea
 /**
  * Whether replication may go on. While the leader of this term has not forgotten what this node said, nothing is taken
  * from it; it is told again with each of its messages.
+ *
+ * Before the quarantine has begun, which is when the disk has its mark, nothing is said at all. Counter-example: the
+ * leader is told and forgets, and the power fails before the mark is on the disk. This node starts without it, the
+ * leader knows nothing any more by which to notice the loss, and the short log votes.
  */
 export function agreesWithLeader(s: CoreState, leader: NodeId): boolean {
+  if (s.lossNoticed !== 0) return false;
   const q = s.quarantine;
   if (q === null || q.agreedTerm === s.term) return true;
   s.send(leader, { kind: 'lostLog', term: s.term, nonce: q.nonce });

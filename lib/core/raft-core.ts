@@ -3,6 +3,7 @@ import { receive } from './dispatch.ts';
 import type { CreatedEntry, Effects } from './effects.ts';
 import {
   checkQuorum,
+  hasLost,
   justVoted,
   leaderRefused,
   mayCampaign,
@@ -134,13 +135,13 @@ export class RaftCore {
 
   /** The log is not what this node once acknowledged: it does not vote, campaign or serve. */
   get quarantined(): boolean {
-    return this.#s.quarantine !== null;
+    return hasLost(this.#s);
   }
   /** In quarantine, and everything that was lost is durable again: `leaveQuarantine` is due. */
   get healed(): boolean {
     return isHealed(this.#s);
   }
-  /** Index of an acknowledged entry that the leader found missing here; 0: none. `enterQuarantine` is due. */
+  /** Index of an acknowledged entry that the leader found missing here; 0: none. `enterQuarantine` follows, on disk first. */
   get lossNoticed(): Index {
     return this.#s.lossNoticed;
   }
@@ -285,8 +286,9 @@ export class RaftCore {
   }
 
   /**
-   * The log has lost what this node acknowledged. `mustRestart`: the disk takes nothing before the log was restarted
-   * behind what is left of it, which is what the core was started with.
+   * The log has lost what this node acknowledged, and the next start knows it too: the leader is told to forget from here
+   * on. `mustRestart`: the disk takes nothing before the log was restarted behind what is left of it, which is what the
+   * core was started with.
    */
   enterQuarantine(nonce: number, mustRestart: boolean): void {
     this.#s.lossNoticed = 0;

@@ -113,22 +113,29 @@ export class Quarantine {
   /** Once in each turn. */
   turn(nowMs: number): void {
     const core = this.#core;
-    if (core.lossNoticed > 0 && this.#reason === null) this.#lossNoticed(core.lossNoticed);
+    if (core.lossNoticed > 0 && this.#reason === null) void this.#lossNoticed(core.lossNoticed);
     if (this.#reason === null) return;
     if (core.leader !== 0) this.#sinceMs = nowMs;
     else this.#tellLonely(nowMs);
     if (core.healed && !this.#leaving) void this.#leave();
   }
 
-  /** The log is whole, and shorter than it was: the files are those of an earlier time. */
-  #lossNoticed(index: number): void {
+  /**
+   * The log is whole, and shorter than it was: the files are those of an earlier time. No later start finds that in
+   * them, so the mark is durable before the leader is told to forget, by which it noticed. Until then the core keeps
+   * still by `lossNoticed`.
+   */
+  async #lossNoticed(index: number): Promise<void> {
     this.#reason = `entry ${index}, which this node has acknowledged, is not in its log: the files are older than that`;
-    this.#core.enterQuarantine(this.#nonce(), false);
     this.#sinceMs = this.#options.runtime.now();
     this.#options.logger.error({ reason: this.#reason }, 'the node is in quarantine');
-    this.#log.setQuarantine(this.#reason).catch((error: unknown) => {
+    try {
+      await this.#log.setQuarantine(this.#reason);
+    } catch (error) {
       this.#events.failed(error as Error);
-    });
+      return;
+    }
+    this.#core.enterQuarantine(this.#nonce(), false);
   }
 
   /** A crash before the disk knows finds the node in quarantine once more; after that it is whole. */

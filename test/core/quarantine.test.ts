@@ -90,6 +90,27 @@ t.test('a loss that was noticed counts before the quarantine begins', async (t) 
   t.equal(follower.role, 'follower');
 });
 
+t.test('the leader of who lost something is told only when the disk knows', async (t) => {
+  // It forgot at once; the power failed before the mark of the quarantine was on the disk; and nobody noticed again.
+  const trio = new Trio(false);
+  const leader = trio.lead();
+  const follower = trio.core(2);
+  const { term, lastIndex } = leader;
+  follower.receive(1, { kind: 'refetch', term, nonce: 0, index: lastIndex + 1 });
+  t.ok(follower.quarantined);
+  const heard = (): string[] => {
+    const entries = [{ term, kind: EntryKind.batch, sizeBytes: 40 }];
+    const logs = { prevIndex: lastIndex, prevTerm: term, last: lastIndex + 1, commit: 0, entries };
+    follower.receive(1, { kind: 'append', term, ...logs });
+    follower.receive(1, { kind: 'heartbeat', term, commit: 0, readSeq: 0, sentAtMs: 0 });
+    return follower.drain().messages.map(({ message }) => message.kind);
+  };
+  t.same(heard(), ['heartbeatAck']);
+  t.equal(follower.lastIndex, lastIndex, 'and nothing is taken from it');
+  follower.enterQuarantine(7, false);
+  t.same(heard(), ['lostLog', 'lostLog', 'heartbeatAck']);
+});
+
 /** A follower of term 2 that has lost a part of its log and still has five entries of term 1. */
 function shortened(): RaftCore {
   const trio = new Trio(false);

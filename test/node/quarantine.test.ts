@@ -1,9 +1,10 @@
 import t from 'tap';
 import type { MemoryDisk } from '../../lib/log/memory-disk.ts';
-import { StackOp, Status } from '../../protocol/constants.ts';
+import { PeerKind, StackOp, Status } from '../../protocol/constants.ts';
+import { peerFrameKind } from '../../protocol/peer-frame.ts';
 import { Caller } from './support/caller.ts';
 import { until } from '../e2e/support/until.ts';
-import { MemoryCluster, putBack } from './support/memory-cluster.ts';
+import { ask, MemoryCluster, putBack } from './support/memory-cluster.ts';
 
 function corruptMiddle(disk: MemoryDisk): string {
   const path = disk.files().find((file) => file.endsWith('.log'))!;
@@ -132,6 +133,53 @@ t.test('a directory that went back to an older copy is noticed by the leader', a
     () => stale.status().commitIndex === leader.status().commitIndex && stale.leader !== null,
   );
   t.same(await new Caller(stale).query(StackOp.size, 's'), { status: Status.ok, value: 60 });
+});
+
+t.test('power that fails before the quarantine is on the disk finds a leader that still knows', async (t) => {
+  const cluster = await MemoryCluster.start(t, 3);
+  await cluster.push(0, 20);
+  const leader = await cluster.leader();
+  const victim = leader.id === 1 ? 2 : 1;
+  const disk = cluster.disks[victim - 1]!;
+  const gate = cluster.gates[victim - 1]!;
+  const node = cluster.nodes.get(victim)!;
+  await until('all entries on its disk', () => node.status().durableIndex === leader.status().lastIndex);
+  await cluster.stop(victim);
+  const copy = disk.clone();
+  await cluster.boot(victim);
+  await cluster.push(20, 40);
+  await until('followers that have everything', () =>
+    leader.status().peers.every((p) => p.match === leader.status().lastIndex),
+  );
+  await cluster.stop(victim);
+  putBack(disk, copy);
+  let heartbeats = 0;
+  let told = 0;
+  cluster.onFrame = (to, bytes, start, _end, from) => {
+    const kind = peerFrameKind(bytes, start);
+    if (to === victim && kind === PeerKind.refetch) gate.stall();
+    if (to === victim && kind === PeerKind.heartbeat) heartbeats++;
+    if (from === victim && kind === PeerKind.lostLog) told++;
+  };
+  const stale = await cluster.boot(victim);
+  await until('older files to be noticed', () => stale.status().quarantine !== null);
+  heartbeats = 0;
+  await until('some more of what the leader says', () => heartbeats > 3);
+  t.equal(told, 0);
+  t.not(leader.status().peers.find(({ id }) => id === victim)?.match, 0, 'the leader has not forgotten');
+
+  const image = disk.fork();
+  image.crash(() => 0);
+  await cluster.stop(victim);
+  gate.goOn();
+  putBack(disk, image);
+  cluster.onFrame = () => undefined;
+  cluster.errors.length = 0;
+  const again = await cluster.boot(victim);
+  await until('older files to be noticed again', () =>
+    cluster.errors.some((line) => line.includes('the files are older than that')),
+  );
+  t.equal(await ask(again, StackOp.size), 40);
 });
 
 t.test('a lost vote file costs nothing but a look at the leader', async (t) => {

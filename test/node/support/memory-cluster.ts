@@ -11,7 +11,7 @@ import { peerFrameKind } from '../../../protocol/peer-frame.ts';
 import { decodeReport, type PeerReport } from '../../../protocol/peer-report.ts';
 import { until } from '../../e2e/support/until.ts';
 import { Caller } from './caller.ts';
-import { freePorts, memoryEnvironment } from './memory-environment.ts';
+import { DiskGate, freePorts, memoryEnvironment } from './memory-environment.ts';
 import type { Ending } from '../../support/ending.ts';
 
 export const MIN_FREE_BYTES = 40_000;
@@ -37,6 +37,7 @@ export function replacing<T extends object>(whole: T, own: Partial<T>): T {
  */
 export class MemoryCluster {
   readonly disks: MemoryDisk[];
+  readonly gates: DiskGate[];
   readonly nodes: Map<number, RaftNode> = new Map();
   readonly logs: Map<number, DirectLogStore> = new Map();
   /** Whoever calls these pretends to be the transport of that node. */
@@ -63,6 +64,7 @@ export class MemoryCluster {
     this.#electionTimeoutMs = electionTimeoutMs;
     this.#through = through;
     this.disks = addresses.map(() => new MemoryDisk());
+    this.gates = addresses.map(() => new DiskGate());
   }
 
   /** A cluster that ends with the test. */
@@ -94,7 +96,7 @@ export class MemoryCluster {
         this.errors.push(`${id}: ${message} ${JSON.stringify(fields)}`);
       },
     };
-    const open = memoryEnvironment(this.disks[id - 1]!, sizes);
+    const open = memoryEnvironment(this.disks[id - 1]!, sizes, this.gates[id - 1]);
     const node = await RaftNode.start(
       {
         id,
