@@ -3,6 +3,7 @@ import { styleText } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { oneLine } from './exit-codes.ts';
+import { FileLog } from './file-log.ts';
 import type { LogLevel } from './log-levels.ts';
 
 export type LogFormat = 'human' | 'json';
@@ -36,25 +37,18 @@ export function createLog(level: LogLevel, format: LogFormat): NodeLog {
     format === 'json'
       ? destination
       : { write: (line: string) => destination.write(humanLine(JSON.parse(line) as LogEntry, colour)) };
-  const logger = pino({ level, base: null }, stream);
+  // By default pino says an error's cause behind its message, which says it already.
+  const serializers = { err: pino.stdSerializers.errWithCause };
+  const logger = pino({ level, base: null, serializers }, stream);
   return { logger, flush: () => destination.flush(), drained: () => destination.drained() };
 }
 
-/** Writes from another thread: a slow disk or terminal does not stop the node. */
 function fileDestination(): Destination {
-  const destination = pino.destination({ dest: 2, sync: false, maxLength: MAX_BUFFERED_BYTES });
-  // stderr was closed by whoever read it.
-  destination.on('error', () => {});
+  const log = new FileLog(2, MAX_BUFFERED_BYTES);
   return {
-    write: (line) => void destination.write(line),
-    flush: () => {
-      try {
-        destination.flushSync();
-      } catch {
-        // Not open yet, or closed on the other side.
-      }
-    },
-    drained: () => Promise.resolve(),
+    write: (line) => log.write(line),
+    flush: () => log.flush(),
+    drained: () => log.drained(DRAIN_MS),
   };
 }
 

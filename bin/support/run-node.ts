@@ -70,14 +70,14 @@ export async function runNode(options: StartOptions): Promise<number> {
     const { line, exitCode } = verdictOf(advised(error, options, settings.dataDir));
     bar.end();
     supervisor.failed(line);
-    flush();
+    // Behind what led to it.
+    await drained();
     process.stderr.write(`${line}\n`);
     // The node may be beyond an orderly end: what it holds open must not keep the process alive.
     await Promise.race([closeAfterFault(server, node), delay(2_000)]);
     return exitCode === ExitCode.usage ? exitCode : ExitCode.failed;
   } finally {
     supervisor.detach();
-    flush();
     await drained();
   }
 }
