@@ -48,6 +48,8 @@ export async function runNode(options: StartOptions): Promise<number> {
       logger,
       ...allowed,
     });
+    // `local up` believes whatever says that it is up.
+    if (node.failure !== null) throw node.failure;
     letHeapGrow();
     logger.info({ id: options.id, address: server.address, data: settings.dataDir }, 'node is up');
     if (!isLoopback(options.host)) {

@@ -221,9 +221,17 @@ export class RaftNode implements Requests {
     return this.#leaderWatch.on(checkListener(listener));
   }
 
-  /** Called when the node stops by itself because its disk or its machine failed. What it throws is reported as uncaught. */
+  /**
+   * Called when the node stops by itself because its disk or its machine failed; if it has already, soon after this call:
+   * it may have between the end of `start` and here. What the listener throws is reported as uncaught.
+   */
   onFailure(listener: (error: Error) => void): () => void {
     this.#failureListeners.add(checkListener(listener));
+    const failure = this.#failure;
+    if (failure !== null)
+      queueMicrotask(() => {
+        if (this.#failureListeners.delete(listener)) listener(failure);
+      });
     return () => this.#failureListeners.delete(listener);
   }
 
@@ -345,5 +353,7 @@ export class RaftNode implements Requests {
     });
     this.#options.logger.error({ err: error }, 'the node stops');
     tell(this.#failureListeners, error);
+    // Whom the logger brought is not told twice.
+    this.#failureListeners.clear();
   }
 }

@@ -107,6 +107,22 @@ t.test('a listener for failures that throws does not keep the node from stopping
   t.match(errors, [{ message: 'a bug of the application' }]);
 });
 
+t.test(
+  'who asks for the failure of a node that has failed is told, once, and not in the middle of it',
+  async (t) => {
+    const { nodes, logs } = await setUp(t, 1);
+    const [node] = nodes as [RaftNode];
+    const failure = new CordwoodError('LOG_FAILED', 'the disk failed: EIO');
+    logs[0]!.onFailure(failure);
+    const told: unknown[] = [];
+    node.onFailure((error) => told.push(error));
+    node.onFailure(() => told.push('nobody asks any more'))();
+    t.same(told, []);
+    await node.closed;
+    t.same(told, [failure]);
+  },
+);
+
 t.test('a node that fails while it hands over, in order to close, stops there and then', async (t) => {
   const { nodes, gates, logs } = await setUp(t, 2);
   const leader = await until('a leader', () =>
