@@ -186,13 +186,16 @@ export class LogEngine {
     return readEntries(this.#disk, this.#image, from, to, maxBytes);
   }
 
-  /** Drops the oldest segment if nothing in it is beyond `through`. False: there is nothing to drop. */
+  /**
+   * Drops the oldest segment if nothing in it is beyond `through`. False: there is nothing to drop, or no room to note
+   * the removal: then it stays, with all behind it.
+   */
   compact(through: Index): boolean {
     return this.#run(() => {
-      if (this.#damage !== null || !this.#image.canDrop(Math.min(through, this.#image.lastIndex)))
-        return false;
-      const dropped = this.#image.drop();
-      this.#room.recycle(dropped, this.#image.segments.at(-1));
+      const { segments, current, lastIndex } = this.#image;
+      if (this.#damage !== null || !this.#image.canDrop(Math.min(through, lastIndex))) return false;
+      if (!this.#room.recycle(segments[0]!, current)) return false;
+      this.#image.drop();
       return true;
     });
   }

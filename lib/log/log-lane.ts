@@ -144,6 +144,24 @@ export class LogLane {
     }
   }
 
+  /**
+   * For a write that waits for room: drops the oldest segment if an order to compact allows that, wherever it stands in
+   * the queue. Those behind the write would never have their turn, and all writes would wait for room that a durable
+   * snapshot has made superfluous. False: there is nothing to drop.
+   *
+   * The last two segments stay: where the write begins the last one, that is not on disk yet, and the one before it is
+   * still to get its end mark.
+   */
+  compactForRoom(): boolean {
+    if (this.#engine.segments <= 2) return false;
+    let through = this.#compactThrough;
+    for (let i = this.#head; i < this.#queue.length; i++) {
+      const operation = this.#queue[i]!;
+      if (operation.kind === 'compact') through = Math.max(through, operation.through);
+    }
+    return through > 0 && this.#engine.compact(through);
+  }
+
   /** Does everything that waits, closes the engine, refuses what comes later. */
   close(): void {
     while (this.next !== null && this.next !== 'prepare') this.step();

@@ -79,10 +79,13 @@ export class LogRoom {
     }
   }
 
-  /** Takes back the file of a segment that is no longer part of the log; `current` is the last one that is. */
-  recycle(dropped: Segment, current: Segment | undefined): void {
+  /**
+   * Takes back the file of a segment that is no longer part of the log; `current` is the last one that is. False: there
+   * is no room to note the removal, and nothing has changed.
+   */
+  recycle(dropped: Segment, current: Segment): boolean {
     const wantedBytes = this.#isScarce ? 0 : this.capacityBehind(current);
-    this.spares.recycle(dropped.path, dropped.fileBytes, wantedBytes);
+    return this.spares.recycle(dropped.path, dropped.fileBytes, wantedBytes);
   }
 
   /** A segment that was filled is followed by one of twice its size, as long as the disk is large enough for many. */

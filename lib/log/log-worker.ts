@@ -177,11 +177,14 @@ class LogThread {
     setImmediate(this.#run);
   }
 
-  /** With a full disk this thread stands still, as it does with a slow one; only the end of the log ends that. */
+  /**
+   * With a full disk this thread stands still, as it does with a slow one, but for compaction: room, or the end of the
+   * log, ends that.
+   */
   waitForRoom(): boolean {
     Atomics.wait(this.#never, 0, 0, ROOM_INTERVAL_MS);
     this.#drain();
-    return !this.#closing;
+    return this.#lane.compactForRoom() || !this.#closing;
   }
 
   #every(intervalMs: number, run: (chore: Chore) => void, firstMs: number = intervalMs): void {

@@ -41,9 +41,10 @@ export class SpareSegments {
 
   /**
    * Takes a segment file out of the log, as a spare if one is wanted. Durable when this returns: only then may the
-   * file be written to, or a crash could bring it back under its old name with its new content.
+   * file be written to, or a crash could bring it back under its old name with its new content. False: there is no room
+   * to note the removal (see `removeForRoom`), and the file stays what it is.
    */
-  recycle(path: string, fileBytes: number, wantedBytes: number): void {
+  recycle(path: string, fileBytes: number, wantedBytes: number): boolean {
     const fits = fileBytes <= wantedBytes && fileBytes >= wantedBytes / 2;
     // A spare in the making gives way to one that is ready.
     const worse = this.#spares.findIndex((spare) => spare.fileBytes < fileBytes);
@@ -55,10 +56,11 @@ export class SpareSegments {
       const spare = this.#newPath();
       this.#disk.rename(path, spare);
       this.#spares.push({ path: spare, fileBytes });
-    } else {
-      this.#disk.unlink(path);
+    } else if (!removeForRoom(this.#disk, path)) {
+      return false;
     }
     this.#disk.syncDirectory(this.#directory);
+    return true;
   }
 
   /** A file for the next segment, opened for writing, and its length; a new and empty one if none is ready. */
