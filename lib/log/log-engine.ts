@@ -200,8 +200,8 @@ export class LogEngine {
     });
   }
 
-  /** Room on the disk. With too little of it what was made ahead is given up. */
-  checkSpace(): DiskSpace {
+  /** Room on the disk; null: it is not known. With too little of it what was made ahead is given up. */
+  checkSpace(): DiskSpace | null {
     return this.#run(() => this.#room.check());
   }
 

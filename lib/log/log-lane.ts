@@ -133,7 +133,7 @@ export class LogLane {
     this.#reportChange();
   }
 
-  /** Looks at the room on the disk, at once; null after a failure. */
+  /** Looks at the room on the disk, at once; null if it is not known, and after a failure. */
   checkSpace(): DiskSpace | null {
     if (this.#failure !== null) return null;
     try {

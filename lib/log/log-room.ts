@@ -43,9 +43,13 @@ export class LogRoom {
     return this.spares.bytes + this.#reserve.bytes;
   }
 
-  /** Looks at the disk. Where there is too little to do anything ahead, what was made ahead is given up. */
-  check(): DiskSpace {
-    const space = this.#disk.space(this.#directory);
+  /**
+   * Looks at the disk, and where that fails at what was seen last; null: nothing yet. Where there is too little to do
+   * anything ahead, what was made ahead is given up.
+   */
+  check(): DiskSpace | null {
+    const space = this.#look();
+    if (space === null) return null;
     this.#space = space;
     this.#isScarce = space.freeBytes < lowMark(space, this.#sizes.lowSpaceBytes);
     if (this.#isScarce) this.spares.giveUp();
@@ -98,6 +102,15 @@ export class LogRoom {
     const { capacityBytes } = current.header;
     const filled = current.writeOffset * 2 > capacityBytes;
     return Math.max(minSegmentBytes, Math.min(maxSegmentBytes, filled ? capacityBytes * 2 : capacityBytes));
+  }
+
+  /** A look that fails says nothing of the log's own files: whatever is wrong with those, their writes will say. */
+  #look(): DiskSpace | null {
+    try {
+      return this.#disk.space(this.#directory);
+    } catch {
+      return this.#space;
+    }
   }
 
   /** Whether a spare leaves enough: it must not be what makes the disk count as nearly full. */

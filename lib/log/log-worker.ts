@@ -38,7 +38,8 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
     },
     waitForRoom: (): boolean => {
       if (thread === null) return false;
-      send({ kind: 'space', space: opened.engine.checkSpace() });
+      const space = opened.engine.checkSpace();
+      if (space !== null) send({ kind: 'space', space });
       return thread.waitForRoom();
     },
   };
