@@ -3,6 +3,7 @@ import { randomFillSync } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { receiveMessageOnPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
+import { Chores } from './chores.ts';
 import { diskError } from './disk-error.ts';
 import { LogLane } from './log-lane.ts';
 import type { LogSizes } from './log-options.ts';
@@ -84,17 +85,18 @@ export default function serveLog(task: LogThreadTask): Promise<void> {
   return new Promise((resolve) => {
     thread = new LogThread(port, ring, lane, scrubber, disk, task.sizes.fillBytes, resolve);
     let toldBytes = Infinity;
-    thread.start(task.sizes, (chore) => {
+    thread.start(task.sizes, (nowMs) => {
       const space = lane.checkSpace();
-      if (space === null) return;
-      const { lowSpaceBytes, spaceIntervalMs } = task.sizes;
-      // A log that rests fills no disk; if another does, that is noticed with the next write at the latest.
-      const resting = performance.now() - thread!.workedMs > spaceIntervalMs;
-      if (resting && space.freeBytes >= lowMark(space, lowSpaceBytes)) chore.dueMs += SPACE_REST_MS;
+      if (space === null) return 0;
       // Each message wakes a node that may have nothing else to do.
-      if (Math.abs(space.freeBytes - toldBytes) < SPACE_STEP_BYTES) return;
-      toldBytes = space.freeBytes;
-      send({ kind: 'space', space });
+      if (Math.abs(space.freeBytes - toldBytes) >= SPACE_STEP_BYTES) {
+        toldBytes = space.freeBytes;
+        send({ kind: 'space', space });
+      }
+      const { lowSpaceBytes, spaceIntervalMs } = task.sizes;
+      // A log that rests fills no disk; if another does, that is noticed soon after the next write.
+      const resting = nowMs - thread!.workedMs > spaceIntervalMs;
+      return resting && space.freeBytes >= lowMark(space, lowSpaceBytes) ? SPACE_REST_MS : 0;
     });
   });
 }
@@ -115,14 +117,6 @@ const QUIET_MS = 5;
 /** In a log that is never quiet one step of work ahead is done after so many blocks, if they are small. */
 const STEP_BLOCKS = 32;
 
-/** Something done now and then. */
-interface Chore {
-  readonly intervalMs: number;
-  dueMs: number;
-  /** `dueMs` is already the next time; it may put that off. */
-  run(chore: Chore): void;
-}
-
 class LogThread {
   readonly #port: MessagePort;
   readonly #ring: RingReader;
@@ -133,7 +127,7 @@ class LogThread {
   readonly #shared = new Map<number, SharedArrayBuffer>();
   #loose: Uint8Array[] = [];
   #closing = false;
-  readonly #chores: Chore[] = [];
+  readonly #chores = new Chores();
   #workedMs = 0;
   readonly #smallBytes: number;
   #blocksBefore = 0;
@@ -163,14 +157,17 @@ class LogThread {
     return this.#workedMs;
   }
 
-  start(sizes: LogSizes, checkSpace: (chore: Chore) => void): void {
-    this.#every(sizes.scrubIntervalMs, (chore) => {
+  start(sizes: LogSizes, checkSpace: (nowMs: number) => number): void {
+    const now = performance.now();
+    const scrub = (): number => {
       const before = this.#scrubber.rounds;
       this.#scrubber.step();
       // A small log is through in no time: read without a break it would cost an idle node most of what it uses.
-      if (this.#scrubber.rounds !== before) chore.dueMs += SCRUB_REST_MS;
-    });
-    this.#every(sizes.spaceIntervalMs, checkSpace, 0);
+      return this.#scrubber.rounds === before ? 0 : SCRUB_REST_MS;
+    };
+    const { scrubIntervalMs, spaceIntervalMs } = sizes;
+    this.#chores.add({ intervalMs: scrubIntervalMs, followsWork: false, run: scrub }, now + scrubIntervalMs);
+    this.#chores.add({ intervalMs: spaceIntervalMs, followsWork: true, run: checkSpace }, now);
     // The node is gone without a word (its thread ended): what it appended is kept as it would be after a crash.
     this.#port.on('close', () => {
       this.#closing = true;
@@ -188,10 +185,6 @@ class LogThread {
     return this.#lane.compactForRoom() || !this.#closing;
   }
 
-  #every(intervalMs: number, run: (chore: Chore) => void, firstMs: number = intervalMs): void {
-    if (intervalMs > 0) this.#chores.push({ intervalMs, dueMs: performance.now() + firstMs, run });
-  }
-
   /** Works until there has been nothing to do for a while, then lets the event loop have its turn. */
   readonly #run = (): void => {
     for (let asleep = false; !asleep;) {
@@ -201,7 +194,10 @@ class LogThread {
         return;
       }
       const now = performance.now();
-      if (worked) this.#workedMs = now;
+      if (worked) {
+        this.#workedMs = now;
+        this.#chores.worked(now);
+      }
       const isPreparing = this.#lane.next === 'prepare';
       if (isPreparing && this.#mayPrepare(now)) {
         // Nobody waits for work ahead, and appends would wait for it.
@@ -210,17 +206,11 @@ class LogThread {
         this.#disk.patient = true;
         continue;
       }
-      let choreMs = now + MAX_SLEEP_MS;
-      for (const chore of this.#chores) choreMs = Math.min(choreMs, chore.dueMs);
+      const choreMs = Math.min(now + MAX_SLEEP_MS, this.#chores.nextMs);
       const wakeMs = isPreparing ? Math.min(choreMs, this.#workedMs + QUIET_MS) : choreMs;
       asleep = wakeMs <= now || (this.#ring.sleep(wakeMs - now) && performance.now() >= choreMs);
     }
-    const now = performance.now();
-    for (const chore of this.#chores) {
-      if (chore.dueMs > now) continue;
-      chore.dueMs = now + chore.intervalMs;
-      chore.run(chore);
-    }
+    this.#chores.run(performance.now());
     setImmediate(this.#run);
   };
 
