@@ -15,6 +15,8 @@ const READ_BYTES = 1 << 20;
 const SNAPSHOT_RATIO = 2;
 /** However full the disk is, a snapshot is not taken for less. */
 const MIN_LOG_BYTES = 1 << 20;
+/** Election timeouts between a snapshot in place of what has rotted that could not be taken and the next attempt. */
+const RENEWAL_PAUSE = 5;
 /** Replicas apply the same entries: without a spread all of them would write their snapshots at the same moment. */
 const SPREAD = 0.5;
 
@@ -31,6 +33,8 @@ export class Snapshots {
   /** Something has rotted: a snapshot is due that takes its place. */
   #renewDue = false;
   #renewing = false;
+  /** Takes back the next attempt at that. */
+  #cancelRenewal: () => void = () => undefined;
   /** Somebody wants one. */
   #asked = false;
 
@@ -48,11 +52,13 @@ export class Snapshots {
         taken: (meta) => {
           driver.options.logger.info({ index: meta.index }, 'snapshot taken');
           this.#compact(this.#renewing);
+          if (this.#renewing) this.#cancelRenewal();
           this.#renewing = false;
         },
         failed: (error) => {
           // The log keeps everything a snapshot would have covered; the next attempt comes with the next full log.
           driver.options.logger.error({ err: error }, 'snapshot failed');
+          if (this.#renewing) this.#renewLater();
         },
       },
     );
@@ -110,6 +116,19 @@ export class Snapshots {
     this.#driver.options.logger.error({ ...damage }, text);
     this.#renewDue = true;
     this.#driver.wake();
+  }
+
+  /**
+   * What has rotted is still needed, and nobody finds it a second time: without another attempt a node that has nothing
+   * to do would go on in memory, and not start again.
+   */
+  #renewLater(): void {
+    const { runtime, electionTimeoutMs } = this.#driver.options;
+    this.#cancelRenewal();
+    this.#cancelRenewal = runtime.timer(RENEWAL_PAUSE * electionTimeoutMs, () => {
+      this.#renewDue = true;
+      this.#driver.wake();
+    });
   }
 
   /** Takes one as soon as one can be taken. */
@@ -178,6 +197,7 @@ export class Snapshots {
   async close(): Promise<void> {
     this.stopSending();
     await this.#taker.close();
+    this.#cancelRenewal();
     await this.#receiver.close();
   }
 

@@ -15,9 +15,14 @@ function nodeThatTakesASnapshot(commitIndex: number = OWN.index): {
   compacted: number[];
   receive: () => void;
   finish: () => void;
+  /** As if the disk had refused it. */
+  fail: () => void;
+  runtime: ManualRuntime;
 } {
+  const runtime = new ManualRuntime();
   const compacted: number[] = [];
   let finish = (): void => undefined;
+  let fail = (): void => undefined;
   const snapshots: { latest: { meta: SnapshotMeta; sizeBytes: number } | null; create: unknown } = {
     latest: null,
     create: () =>
@@ -25,7 +30,10 @@ function nodeThatTakesASnapshot(commitIndex: number = OWN.index): {
         write: () => Promise.resolve(),
         abort: () => Promise.resolve(),
         commit: () =>
-          new Promise<void>((resolve) => {
+          new Promise<void>((resolve, reject) => {
+            fail = () => {
+              reject(new Error('no room'));
+            };
             finish = () => {
               if ((snapshots.latest?.meta.index ?? 0) < OWN.index)
                 snapshots.latest = { meta: OWN, sizeBytes: 1 };
@@ -52,7 +60,7 @@ function nodeThatTakesASnapshot(commitIndex: number = OWN.index): {
     applier: { applied: OWN.index, appliedBytes: 1 << 20 },
     space: { known: false, freeBytes: 0 },
     options: {
-      runtime: new ManualRuntime(),
+      runtime,
       logger: { info: () => undefined, error: () => undefined },
       electionTimeoutMs: 1000,
       snapshotLogBytes: 64,
@@ -65,6 +73,8 @@ function nodeThatTakesASnapshot(commitIndex: number = OWN.index): {
     compacted,
     receive: () => (snapshots.latest = { meta: RECEIVED, sizeBytes: 1 }),
     finish: () => finish(),
+    fail: () => fail(),
+    runtime,
   };
 }
 
@@ -119,4 +129,52 @@ t.test('one that is asked for is taken when this node’s own disk has what is i
   snapshots.maybeTake();
   t.match(snapshots.counts, { running: false, taken: 1 }, 'once');
   t.strictSame(compacted.length, 0, 'the log is too short to be compacted');
+});
+
+t.test('one in place of what has rotted is tried again until it is there', async (t) => {
+  // An idle node whose snapshot had rotted found the disk full once. It never tried again, and could not start again.
+  const { driver, compacted, finish, fail, runtime } = nodeThatTakesASnapshot();
+  Object.assign(driver.options, { snapshotLogBytes: 2 ** 30 });
+  const snapshots = new Snapshots(driver, (error) => t.fail(error));
+  let wakes = 0;
+  driver.wake = () => {
+    wakes++;
+  };
+  snapshots.renew({ file: 'some.snap', offset: 8, reason: 'rot' });
+  t.equal(wakes, 1);
+  for (let failed = 1; failed <= 3; failed++) {
+    snapshots.maybeTake();
+    await settle();
+    fail();
+    await settle();
+    snapshots.maybeTake();
+    t.match(snapshots.counts, { running: false, failed }, 'not at once');
+    runtime.advance(60_000);
+    t.equal(wakes, 1 + failed, 'a node that has nothing else to do has a turn for it');
+  }
+  snapshots.maybeTake();
+  await settle();
+  finish();
+  await settle();
+  t.strictSame(compacted, [58, 58], 'nothing of what is old is needed any more');
+  runtime.advance(60_000);
+  snapshots.maybeTake();
+  t.match(snapshots.counts, { running: false, taken: 1, failed: 3 }, 'once');
+});
+
+t.test('a node that is closed tries nothing again', async (t) => {
+  const { driver, fail, runtime } = nodeThatTakesASnapshot();
+  const snapshots = new Snapshots(driver, (error) => t.fail(error));
+  snapshots.renew({ file: 'some.snap', offset: 8, reason: 'rot' });
+  snapshots.maybeTake();
+  await settle();
+  fail();
+  await settle();
+  let wakes = 0;
+  driver.wake = () => {
+    wakes++;
+  };
+  await snapshots.close();
+  runtime.advance(60_000);
+  t.equal(wakes, 0);
 });
