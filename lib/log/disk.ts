@@ -91,6 +91,17 @@ export function removeForRoom(disk: Disk, path: string): boolean {
   }
 }
 
+/** What `action` yields, tried again on a full disk as long as `makeRoom` says so. */
+export function untilRoom<T>(action: () => T, makeRoom: () => boolean): T {
+  for (;;) {
+    try {
+      return action();
+    } catch (error) {
+      if (!isDiskFull(error) || !makeRoom()) throw error;
+    }
+  }
+}
+
 /** Reads until `length` bytes are there or the file ends; returns how many. */
 export function readFully(
   disk: Disk,

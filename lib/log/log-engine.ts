@@ -117,6 +117,7 @@ export class LogEngine {
   keepVotes(votes: VoteFile): void {
     if (this.#damage !== null) this.#tail.skipTo(votes.record.lastBlock);
     this.#record.keep(votes);
+    votes.makeRoom = () => this.#room.make();
     this.#run(() => {
       votes.settle();
     });

@@ -1,6 +1,5 @@
-import { isDiskFull } from './disk-error.ts';
 import type { Disk } from './disk.ts';
-import { writeFully } from './disk.ts';
+import { untilRoom, writeFully } from './disk.ts';
 import type { Segment } from './segment.ts';
 import { encodeSegmentHeader } from './segment-format.ts';
 import type { SpareSegments } from './spare-segments.ts';
@@ -56,7 +55,7 @@ export class SegmentWriter {
    * segment that can be found has a whole first block. It is the current one from then on.
    */
   start(segment: Segment, parts: readonly Uint8Array[], blockBytes: number, spares: SpareSegments): void {
-    const file = this.#untilRoom(() => spares.take(segment.header.capacityBytes), this.#makeRoom);
+    const file = untilRoom(() => spares.take(segment.header.capacityBytes), this.#makeRoom);
     segment.fileBytes = file.fileBytes;
     const end = segment.writeOffset + blockBytes;
     const header = encodeSegmentHeader(segment.header);
@@ -111,7 +110,7 @@ export class SegmentWriter {
     position: number,
   ): void {
     let parts = wanted;
-    const written = this.#untilRoom(
+    const written = untilRoom(
       () => writeFully(this.#disk, fd, parts, position),
       () => {
         const isLess = parts !== needed;
@@ -120,17 +119,6 @@ export class SegmentWriter {
       },
     );
     segment.fileBytes = Math.max(segment.fileBytes, position + written);
-  }
-
-  /** What `action` yields, tried again on a full disk as long as `makeRoom` says so. */
-  #untilRoom<T>(action: () => T, makeRoom: () => boolean): T {
-    for (;;) {
-      try {
-        return action();
-      } catch (error) {
-        if (!isDiskFull(error) || !makeRoom()) throw error;
-      }
-    }
   }
 
   #open(segment: Segment): number {

@@ -1,9 +1,9 @@
 import { crc32 } from 'node:zlib';
 import { readU32, readU64, writeU32, writeU64 } from '../../protocol/byte-writer.ts';
 import type { HardState } from '../core/types.ts';
-import { diskErrorCode } from './disk-error.ts';
+import { diskErrorCode, isDiskFull } from './disk-error.ts';
 import type { Disk } from './disk.ts';
-import { readFully, writeFully } from './disk.ts';
+import { readFully, untilRoom, writeFully } from './disk.ts';
 
 export const VOTE_FILE = 'vote';
 
@@ -62,6 +62,11 @@ export class VoteFile {
   #reach: number;
   readonly #reachBytes: Uint8Array = new Uint8Array(REACH_BYTES);
   #fd = -1;
+  /**
+   * Asked when the disk is full; it returns whether to try once more. The file never grows, but where the file system
+   * copies on write that takes room too.
+   */
+  makeRoom: () => boolean = () => false;
 
   /** Writes the file anew, whatever is there. */
   static create(disk: Disk, directory: string, owner: number, record: VoteRecord): VoteFile {
@@ -107,7 +112,10 @@ export class VoteFile {
     encode(bytes, record, ++this.#generation, this.#owner);
     bytes.copyWithin(COPY_DISTANCE, 0, COPY_BYTES);
     if (this.#fd < 0) this.#fd = this.#disk.open(this.path, 'write');
-    writeFully(this.#disk, this.#fd, [bytes], 0);
+    untilRoom(
+      () => writeFully(this.#disk, this.#fd, [bytes], 0),
+      () => this.makeRoom(),
+    );
     this.#disk.datasync(this.#fd);
     this.#record = record;
     this.#reach = Math.max(this.#reach, record.lastBlock);
@@ -116,7 +124,7 @@ export class VoteFile {
   /**
    * Notes that block `lastBlock` is durable, and does not wait for the disk: the kernel has it, whatever becomes of the
    * process, and writes it some time. A log that is cut short at rest is noticed by this; without it several blocks
-   * that are gone would look like one that was never finished.
+   * that are gone would look like one that was never finished. Where there is no room for it the next note says it.
    */
   noteReach(lastBlock: number): void {
     if (lastBlock <= this.#reach) return;
@@ -126,8 +134,12 @@ export class VoteFile {
     writeU64(b, 16, lastBlock);
     writeU32(b, 4, crc32(b.subarray(8)));
     if (this.#fd < 0) this.#fd = this.#disk.open(this.path, 'write');
-    writeFully(this.#disk, this.#fd, [b], REACH_OFFSET);
-    this.#reach = lastBlock;
+    try {
+      writeFully(this.#disk, this.#fd, [b], REACH_OFFSET);
+      this.#reach = lastBlock;
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
   }
 
   /**
