@@ -5,9 +5,10 @@ import { IDENTITY_FILE, readIdentity } from './identity.ts';
 import type { Identity } from './identity.ts';
 import { firstHeader, inspectSegments } from './inspect-segments.ts';
 import type { RecordReport, SegmentReport } from './inspect-segments.ts';
-import { doubtIn, judgeLength, judgeSnapshots } from './judge-files.ts';
+import { doubtIn, isWhole, judgeLength, judgeSnapshots } from './judge-files.ts';
 import { missingLog, recoverLog } from './log-recovery.ts';
 import type { LogDamage, StoredSnapshot } from './log-store.ts';
+import { recoverBehind } from './recover-behind.ts';
 import { LOG_DIRECTORY, SNAPSHOT_DIRECTORY, ownerOf } from './open-log-files.ts';
 import { PeerFile } from './peer-file.ts';
 import { inspectSnapshots } from './snapshot-files.ts';
@@ -77,9 +78,6 @@ export function inspectDirectory(
       ? ((hasLog ? firstHeader(disk, logDirectory)?.owner : undefined) ?? 0)
       : ownerOf(identity.clusterId, identity.nodeId, identity.incarnation);
 
-  const recovered = (hasLog ? recoverLog(disk, logDirectory, owner) : null) ?? missingLog(logDirectory);
-  const { image, hardState, nextBlock } = recovered;
-  const end = { image, hardState, lastBlock: nextBlock - 1 };
   const snapshots = inspectSnapshots(disk, `${path}/${SNAPSHOT_DIRECTORY}`, owner);
   const latest = snapshots.find(({ snapshot }) => snapshot !== null)?.snapshot ?? null;
   const unreadable = snapshots.flatMap(({ file, problem, index }) =>
@@ -87,8 +85,18 @@ export function inspectDirectory(
   );
   const votes = attempt(problems, `${path}/${VOTE_FILE}`, () => VoteFile.open(disk, path, owner)) ?? '';
 
+  const found = (hasLog ? recoverLog(disk, logDirectory, owner) : null) ?? missingLog(logDirectory);
+  const rest = recoverBehind(disk, logDirectory, owner, latest?.meta ?? null, found);
+  const recovered = rest !== null && isWhole(rest, { latest, unreadable }, votes) ? rest : found;
+  const { image, hardState, nextBlock, covered } = recovered;
+  const end = { image, hardState, lastBlock: nextBlock - 1 };
   const log = recovered.damage ?? judgeSnapshots(end, { latest, unreadable }) ?? judgeLength(end, votes);
   if (log !== null) problems.push(log);
+  if (covered !== null)
+    problems.push({
+      ...covered,
+      reason: `${covered.reason} (a snapshot covers it: a start removes the file)`,
+    });
   for (const { path: file, reason } of unreadable) {
     if (log?.file !== file) problems.push({ file, offset: 0, reason });
   }

@@ -1,5 +1,6 @@
 import type { HardState } from '../core/types.ts';
 import type { LogImage } from './log-image.ts';
+import type { RecoveredLog } from './log-recovery.ts';
 import type { LogDamage } from './log-store.ts';
 import type { RecoveredSnapshots } from './snapshot-files.ts';
 import type { VoteFile } from './vote-file.ts';
@@ -44,6 +45,20 @@ export function judgeLength(log: LogEnd, votes: VoteFile | string): LogDamage | 
     return { file: current.path, offset: current.writeOffset, reason };
   }
   return null;
+}
+
+/**
+ * Whether a start may go on with a part of a damaged log, and remove the rest of it. Only if everything that can be asked
+ * agrees, the vote file above all: it is the only witness that the kept part reaches as far as the log once did.
+ */
+export function isWhole(
+  log: RecoveredLog,
+  snapshots: Pick<RecoveredSnapshots, 'latest' | 'unreadable'>,
+  votes: VoteFile | string,
+): boolean {
+  if (log.damage !== null || typeof votes === 'string') return false;
+  const end = { ...log, lastBlock: log.nextBlock - 1 };
+  return judgeSnapshots(end, snapshots) === null && judgeLength(end, votes) === null;
 }
 
 /** The log is whole, as far as one can see. Whether that is far enough is another question. */

@@ -59,18 +59,23 @@ export class LogEngine {
     return new LogEngine(disk, directory, options, recovered);
   }
 
-  /** Recovers and opens; makes the log if there is none and `create` says so. */
+  /**
+   * Recovers and opens; makes the log if there is none and `create` says so. `mend` is asked of a damaged log what is
+   * whole without the segments that are not needed, if anything.
+   */
   static recover(
     disk: Disk,
     directory: string,
     options: EngineOptions,
     create: boolean,
+    mend: (damaged: RecoveredLog) => RecoveredLog | null = () => null,
   ): { engine: LogEngine; recovered: RecoveredLog } {
     if (create && (!disk.exists(directory) || recoverLog(disk, directory, options.owner) === null)) {
       LogEngine.format(disk, directory, options);
     }
     disk.mkdir(directory);
-    const recovered = recoverLog(disk, directory, options.owner) ?? missingLog(directory);
+    const found = recoverLog(disk, directory, options.owner) ?? missingLog(directory);
+    const recovered = found.damage === null ? found : (mend(found) ?? found);
     if (recovered.damage === null) settleTail(disk, directory, recovered);
     return { engine: LogEngine.open(disk, directory, options, recovered), recovered };
   }

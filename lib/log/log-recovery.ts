@@ -37,7 +37,9 @@ export interface RecoveredLog {
   /** Where the last whole block of the last segment starts. */
   readonly lastBlockOffset: number;
   readonly damage: LogDamage | null;
-  /** Segments from before the last reset: no longer part of the log. */
+  /** What is wrong with segments that are not needed, and were left out for it: they are `obsolete`. */
+  readonly covered: LogDamage | null;
+  /** Segments from before the last reset, or left out: no longer part of the log. */
   readonly obsolete: readonly string[];
 }
 
@@ -46,15 +48,23 @@ interface Found {
   readonly header: SegmentHeader;
 }
 
-/** Reads every segment of `directory` and replays its records. Changes nothing. Null: there are no segments. */
-export function recoverLog(disk: Disk, directory: string, owner: number): RecoveredLog | null {
+/**
+ * Reads every segment of `directory` from number `from` on and replays its records, as if there were no earlier ones.
+ * Changes nothing. Null: there are no segments.
+ */
+export function recoverLog(
+  disk: Disk,
+  directory: string,
+  owner: number,
+  from: number = 0,
+): RecoveredLog | null {
   const sequences = disk
     .readdir(directory)
     .map(segmentSequence)
     .filter((sequence) => sequence !== undefined);
   if (sequences.length === 0) return null;
   const replay = new LogReplay(disk, directory);
-  const headers = replay.readHeaders(sequences, owner);
+  const headers = replay.readHeaders(sequences, owner, from);
   replay.run(headers);
   return replay.result(Math.max(...sequences) + 1);
 }
@@ -71,6 +81,7 @@ export function missingLog(directory: string): RecoveredLog {
     clean: false,
     lastBlockOffset: 0,
     damage: { file: directory, offset: 0, reason: 'there is no segment' },
+    covered: null,
     obsolete: [],
   };
 }
@@ -98,11 +109,13 @@ class LogReplay {
   }
 
   /** Headers of the segments that count, up to the first that cannot be trusted. */
-  readHeaders(sequences: readonly number[], owner: number): Found[] {
+  readHeaders(sequences: readonly number[], owner: number, from: number): Found[] {
     let found: Found[] = [];
     let expected = -1;
+    this.#dropBefore(from, sequences);
     for (const sequence of sequences) {
-      const path = `${this.#directory}/${segmentName(sequence)}`;
+      if (sequence < from) continue;
+      const path = this.#path(sequence);
       const header = this.#readHeader(path);
       if (
         typeof header !== 'string' &&
@@ -111,7 +124,7 @@ class LogReplay {
         header.owner === owner
       ) {
         // What came before a reset does not count, whatever state it is in: removing it may have been under way.
-        this.#obsolete = sequences.filter((other) => other < sequence).map((other) => this.#path(other));
+        this.#dropBefore(sequence, sequences);
         this.#damage = null;
         found = [{ path, header }];
         this.#stray = [];
@@ -165,6 +178,7 @@ class LogReplay {
       clean: this.#clean,
       lastBlockOffset: this.#lastBlockOffset,
       damage: this.#damage,
+      covered: null,
       obsolete: this.#obsolete,
     };
   }
@@ -323,6 +337,10 @@ class LogReplay {
     } finally {
       reader.close();
     }
+  }
+
+  #dropBefore(sequence: number, sequences: readonly number[]): void {
+    this.#obsolete = sequences.filter((other) => other < sequence).map((other) => this.#path(other));
   }
 
   #path(sequence: number): string {

@@ -98,6 +98,8 @@ export interface Recovery {
    * takes nothing but terms, votes and a reset, which drops what is left of it.
    */
   readonly damage: LogDamage | null;
+  /** What was wrong with a part of the log that the snapshot covers. That part is removed, and the log is whole without it. */
+  readonly covered: LogDamage | null;
   /** The log is whole, but it may have been longer once: its own account of that is lost, or says so. */
   readonly doubt: LogDamage | null;
   /** `hardState` is at least what the node last acted on. With damage it may not be: then the node must not start. */

@@ -3,11 +3,12 @@ import type { NodeId } from '../core/types.ts';
 import type { Disk } from './disk.ts';
 import { LogEngine } from './log-engine.ts';
 import type { EngineOptions } from './log-engine.ts';
-import { doubtIn, judgeLength, judgeSnapshots } from './judge-files.ts';
+import { doubtIn, isWhole, judgeLength, judgeSnapshots } from './judge-files.ts';
 import type { Recovery, StoredSnapshot } from './log-store.ts';
 import { recoverSnapshots } from './snapshot-files.ts';
 import type { RecoveredSnapshots } from './snapshot-files.ts';
 import type { RecoveredLog } from './log-recovery.ts';
+import { recoverBehind } from './recover-behind.ts';
 import { VOTE_FILE, VoteFile } from './vote-file.ts';
 
 /** The two directories of a node's data directory that this layer fills. */
@@ -43,10 +44,14 @@ export function openLogFiles(
   disk.mkdir(snapshotDirectory);
   const snapshots = recoverSnapshots(disk, snapshotDirectory, options.owner);
   onSnapshots(snapshots);
-  const { engine, recovered } = LogEngine.recover(disk, `${path}/${LOG_DIRECTORY}`, options, create);
+  const votes = VoteFile.open(disk, path, options.owner);
+  const logDirectory = `${path}/${LOG_DIRECTORY}`;
+  const { engine, recovered } = LogEngine.recover(disk, logDirectory, options, create, (damaged) => {
+    const rest = recoverBehind(disk, logDirectory, options.owner, snapshots.latest?.meta ?? null, damaged);
+    return rest !== null && isWhole(rest, snapshots, votes) ? rest : null;
+  });
   // Of a log in which nothing was ever written the vote file may be missing: the start that made it did not get there.
   const isNew = create && recovered.image.lastIndex === 0 && engine.hardState.term === 0;
-  const votes = VoteFile.open(disk, path, options.owner);
   const damage = recovered.damage ?? judgeSnapshots(engine, snapshots) ?? judgeLength(engine, votes);
   if (damage === null) {
     dropUnreadable(disk, snapshotDirectory, snapshots);
@@ -108,5 +113,6 @@ function describe(
     sizes: image.sizes(),
     configs: recovered.configs.filter(({ index }) => index > image.prevIndex && index <= image.lastIndex),
     lastTimeMs: recovered.lastTimeMs,
+    covered: recovered.covered,
   };
 }

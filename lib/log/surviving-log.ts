@@ -4,12 +4,13 @@ import type { Disk } from './disk.ts';
 import type { Identity } from './identity.ts';
 import { inspectDirectory } from './inspect-directory.ts';
 import type { DirectoryReport } from './inspect-directory.ts';
-import { LogImage } from './log-image.ts';
+import type { LogImage } from './log-image.ts';
 import { readEntries } from './log-reader.ts';
-import { recoverLog } from './log-recovery.ts';
+import { missingLog, recoverLog } from './log-recovery.ts';
 import type { LogSlice } from './log-store.ts';
 import type { Beginning } from './new-directory.ts';
 import { LOG_DIRECTORY, ownerOf } from './open-log-files.ts';
+import { followsOn, recoverBehind } from './recover-behind.ts';
 import { SnapshotFileReader } from './snapshot-file.ts';
 
 const READ_BYTES = 4 << 20;
@@ -51,9 +52,11 @@ export class SurvivingLog {
 
     const owner = ownerOf(identity.clusterId, identity.nodeId, identity.incarnation);
     const logDirectory = `${path}/${LOG_DIRECTORY}`;
-    const recovered = disk.exists(logDirectory) ? recoverLog(disk, logDirectory, owner) : null;
-    const image = recovered?.image ?? new LogImage();
-    const follows = image.segments.length > 0 && followsOn(image, meta);
+    const found =
+      (disk.exists(logDirectory) ? recoverLog(disk, logDirectory, owner) : null) ?? missingLog(logDirectory);
+    const recovered = recoverBehind(disk, logDirectory, owner, meta, found) ?? found;
+    const { image } = recovered;
+    const follows = followsOn(image, meta);
     if (meta === null && !follows)
       throw new CordwoodError(
         'LOG_DAMAGED',
@@ -62,8 +65,8 @@ export class SurvivingLog {
     this.#image = image;
     this.lastIndex = follows ? image.lastIndex : this.committedIndex;
     this.lastTerm = follows ? image.lastTerm : (meta?.term ?? 0);
-    this.lastTimeMs = follows ? (recovered?.lastTimeMs ?? 0) : 0;
-    const inLog = follows ? recovered?.configs.at(-1) : undefined;
+    this.lastTimeMs = follows ? recovered.lastTimeMs : 0;
+    const inLog = follows ? recovered.configs.at(-1) : undefined;
     this.config =
       inLog !== undefined && inLog.index > this.committedIndex
         ? inLog.config
@@ -88,12 +91,6 @@ export class SurvivingLog {
       },
     };
   }
-}
-
-/** Whether the log goes on where the snapshot ends. */
-function followsOn(image: LogImage, snapshot: SnapshotMeta | null): boolean {
-  const { index, term } = snapshot ?? { index: 0, term: 0 };
-  return image.prevIndex <= index && index <= image.lastIndex && image.termAt(index) === term;
 }
 
 function* contentOf(disk: Disk, file: string): Generator<Uint8Array, void, undefined> {

@@ -93,6 +93,9 @@ async function assemble(
   transportEvents: TransportEvents,
 ): Promise<NodeParts> {
   const { clusterId, log } = environment;
+  const { covered } = log.recovery;
+  if (covered !== null)
+    resolved.logger.error({ ...covered }, 'damage in a part of the log that a snapshot covers: it is removed');
   const known = newestConfig(log.recovery, environment.bootstrap ?? resolved.bootstrap);
   const alone = isAlone(resolved.id, known, environment.memory);
   const quarantine =

@@ -164,3 +164,16 @@ t.test('one bit on each of two nodes, and of all three: whatever is served is ri
   }
   t.ok(seen.served > 0 && seen.silent > 0, JSON.stringify(seen));
 });
+
+t.test('a node that is alone starts though what its snapshot covers has rotted in the log', async (t) => {
+  const cluster = await MemoryCluster.start(t, 1, 24_000, 300);
+  await cluster.push(0, 400);
+  await cluster.stop(1);
+  const disk = cluster.disks[0]!;
+  const [first] = disk.files().filter((path) => path.endsWith('.log'));
+  disk.corrupt(first!, 900, 1);
+  const node = await cluster.boot(1);
+  t.match(cluster.errors, [/a snapshot covers/]);
+  await readsAll(node, 400);
+  t.notOk(disk.exists(first!));
+});

@@ -325,6 +325,19 @@ const restart: CrashStory = {
       });
       return life;
     },
+    // Two segments that a snapshot covers have rotted: they and what lies between go, in whatever order the disk likes.
+    () => {
+      const life = long();
+      life.takeSnapshot(9, 100);
+      life.close();
+      const paths = life.disk.files().filter((name) => name.endsWith('.log'));
+      for (const path of [paths[0]!, paths[2]!]) life.disk.corrupt(path, 90, 1);
+      life.during(() => {
+        life.open();
+        life.append([[30]], 2);
+      });
+      return life;
+    },
   ],
 };
 
