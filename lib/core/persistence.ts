@@ -42,7 +42,8 @@ export function takePersist(s: CoreState): Persist | null {
     first: s.unwrittenFirst,
     last: hasEntries ? s.log.lastIndex : 0,
   };
-  s.pendingPersists.push({ ticket: persist.ticket, hardState: persist.hardState, lastIndex: persist.last });
+  const { ticket, hardState, resetTo, last } = persist;
+  s.pendingPersists.push({ ticket, hardState, resets: resetTo !== null, lastIndex: last });
   s.hardStateDirty = false;
   s.unwrittenFirst = 0;
   s.resetTo = null;

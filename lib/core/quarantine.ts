@@ -17,7 +17,7 @@
  *
  * The same node may go through several leaders until it is there: each is asked anew.
  */
-import type { CoreState } from './state.ts';
+import type { CoreState, PendingPersist } from './state.ts';
 import { loseTarget } from './transfer.ts';
 import type { Index, LostLog, NodeId, Refetch, SnapshotMeta, Term } from './types.ts';
 
@@ -97,8 +97,22 @@ export function isHealed(s: CoreState): boolean {
   const q = s.quarantine;
   // In term 0 too nothing is known before a leader has said what is needed.
   if (q === null || q.agreedTerm === 0 || q.agreedTerm !== s.term || s.installing !== null) return false;
-  if (s.resetTo !== null || s.pendingPersists.length > 0) return false;
-  return Math.min(s.durableIndex, s.verifiedIndex) >= q.needed;
+  if (Math.min(s.durableIndex, s.verifiedIndex) < q.needed) return false;
+  return s.resetTo === null && !s.pendingPersists.some((p) => mayUndo(p, q.needed));
+}
+
+/**
+ * Whether a crash before a write under way is durable could leave less on disk than what was just found whole. To wait for
+ * every write would be to wait for ever: while clients write there is always one on its way, of entries behind `needed`.
+ * Such a write leaves what stands before its first entry alone, whether it adds to the log or replaces its tail: one that
+ * replaced more would have lowered `durableIndex` below `needed` (`voidFrom`). The others count:
+ * - One that restarts the log, even together with later entries. Counter-example: a snapshot is installed, which makes
+ *   `durableIndex` its own at once, and what it replaces is on disk still, the damage with it.
+ * - Term and vote: what was agreed on was agreed on in this term.
+ * - Entries up to `needed`, where a snapshot stands in for them, or a later write has made the rest void.
+ */
+function mayUndo(p: PendingPersist, needed: Index): boolean {
+  return p.resets || p.hardState !== null || p.lastIndex <= needed;
 }
 
 /** Leader: `from` does not have the entry at `match`, which it has acknowledged in this very term. */

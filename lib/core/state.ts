@@ -72,6 +72,8 @@ export interface GatedMessage extends Outgoing {
 export interface PendingPersist {
   readonly ticket: number;
   readonly hardState: HardState | null;
+  /** The log on disk starts anew with it. */
+  readonly resets: boolean;
   /** Last index that becomes durable with it; lowered when a later overwrite makes part of it void: see `voidFrom`. */
   lastIndex: Index;
 }

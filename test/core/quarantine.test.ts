@@ -148,3 +148,80 @@ t.test('the answer to an earlier loss is none to this one', async (t) => {
     'the leader is told again',
   );
 });
+
+/** Entries of term 2 from the leader, which has forgotten what this node said and needs it up to `needed`. */
+function refetching(core: RaftCore, needed: number) {
+  let last = 0;
+  core.receive(1, { kind: 'append', term: 2, prevIndex: 0, prevTerm: 0, last: 0, commit: 0, entries: [] });
+  core.drain();
+  core.receive(1, { kind: 'refetch', term: 2, nonce: 7, index: needed });
+  return (count: number): void => {
+    const entries = Array.from({ length: count }, () => ({ term: 2, kind: EntryKind.batch, sizeBytes: 40 }));
+    const prevTerm = last === 0 ? 0 : 2;
+    core.receive(1, {
+      kind: 'append',
+      term: 2,
+      prevIndex: last,
+      prevTerm,
+      last: last + count,
+      commit: 0,
+      entries,
+    });
+    last += count;
+  };
+}
+
+/** A follower of term 2 that has lost its whole log, which must be restarted. */
+function emptied(): RaftCore {
+  const trio = new Trio(false);
+  trio.terms.set(2, { term: 2, vote: 0 });
+  const core = trio.start(2, false);
+  core.enterQuarantine(7, true);
+  return core;
+}
+
+t.test('a quarantine ends while clients write', async (t) => {
+  // Something is always on its way to the disk then, and the node never voted again: its cluster was one loss away from
+  // standing still as long as it had work.
+  const core = emptied();
+  const append = refetching(core, 5);
+  const tickets = [core.drain().persist!.ticket];
+  let healedAt = 0;
+  for (let round = 1; round <= 10 && healedAt === 0; round++) {
+    append(1);
+    tickets.push(core.drain().persist!.ticket);
+    if (tickets.length > 2) core.durable(tickets.shift()!);
+    if (core.healed) healedAt = core.durableIndex;
+  }
+  t.equal(healedAt, 5);
+  t.ok(core.state.pendingPersists.length > 0);
+});
+
+t.test('but not while the restart of the log is under way, whatever is written with it', async (t) => {
+  const core = emptied();
+  const append = refetching(core, 0);
+  append(3);
+  const { persist } = core.drain();
+  t.match(persist, { resetTo: { index: 0 }, first: 1, last: 3 });
+  append(3);
+  const { persist: next } = core.drain();
+  t.equal(core.durableIndex, 0);
+  t.notOk(core.healed, 'a crash now would find the damage again');
+  core.durable(persist!.ticket);
+  t.ok(core.healed);
+  t.equal(next!.last, 6);
+});
+
+t.test('nor while the term is not durable in which the leader has said what is needed', async (t) => {
+  const core = shortened();
+  core.receive(3, { kind: 'heartbeat', term: 3, commit: 0, readSeq: 0, sentAtMs: 0 });
+  core.receive(3, { kind: 'refetch', term: 3, nonce: 7, index: 5 });
+  const entries = [1, 1, 1, 1, 1, 3].map((term) => ({ term, kind: EntryKind.batch, sizeBytes: 40 }));
+  core.receive(3, { kind: 'append', term: 3, prevIndex: 0, prevTerm: 0, last: 6, commit: 0, entries });
+  const { persist } = core.drain();
+  t.match(persist, { hardState: { term: 3 }, first: 6 });
+  t.equal(core.durableIndex, 5);
+  t.notOk(core.healed);
+  core.durable(persist!.ticket);
+  t.ok(core.healed);
+});
