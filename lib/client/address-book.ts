@@ -60,14 +60,20 @@ export class AddressBook {
     return best?.address ?? null;
   }
 
-  worked(address: string, nodeId: number): void {
+  /** A node has welcomed us there. It is not known to work before it has answered something. */
+  met(address: string, nodeId: number): void {
     const entry = this.#entries.get(address);
     if (entry === undefined) return;
     // A node has one client address: a restarted one may have moved.
     for (const other of this.#entries.values()) if (other.nodeId === nodeId) other.nodeId = 0;
     entry.nodeId = nodeId;
-    entry.failures = 0;
     entry.lasting = false;
+  }
+
+  worked(address: string): void {
+    const entry = this.#entries.get(address);
+    if (entry === undefined) return;
+    entry.failures = 0;
     entry.retryAt = 0;
   }
 

@@ -1,4 +1,5 @@
 import { Status } from '../../protocol/constants.ts';
+import type { ErrorCode } from '../../protocol/errors.ts';
 
 /** What an answer means for the call it belongs to. */
 export const Verdict = {
@@ -48,6 +49,16 @@ export function verdictOf(status: number): Verdict {
       return Verdict.unknown;
   }
 }
+
+/**
+ * Codes of `unknown` after which a request of admin is asked again. Whoever answers next may know how it ended. Any other code is what became of a change that had begun: one that is in the
+ * log and was not committed in time would, asked for again, be told that another is under way, which is itself.
+ */
+export const mayTellMore: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'OUTCOME_UNKNOWN',
+  'NOT_LEADER',
+  'SHUTTING_DOWN',
+]);
 
 /**
  * How long after the `refusals`-th refusal in a row (counted from 1) the next try leaves. While a leader is being

@@ -7,6 +7,7 @@ import { Verdict, verdictOf } from './answer-policy.ts';
 import type { Call } from './call.ts';
 import type { Channel } from './channel.ts';
 import { Connection, type ConnectionEvents, whyEnded } from './connection.ts';
+import type { LinkEvents } from './link-events.ts';
 import type { ClientSettings } from './options.ts';
 
 /** A dial that has not answered by then gets company: the next address is tried beside it. */
@@ -16,6 +17,12 @@ const HANDSHAKE_MS = 2000;
 /** How long a node may know no leader before the others are asked. */
 const LEADERLESS_MS = 200;
 
+/**
+ * A connection that has lasted so long works, even if nothing was asked. One that ends at once, welcome or not, is left
+ * alone for a while, or a node that takes connections and drops them would be dialled hundreds of times a second.
+ */
+const PROVEN_MS = 100;
+
 /** Errors of a connection that further tries would only repeat. */
 const lasting: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'INCOMPATIBLE_VERSION',
@@ -23,20 +30,6 @@ const lasting: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'PROTOCOL_ERROR',
   'TOO_LARGE',
 ]);
-
-export interface LinkEvents {
-  /** Requests go to `link.active` from now on. */
-  onReady(connection: Connection): void;
-  /** The connection has ended; its calls are still in `requests`. */
-  onLost(connection: Connection, error: CordwoodError): void;
-  /** `connection` does not answer and another one is there: calls that may be sent again belong on that. */
-  onAbandoned(connection: Connection): void;
-  onAnswer(call: Call, status: number, bytes: Uint8Array, start: number, end: number): void;
-  onLeader(leader: LeaderHint | null): void;
-  onDrain(): void;
-  /** No node is connected, and every address has failed in a way that lasts. `error` is of the last one. */
-  onUnreachable(error: CordwoodError): void;
-}
 
 /**
  * Keeps a client connected to its cluster, best to the leader. Of all connections one is active: requests go there.
@@ -166,7 +159,7 @@ export class ClusterLink implements ConnectionEvents {
     }
     this.clusterId = welcome.clusterId;
     if (welcome.leader !== null) this.#isBound = true;
-    this.book.worked(connection.address, welcome.nodeId);
+    this.book.met(connection.address, welcome.nodeId);
     if (this.#isBetter(welcome)) this.#promote(connection, welcome);
     else connection.close();
     this.pump();
@@ -180,7 +173,10 @@ export class ClusterLink implements ConnectionEvents {
     start: number,
     end: number,
   ): void {
-    if (verdictOf(status) === Verdict.result) this.#isBound = true;
+    if (verdictOf(status) === Verdict.result) {
+      this.#isBound = true;
+      if (!connection.proven) this.#prove(connection);
+    }
     this.#events.onAnswer(call, status, bytes, start, end);
     if (connection.retiring) this.settle(connection);
     else if (status === Status.noLeader) this.#lacksLeader();
@@ -188,6 +184,11 @@ export class ClusterLink implements ConnectionEvents {
       connection.leaving = true;
       this.pump();
     }
+  }
+
+  onTooLarge(connection: Connection, call: Call, bytes: number): void {
+    this.#events.onTooLarge(call, bytes);
+    this.settle(connection);
   }
 
   onLeader(connection: Connection, leader: LeaderHint | null): void {
@@ -208,11 +209,12 @@ export class ClusterLink implements ConnectionEvents {
       this.#events.onLost(connection, error);
       return;
     }
+    if (now - connection.activeSince >= PROVEN_MS) this.#prove(connection);
     this.book.failed(connection.address, now, whyEnded(error), lasting.has(error.code));
     if (connection === this.active) {
       this.active = null;
       // Others are tried at once, and so is this one after them: it may have restarted.
-      this.book.forgetBackoff();
+      if (connection.proven && !lasting.has(error.code)) this.book.forgetBackoff();
       this.#lastDialAt = -Infinity;
       this.#events.onLost(connection, error);
       if (this.leader?.id === connection.welcome?.nodeId) this.#setLeader(null);
@@ -325,7 +327,7 @@ export class ClusterLink implements ConnectionEvents {
   #promote(connection: Connection, welcome: Welcome): void {
     const old = this.active;
     this.active = connection;
-    connection.quietSince = this.#runtime.now();
+    connection.quietSince = connection.activeSince = this.#runtime.now();
     for (const [address, { connection: other, cancelTimer }] of this.#dials) {
       if (address === this.#addressOfLeader(welcome.leader)) continue;
       cancelTimer();
@@ -340,6 +342,11 @@ export class ClusterLink implements ConnectionEvents {
     }
     this.#setLeader(welcome.leader);
     this.#events.onReady(connection);
+  }
+
+  #prove(connection: Connection): void {
+    connection.proven = true;
+    this.book.worked(connection.address);
   }
 
   #addressOfLeader(leader: LeaderHint | null): string | null {

@@ -29,11 +29,18 @@ export interface ConnectionEvents {
     start: number,
     end: number,
   ): void;
+  /** The answer to the call is larger than is taken; the call is off the wire. */
+  onTooLarge(connection: Connection, call: Call, bytes: number): void;
   onLeader(connection: Connection, leader: LeaderHint | null): void;
   onDrain(connection: Connection): void;
   /** The connection has ended by itself; the calls on it are still in `requests`. */
   onEnd(connection: Connection, error: CordwoodError): void;
 }
+
+/** No node gives an answer of more than 64 MiB: what announces more than this is none. */
+const LARGEST_ANSWER_BYTES = 128 << 20;
+/** As large as a length field can say. */
+const ANY_BYTES = 2 ** 32 + 3;
 
 /** One connection to one node: handshake, requests out, answers in. Whatever comes in, it throws nothing. */
 export class Connection {
@@ -42,6 +49,10 @@ export class Connection {
   /** What the node said when it was ready; null before. */
   welcome: Welcome | null = null;
   closed = false;
+  /** It has answered something, or lasted. */
+  proven = false;
+  /** When it became the one that requests go to. */
+  activeSince: number = Infinity;
   /** Another connection has taken over; this one only waits for its answers. */
   retiring = false;
   /** Silent for too long with requests on it. */
@@ -63,6 +74,8 @@ export class Connection {
   #run: Buffer | null = null;
   #runStart = 0;
   #runEnd = 0;
+  /** Bytes still to come of an answer that is passed over. */
+  #passOver = 0;
   readonly #consume = (bytes: Uint8Array, start: number, end: number): number =>
     this.#read(bytes, start, end);
 
@@ -178,6 +191,7 @@ export class Connection {
     this.quietSince = this.#now();
     this.pinged = this.stalled = false;
     try {
+      if (this.#passOver > 0) chunk = this.#behindLarge(chunk);
       this.#splitter.pushRuns(chunk, this.#consume);
     } catch (error) {
       // Before the welcome a length that is too large is that of something else than a frame: "HTTP", for one.
@@ -198,11 +212,12 @@ export class Connection {
     const max = this.#splitter.maxFrameBytes;
     let at = start;
     for (
-      let next = nextFrameEnd(bytes, at, end, max);
+      let next = nextFrameEnd(bytes, at, end, ANY_BYTES);
       next !== -1;
-      next = nextFrameEnd(bytes, at, end, max)
+      next = nextFrameEnd(bytes, at, end, ANY_BYTES)
     ) {
-      if (bytes[at + 4] === Kind.response && this.welcome !== null) {
+      if (next - at > max) this.#leaveLarge(bytes, at);
+      else if (bytes[at + 4] === Kind.response && this.welcome !== null) {
         const call = this.requests.take(readU32(bytes, at + 8));
         // Nobody waits for the answers of calls that timed out, nor for those of pings.
         if (call !== null) {
@@ -216,7 +231,36 @@ export class Connection {
       if (this.closed) return end;
       at = next;
     }
+    // Of less than a header nothing can be said; the splitter ends the connection then, and the call is asked again.
+    if (end - at >= FRAME_HEADER_BYTES && readU32(bytes, at) + 4 > max) {
+      this.#passOver = this.#leaveLarge(bytes, at) - (end - at);
+      return end;
+    }
     return at;
+  }
+
+  /**
+   * Ends the call whose answer is too large, and nothing else; returns how large it is. Were the connection ended, the
+   * other calls on it would be lost, and this one asked again, with the same answer, until its time is up.
+   *
+   * @throws CordwoodError `TOO_LARGE` for what is no answer
+   */
+  #leaveLarge(bytes: Uint8Array, at: number): number {
+    const frameBytes = readU32(bytes, at) + 4;
+    if (this.welcome === null || bytes[at + 4] !== Kind.response || frameBytes > LARGEST_ANSWER_BYTES)
+      nextFrameEnd(bytes, at, at + 4, this.#splitter.maxFrameBytes);
+    const call = this.requests.take(readU32(bytes, at + 8));
+    if (call !== null) {
+      call.connection = null;
+      this.#events.onTooLarge(this, call, frameBytes);
+    }
+    return frameBytes;
+  }
+
+  #behindLarge(chunk: Uint8Array): Uint8Array {
+    const passed = Math.min(this.#passOver, chunk.length);
+    this.#passOver -= passed;
+    return chunk.subarray(passed);
   }
 
   #readOther(bytes: Uint8Array, at: number, end: number): void {

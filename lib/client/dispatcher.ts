@@ -8,12 +8,13 @@ import {
   textOfBareStatus,
 } from '../../protocol/errors.ts';
 import type { Runtime } from '../node/runtime.ts';
-import { Verdict, verdictOf } from './answer-policy.ts';
+import { mayTellMore, Verdict, verdictOf } from './answer-policy.ts';
 import { type Call, Retry } from './call.ts';
 import { type CallHost, CallRegistry } from './call-registry.ts';
 import type { Channel } from './channel.ts';
-import { ClusterLink, type LinkEvents } from './cluster-link.ts';
+import { ClusterLink } from './cluster-link.ts';
 import type { Connection } from './connection.ts';
+import type { LinkEvents } from './link-events.ts';
 import type { ClientSettings } from './options.ts';
 import { Routes } from './routes.ts';
 import { type SendHost, Sender } from './sender.ts';
@@ -185,6 +186,16 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
     if (call.lane.head !== null) this.sender.flushSoon();
   }
 
+  onTooLarge(call: Call, bytes: number): void {
+    this.sender.offWire(call);
+    if (call.isWrite) call.uncertain = true;
+    const { maxResponseBytes } = this.settings;
+    this.#end(
+      call,
+      call.failure('TOO_LARGE', `the answer has ${bytes} bytes; maxResponseBytes is ${maxResponseBytes}`),
+    );
+  }
+
   // What the keeper of sessions tells.
 
   sessionReady(): void {
@@ -341,16 +352,6 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
     this.#end(call, call.failure('CLOSED', 'the client was closed'));
   }
 }
-
-/**
- * Whoever answers next may know how it ended. Any other code is what became of a change that had begun: one that is in the
- * log and was not committed in time would, asked for again, be told that another is under way, which is itself.
- */
-const mayTellMore: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'OUTCOME_UNKNOWN',
-  'NOT_LEADER',
-  'SHUTTING_DOWN',
-]);
 
 /** A code out of an answer, if this version knows it. */
 function knownCode(code: string): ErrorCode | undefined {

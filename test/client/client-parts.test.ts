@@ -203,12 +203,12 @@ t.test('address book', async (t) => {
   t.notOk(book.hopeless, 'one may be there later');
   book.failed('c:1', 0, 'is no node', true);
   t.ok(book.hopeless);
-  book.worked('b:1', 7);
+  book.met('b:1', 7);
   t.equal(book.addressOf(7), 'b:1');
   t.equal(book.learn('http://D:2', 8), 'd:2');
   t.equal(book.addressOf(8), 'd:2');
   t.equal(book.learn('nonsense', 9), null);
-  book.worked('d:2', 7);
+  book.met('d:2', 7);
   t.equal(book.addressOf(7), 'd:2', 'a node has one address');
   book.learn('e:1', 7);
   t.equal(book.addressOf(7), 'd:2', 'where it was met');

@@ -1,4 +1,5 @@
 import { Client } from '../../lib/client/index.ts';
+import type { Channel } from '../../lib/client/channel.ts';
 import { LocalChannel } from '../../lib/client/local-channel.ts';
 import type { ClientOptions } from '../../lib/client/options.ts';
 import type { Sink } from '../../lib/node/sink.ts';
@@ -111,10 +112,13 @@ export class ClockedClient extends Client {
   readonly requests: FakeRequests;
   readonly runtime: ManualRuntime;
 
-  constructor(options: Partial<ClientOptions> = {}) {
+  constructor(
+    options: Partial<ClientOptions> = {},
+    openChannel: (node: FakeRequests) => Channel = (node) => new LocalChannel(node),
+  ) {
     const node = new FakeRequests();
     const runtime = new ManualRuntime();
-    super({ addresses: ['local:1'], preferLeader: false, ...options }, () => new LocalChannel(node), runtime);
+    super({ addresses: ['local:1'], preferLeader: false, ...options }, () => openChannel(node), runtime);
     node.runtime = runtime;
     this.requests = node;
     this.runtime = runtime;
