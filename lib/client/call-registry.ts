@@ -16,11 +16,13 @@ import { Waiters } from './waiters.ts';
 const CALL_BYTES = 600;
 /** Settled calls kept for later ones: 4 MB at most. */
 const MAX_SPARE_CALLS = 16_384;
+/** Without a time limit of their own one in 64 calls of a turn looks at the clock; the others share what it saw. */
+const LOOK_MASK = 63;
 
 /** What the registry needs of whoever carries the calls. */
 export interface CallHost {
-  /** Monotonic milliseconds; the same for all calls made in one turn of the event loop. */
-  turnNow(): number;
+  /** Monotonic milliseconds; unless `exact`, calls made in one turn of the event loop may share a look at the clock. */
+  turnNow(exact: boolean): number;
   /** A new call waits in its lane; its frame has so many bytes. */
   onQueued(bytes: number): void;
   onExpired(call: Call): void;
@@ -145,7 +147,9 @@ export class CallRegistry {
       start,
       bytes,
     );
-    this.#deadlines.add(call, this.#host.turnNow() + timeoutMs);
+    // A turn may take long: a call with a time limit of its own would be given less than that, or nothing.
+    const exact = options?.timeoutMs !== undefined || (order & LOOK_MASK) === 0;
+    this.#deadlines.add(call, this.#host.turnNow(exact) + timeoutMs);
     if (signal !== undefined) this.#signals.add(call, signal);
     route.lane.append(call);
     this.outstanding += route.lane.weight;

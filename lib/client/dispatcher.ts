@@ -78,8 +78,8 @@ export class Dispatcher implements LinkEvents, CallHost, CommandQueue, SendHost 
     return this.link.idle;
   }
 
-  turnNow(): number {
-    return this.sender.turnNow();
+  turnNow(exact: boolean): number {
+    return this.sender.turnNow(exact);
   }
 
   onQueued(bytes: number): void {

@@ -79,9 +79,9 @@ export class Sender {
     this.#now = runtime.now();
   }
 
-  /** The clock, read once for all calls of a turn. */
-  turnNow(): number {
-    if (!this.#flushScheduled) this.#now = this.#runtime.now();
+  /** The clock as it was lately in this turn; with `exact` as it is now. */
+  turnNow(exact: boolean): number {
+    if (exact || !this.#flushScheduled) this.#now = this.#runtime.now();
     return this.#now;
   }
 

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap';
 import { Client, Status } from '../../lib/client/index.ts';
 import { Kind } from '../../protocol/constants.ts';
 import { FakeCluster, type FakeLink, type Frame } from './fake-cluster.ts';
+import { ClockedClient } from './fake-requests.ts';
 
 interface Setup {
   cluster: FakeCluster;
@@ -216,4 +217,19 @@ t.test('a thousand timeouts end without waiting for one another', async (t) => {
   const results = await Promise.allSettled(calls);
   t.ok(results.every(({ status }) => status === 'rejected'));
   t.equal(client.outstanding, 0);
+});
+
+t.test('the time of a call begins when it is made, however long its turn has taken', async (t) => {
+  await using client = new ClockedClient({ timeoutMs: 300 });
+  await client.push('a', 0);
+  client.requests.delayMs = 60;
+  client.push('a', 1).catch(() => {});
+  // The program works for 400 ms before it goes on.
+  client.runtime.advance(400);
+  const given = client.push('a', 2, { timeoutMs: 300 });
+  const calls = [given, ...Array.from({ length: 128 }, (_, i) => client.push('a', i))];
+  for (const call of calls) call.catch(() => {});
+  await client.pass(200);
+  t.equal(typeof (await given), 'number');
+  for (const call of calls.slice(-64)) t.equal(typeof (await call), 'number');
 });
