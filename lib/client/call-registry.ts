@@ -78,8 +78,11 @@ export class CallRegistry {
 
   /** Whether there are more calls than go out at once: a producer with a choice should wait for `ready`. */
   get saturated(): boolean {
-    const { maxOutstanding, maxOutstandingBytes } = this.#settings;
-    return this.outstanding >= maxOutstanding || this.queuedBytes >= maxOutstandingBytes;
+    const { maxOutstanding, maxOutstandingBytes, maxQueuedBytes } = this.#settings;
+    const { outstanding, queuedBytes } = this;
+    if (outstanding >= maxOutstanding || queuedBytes >= maxOutstandingBytes) return true;
+    // One more like those there are would be refused. With none there is room, or nobody would ever be woken.
+    return this.#heldBytes * (outstanding + 1) > maxQueuedBytes * outstanding;
   }
 
   /**
@@ -181,7 +184,7 @@ export class CallRegistry {
     reject(error);
   }
 
-  /** Resolves when a call made now would not wait behind more than fits on the wire. */
+  /** Resolves when a call made now would neither wait behind more than fits on the wire nor be refused for want of room. */
   ready(signal?: AbortSignal): Promise<void> {
     return this.saturated ? this.#waiters.forRoom(signal) : Promise.resolve();
   }
@@ -230,11 +233,15 @@ export class CallRegistry {
         `a request of ${bytes} bytes; the cluster takes ${this.maxFrameBytes}`,
       );
     }
-    const held = this.queuedBytes + this.outstanding * CALL_BYTES;
+    const held = this.#heldBytes;
     if (held + bytes > this.#settings.maxQueuedBytes && !lane.urgent) {
       return new CordwoodError('BUSY', `the client holds ${held} bytes of requests already`);
     }
     return null;
+  }
+
+  get #heldBytes(): number {
+    return this.queuedBytes + this.outstanding * CALL_BYTES;
   }
 
   #tick(): void {

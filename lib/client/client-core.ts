@@ -104,7 +104,7 @@ export class ClientCore implements AsyncDisposable {
     return this.#dispatcher.calls.outstanding;
   }
 
-  /** Whether calls made now would wait in the client because the wire is full. */
+  /** Whether calls made now would wait in the client because the wire is full, or be refused because the client is. */
   get saturated(): boolean {
     return this.#dispatcher.calls.saturated;
   }

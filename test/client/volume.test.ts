@@ -179,3 +179,30 @@ t.test('a connection that takes nothing does not make the client lose anything',
   );
   t.equal(Status.ok, 0);
 });
+
+for (const bytes of [1, 5000]) {
+  t.test(`who waits until the client is ready is not refused: ${bytes} bytes each`, async (t) => {
+    const cluster = await FakeCluster.start();
+    t.teardown(() => cluster.close());
+    await using client = await Client.connect({ addresses: cluster.addresses, maxQueuedBytes: 100_000 });
+    const value = 'x'.repeat(bytes);
+    const calls: Promise<number>[] = [];
+    for (let i = 0; i < 1000; i++) {
+      await client.ready();
+      calls.push(client.push('a', value));
+    }
+    t.strictSame(
+      await Promise.all(calls),
+      calls.map((_, i) => i + 1),
+    );
+  });
+}
+
+t.test('a client that has room for nothing refuses, and is ready when there is nothing in it', async (t) => {
+  const cluster = await FakeCluster.start();
+  t.teardown(() => cluster.close());
+  await using client = await Client.connect({ addresses: cluster.addresses, maxQueuedBytes: 1 });
+  await client.ready();
+  await t.rejects(client.push('a', 1), { code: 'BUSY', outcome: 'not_applied' });
+  await client.ready();
+});
