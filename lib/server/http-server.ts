@@ -15,7 +15,8 @@ export function createHttpServer(limits: ServerLimits, maxBodyBytes: number, pip
     // Answers that Node gives by itself would not wait for their turn: the gateway gives this one.
     requireHostHeader: false,
   });
-  server.maxHeadersCount = 100;
+  // Node would pass over those behind the hundredth: an Idempotency-Key, and the push runs twice. Their bytes are bounded.
+  server.maxHeadersCount = 0;
   // A connection on which nothing moves for longer than any command may take is dead, or takes no reply.
   server.timeout = limits.maxCommandTimeoutMs + 5_000;
   // Who has said everything (`nc -N`) still waits for the answers.
