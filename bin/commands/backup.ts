@@ -15,7 +15,7 @@ export function register(program: Command): void {
         'its name only when it is complete, has been read again, and is durable. See: cordwood restore.',
     )
     .argument('<file>', 'where to write it')
-    .option('--force', 'replace a file that is there');
+    .option('--force', 'replace a file that is there, or that a link leads to');
   stackOptions(command).action(async (file: string, options: BackupCommandOptions) => {
     const { backup } = await import('../support/backup-file.ts');
     process.exitCode = await backup(file, options);

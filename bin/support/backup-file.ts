@@ -21,9 +21,7 @@ const MAX_ERROR_BYTES = 64 << 10;
 
 /** `cordwood backup FILE`. Resolves to the exit status. */
 export async function backup(given: string, options: BackupCommandOptions): Promise<number> {
-  const file = path.resolve(given);
-  if (fs.existsSync(file) && options.force !== true)
-    throw new UsageError(`${given} is there already; --force replaces it`);
+  const file = placeOf(given, options.force === true);
   // Gets its name only when it has been read again and is whole. Until then it is this process's alone: of two that
   // back up to one file, the one that is turned away would take the other's away with it.
   const unfinished = `${file}.${process.pid}.unfinished`;
@@ -43,6 +41,19 @@ export async function backup(given: string, options: BackupCommandOptions): Prom
   } finally {
     forget();
   }
+}
+
+/** The file that gets the backup: where a link leads to, for a link; of all else only regular files are replaced. */
+function placeOf(given: string, force: boolean): string {
+  const file = path.resolve(given);
+  if (fs.lstatSync(file, { throwIfNoEntry: false }) === undefined) return file;
+  const found = fs.statSync(file, { throwIfNoEntry: false });
+  if (found === undefined) throw new UsageError(`${given} is a link to what is not there`);
+  // A rename would put a file in the place of a tape, or of /dev/null.
+  if (!found.isFile())
+    throw new UsageError(`${given} is there already and is no file that could be replaced`);
+  if (!force) throw new UsageError(`${given} is there already; --force replaces it`);
+  return fs.realpathSync(file);
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

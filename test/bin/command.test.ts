@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -166,6 +166,27 @@ t.test('paths that cannot be used are told with a code', async (t) => {
   await check(t, ['backup', path.join(file, 'x')], 2, '', /^cordwood: BAD_OPTION .*ENOTDIR/);
   const started = await run(['--id', '1', ...cluster, '--port', '0', '--data', path.join(file, 'x')]);
   t.match(started, { code: 2, stderr: /^cordwood: BAD_OPTION .*ENOTDIR.*\n$/ });
+});
+
+t.test('a backup takes the place of a file and of nothing else', async (t) => {
+  const dir = t.testdir({
+    file: 'old',
+    sub: {},
+    link: t.fixture('symlink', 'file'),
+    loose: t.fixture('symlink', 'no'),
+  });
+  const before = readdirSync(dir);
+  const cases: [string, string[], RegExp][] = [
+    ['file', [], /is there already; --force replaces it\n$/],
+    ['link', [], /is there already; --force replaces it\n$/],
+    ['loose', [], /is a link to what is not there\n$/],
+    ['loose', ['--force'], /is a link to what is not there\n$/],
+    ['sub', ['--force'], /is no file that could be replaced\n$/],
+    ['/dev/null', ['--force'], /is no file that could be replaced\n$/],
+  ];
+  for (const [name, more, why] of cases)
+    await check(t, ['backup', path.resolve(dir, name), ...more], 2, '', why);
+  t.same(readdirSync(dir), before);
 });
 
 t.test('a backup that is damaged is an answer of inspect, as a damaged directory is', async (t) => {

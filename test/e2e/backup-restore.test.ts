@@ -1,5 +1,13 @@
 // A backup of a running cluster, and the new cluster made of it: what was acknowledged is there, and nothing mixes.
-import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -46,6 +54,12 @@ t.test('a backup under load', async (t) => {
   t.equal((await cordwood(['inspect', file])).code, 0);
   t.match(await cordwood(['backup', file, '--addr', addr]), { code: 2, stderr: /there already/ });
   t.equal((await cordwood(['backup', file, '--addr', addr, '--force'])).code, 0);
+  const link = path.join(cluster.dir, 'latest');
+  symlinkSync('stacks.backup', link);
+  writeFileSync(file, 'old');
+  t.equal((await cordwood(['backup', link, '--addr', addr, '--force'])).code, 0);
+  t.equal(readlinkSync(link), 'stacks.backup', 'the link is still one');
+  t.equal((await cordwood(['inspect', file])).code, 0, 'and what it leads to is the backup');
 });
 
 t.test('two backups to one file: the one that is turned away leaves the other alone', async (t) => {
