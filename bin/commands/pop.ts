@@ -15,7 +15,11 @@ export function register(program: Command): void {
     .summary('take the top value off')
     .description('Takes the top value off and prints it. Exit status 1 if there is nothing.')
     .argument('<name>', 'name of the stack')
-    .option('--count <n>', 'take up to so many, top first', integer('--count', 1, 1_000_000))
+    .option(
+      '--count <n>',
+      'take up to so many, top first, and no more than about 1 MiB: if there are fewer, ask again',
+      integer('--count', 1, 1_000_000),
+    )
     .option('--raw', 'no newline behind the value')
     .option(
       '--key <text>',

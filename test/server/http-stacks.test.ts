@@ -29,6 +29,19 @@ t.test('JSON that a value cannot keep is refused, not stored as something else',
   t.same(await json('DELETE', '/v1/stacks/kept'), [200, { name: 'kept', dropped: true }]);
 });
 
+t.test('a pop with a count is JSON in any case, and ends at about 1 MiB', async (t) => {
+  const [low, high] = ['l', 'h'].map((letter) => letter.repeat(700_000));
+  t.same(await json('POST', '/v1/stacks/large/push', { values: [low, high] }), [200, { size: 2 }]);
+  const pop = { body: '{"count":2}', headers: { accept: 'text/plain' } };
+  for (const value of [high, low]) {
+    const answer = await ask(port, '/v1/stacks/large/pop', pop);
+    t.equal(answer.headers['content-type'], 'application/json');
+    t.ok(answer.text === `{"values":["${value}"]}\n`, 'one of them');
+  }
+  t.equal((await ask(port, '/v1/stacks/large/pop', pop)).text, '{"values":[]}\n');
+  t.equal((await json('DELETE', '/v1/stacks/large'))[0], 200);
+});
+
 t.test('stacks as resources', async (t) => {
   t.same(await json('PUT', '/v1/stacks/a'), [201, { name: 'a', created: true }]);
   t.same(await json('PUT', '/v1/stacks/a'), [200, { name: 'a', created: false }]);
