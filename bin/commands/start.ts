@@ -30,7 +30,10 @@ export function register(program: Command): void {
   program
     .command('start')
     .summary('run a node (also without the word: cordwood --id 1 …)')
-    .description('Runs one node in the foreground until SIGINT or SIGTERM; a second signal ends it at once.')
+    .description(
+      'Runs one node in the foreground until SIGINT, SIGTERM or SIGHUP; a second signal ends it at once. To outlive its ' +
+        'terminal it needs setsid or a service manager: nohup is not enough.',
+    )
     .requiredOption('--id <n>', "this node's number: its place in --cluster", integer('--id', 1, 1_000_000))
     .requiredOption('--cluster <list>', 'peer addresses host:port,… of nodes 1, 2, …; a scheme is ignored')
     .requiredOption(
