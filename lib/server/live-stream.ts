@@ -19,6 +19,8 @@ const MAX_WATCHERS = 256;
 const MAX_UNSENT_BYTES = 256 << 10;
 /** Nothing a watcher says is read, so it may say little. */
 const MAX_MESSAGE_BYTES = 4 << 10;
+/** Which of the protocol's versions are spoken: a client that begins with another tries again (RFC 6455, 4.4). */
+const VERSIONS = { 'sec-websocket-version': '13, 8' };
 /** A watcher that has not answered a ping when the next is due is gone. */
 const PING_MS = 15_000;
 
@@ -85,10 +87,17 @@ export class LiveStream {
 
   /** The package is loaded for the first watcher: most nodes never have one. */
   #open(): Promise<WebSocketServer> {
-    this.#server ??= import('ws').then(
-      ({ WebSocketServer: Server }) =>
-        new Server({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false }),
-    );
+    this.#server ??= import('ws').then(({ WebSocketServer: Server }) => {
+      const server = new Server({
+        noServer: true,
+        maxPayload: MAX_MESSAGE_BYTES,
+        perMessageDeflate: false,
+      });
+      server.on('wsClientError', (error, socket) => {
+        socket.end(rawReply(errorReply(400, 'MALFORMED', error.message, 'not_applied', VERSIONS)));
+      });
+      return server;
+    });
     return this.#server;
   }
 

@@ -4,6 +4,7 @@ import t from 'tap';
 import { WebSocket } from 'ws';
 import { startServer } from '../../lib/server/index.ts';
 import { FakeNode } from './support/fake-node.ts';
+import { raw } from './support/http.ts';
 
 const node = new FakeNode();
 const server = await startServer({ node, listen: { port: 0 }, limits: { closeGraceMs: 500 } });
@@ -87,16 +88,33 @@ t.test('upgrades to anything else get an answer and not a crash', async (t) => {
   for (const head of [
     'GET /v1/live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n',
     'GET /v1/live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    'GET /v1/live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 7\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
     'GET /v1/live//[ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
     'GET /v1/live?%%%=%&interval HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
   ]) {
     const socket = connect(Number(port), host);
     socket.write(head);
     const [answer] = (await once(socket, 'data')) as [Buffer];
-    t.match(answer.toString(), /^HTTP\/1\.1 4\d\d /, head.split('\r\n', 1)[0]!);
+    const [top, body = ''] = answer.toString().split('\r\n\r\n');
+    t.match(top, /^HTTP\/1\.1 4\d\d [^]*\r\ncontent-type: application\/json\r\n/, head);
+    t.match(JSON.parse(body), { error: { code: String, message: String, outcome: 'not_applied' } });
     socket.destroy();
   }
 });
+
+t.test(
+  'an upgrade that does not begin its connection, or names a whole URL, is an ordinary request',
+  async (t) => {
+    const [host, port] = server.address.split(':') as [string, string];
+    const rest =
+      ' HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+    for (const before of [
+      'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/live',
+      'GET http://localhost/v1/live',
+    ])
+      t.match(await raw(Number(port), before + rest, true), /HTTP\/1\.1 426 /, `${host} ${before}`);
+  },
+);
 
 t.test('a client that offers HTTP/2 with its request is served as if it had not', async (t) => {
   const [host, port] = server.address.split(':') as [string, string];
