@@ -23,7 +23,7 @@ import { resolveLimits } from './limits.ts';
 import type { ServerLimits } from './limits.ts';
 import { connectionsWithin, maxOpenFiles } from './open-files.ts';
 import { OutputBudget } from './output-budget.ts';
-import { refusal, sniff, SNIFF_BYTES } from './sniff.ts';
+import { refusal, sniff, SNIFF_BYTES, withoutEmptyLine } from './sniff.ts';
 import type { Speech } from './sniff.ts';
 
 /**
@@ -258,7 +258,8 @@ class FrontDoor implements Server, ConnectionHost {
     connection.start(head);
   }
 
-  #openHttp(socket: Socket, head: Buffer): void {
+  #openHttp(socket: Socket, bytes: Buffer): void {
+    const head = withoutEmptyLine(bytes);
     this.#http++;
     socket.once('close', () => this.#http--);
     socket.unshift(head);

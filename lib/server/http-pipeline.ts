@@ -67,6 +67,8 @@ class Pipeline {
     socket.on('resume', () => {
       if (this.#held) socket.pause();
     });
+    // Once a CONNECT has come Node tells no answer that there is room again: a backup before it would wait for ever.
+    socket.on('drain', () => this.#unanswered[0]?.outgoing.emit('drain'));
     socket.once('close', () => {
       clearTimeout(this.#timer);
       this.#forget();

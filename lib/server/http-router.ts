@@ -5,6 +5,7 @@ import type { CarryOut } from './http-pipeline.ts';
 import { errorReply } from './http-reply.ts';
 import type { Reply } from './http-reply.ts';
 import { requestTarget } from './http-request.ts';
+import { METHODS } from './http-routes.ts';
 import type { Route } from './http-routes.ts';
 
 export interface Bindings {
@@ -47,7 +48,17 @@ export function createRouter(routes: readonly Route[], answer: Answer): CarryOut
       });
     },
   });
-  return (incoming, outgoing) => void listener(incoming, outgoing);
+  return (incoming, outgoing) => {
+    // Of the whole server (RFC 9110, 9.3.7): the listener could make no URL of it.
+    if (incoming.method === 'OPTIONS' && incoming.url === '*') {
+      void answer({ incoming, outgoing }, { status: 204, headers: { allow: METHODS.join(', ') } });
+      return;
+    }
+    // A port may be empty (RFC 3986, 3.2.3), which the listener does not know.
+    const { headers } = incoming;
+    if (headers.host?.endsWith(':') === true) headers.host = headers.host.slice(0, -1);
+    void listener(incoming, outgoing);
+  };
 }
 
 function pathOf(incoming: IncomingMessage): string {

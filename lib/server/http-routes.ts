@@ -14,6 +14,9 @@ export interface Route {
   handle(request: Request): Reply | Promise<Reply>;
 }
 
+/** What any path may take. */
+export const METHODS: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'];
+
 const COMMA = 0x2c;
 
 /**

@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Pipelines } from './http-pipeline.ts';
 import { errorReply, rawReply } from './http-reply.ts';
+import { METHODS } from './http-routes.ts';
 import type { ServerLimits } from './limits.ts';
 
 /** Node's HTTP server for connections that a front door has accepted; every request goes to its connection's pipeline. */
@@ -36,9 +37,14 @@ export function createHttpServer(limits: ServerLimits, maxBodyBytes: number, pip
     if (Number(incoming.headers['content-length'] ?? 0) <= maxBodyBytes) outgoing.writeContinue();
     serve(incoming, outgoing);
   });
+  // Without this Node would close the connection, with the answers that are due.
+  server.on('connect', (_incoming, socket) => pipelines.of(socket).fail(NO_TUNNEL));
   return server;
 }
 
 const TIMEOUT = rawReply(errorReply(408, 'TIMEOUT', 'Request Timeout'));
 const HEADER_OVERFLOW = rawReply(errorReply(431, 'TOO_LARGE', 'Request Header Fields Too Large'));
 const MALFORMED = rawReply(errorReply(400, 'MALFORMED', 'Bad Request'));
+const NO_TUNNEL = rawReply(
+  errorReply(405, 'UNSUPPORTED', 'this is no proxy', 'not_applied', { allow: METHODS.join(', ') }),
+);

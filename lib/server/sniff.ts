@@ -3,8 +3,8 @@ import { CLIENT_MAGIC, PEER_MAGIC } from '../../protocol/constants.ts';
 /** What a connection speaks, by its first bytes. `more`: cannot be told yet. */
 export type Speech = 'more' | 'binary' | 'http' | 'tls' | 'http2' | 'peer' | 'other';
 
-/** Ample for every answer but `more`: the longest thing looked for is `OPTIONS ` or `CONNECT `. */
-export const SNIFF_BYTES = 8;
+/** Ample for every answer but `more`: the longest thing looked for is `OPTIONS ` or `CONNECT ` behind an empty line. */
+export const SNIFF_BYTES = 10;
 
 const METHODS: readonly Uint8Array[] = [
   'GET ',
@@ -17,6 +17,8 @@ const METHODS: readonly Uint8Array[] = [
   'TRACE ',
   'CONNECT ',
 ].map((method) => Buffer.from(method, 'latin1'));
+/** Before a request it means nothing (RFC 9112, 2.2). */
+const EMPTY_LINE = Buffer.from('\r\n', 'latin1');
 const HTTP2 = Buffer.from('PRI * HT', 'latin1');
 /** Handshake record, major version 3. */
 const TLS = Uint8Array.of(0x16, 0x03);
@@ -28,18 +30,25 @@ const TLS = Uint8Array.of(0x16, 0x03);
  * gets the line that explains the port, not a parser's 400.
  */
 export function sniff(bytes: Uint8Array): Speech {
-  let open = false;
-  for (const [speech, prefix] of PREFIXES) {
-    const match = startsWith(bytes, prefix);
+  const request = withoutEmptyLine(bytes);
+  let open = bytes.length < EMPTY_LINE.length && startsWith(bytes, EMPTY_LINE) === 'maybe';
+  for (const [speech, prefix] of request === bytes ? PREFIXES : HTTP_PREFIXES) {
+    const match = startsWith(request, prefix);
     if (match === 'yes') return speech;
     if (match === 'maybe') open = true;
   }
   return open ? 'more' : 'other';
 }
 
+/** The first bytes of an HTTP request, without the empty line that may be before it. */
+export function withoutEmptyLine<Bytes extends Uint8Array>(bytes: Bytes): Bytes {
+  return startsWith(bytes, EMPTY_LINE) === 'yes' ? (bytes.subarray(EMPTY_LINE.length) as Bytes) : bytes;
+}
+
+const HTTP_PREFIXES = METHODS.map((method): readonly [Speech, Uint8Array] => ['http', method]);
 const PREFIXES: readonly (readonly [Speech, Uint8Array])[] = [
   ['binary', CLIENT_MAGIC],
-  ...METHODS.map((method): [Speech, Uint8Array] => ['http', method]),
+  ...HTTP_PREFIXES,
   ['tls', TLS],
   ['http2', HTTP2],
   ['peer', PEER_MAGIC],

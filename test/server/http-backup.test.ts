@@ -140,6 +140,23 @@ t.test('a reader that stands still, or leaves, holds nothing', async (t) => {
   await until('the end of the one that was left', () => node.ended === 6);
 });
 
+t.test('a CONNECT behind the request: the backup comes to its end', async (t) => {
+  const ended = node.ended;
+  let left = 40;
+  node.pieces = async function* () {
+    while (left-- > 0) yield MIB;
+  };
+  const socket = connect(server.port, server.host);
+  socket.write(
+    'GET /v1/admin/backup HTTP/1.1\r\nHost: localhost\r\n\r\nCONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n',
+  );
+  let tail = '';
+  socket.setEncoding('latin1').on('data', (text: string) => (tail = (tail + text).slice(-1_000)));
+  await once(socket, 'close');
+  t.match(tail, /\r\n0\r\n\r\nHTTP\/1\.1 405 /);
+  t.equal(node.ended, ended + 1);
+});
+
 t.test('a refusal is an answer like any other', async (t) => {
   node.refusal = new CordwoodError('BUSY', 'this node makes a backup already');
   const response = await ask();

@@ -8,7 +8,10 @@ const METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'OPTIONS', 'PATCH', 'TR
 t.test('knows each protocol by its first bytes', async (t) => {
   t.equal(sniff(CLIENT_MAGIC), 'binary');
   t.equal(sniff(PEER_MAGIC), 'peer');
-  for (const method of METHODS) t.equal(sniff(Buffer.from(`${method} / HTTP/1.1\r\n`)), 'http', method);
+  for (const method of METHODS) {
+    t.equal(sniff(Buffer.from(`${method} / HTTP/1.1\r\n`)), 'http', method);
+    t.equal(sniff(Buffer.from(`\r\n${method} / HTTP/1.1\r\n`)), 'http', `an empty line, ${method}`);
+  }
   t.equal(sniff(Uint8Array.of(0x16, 0x03, 0x01, 0x02, 0x00)), 'tls');
   t.equal(sniff(Buffer.from('PRI * HTTP/2.0')), 'http2');
 });
@@ -20,6 +23,8 @@ t.test('what only looks like it is something else', async (t) => {
     'GETX / ',
     'hello',
     '\n',
+    '\r\n\r\n',
+    '\r\nPRI * HTTP/2.0',
     '{"a":1}',
     'SSH-2.0-',
     '*1\r\n',
@@ -29,7 +34,11 @@ t.test('what only looks like it is something else', async (t) => {
 });
 
 t.test('says "more" exactly for what can still become one of them', async (t) => {
-  const openings = [CLIENT_MAGIC, PEER_MAGIC, ...METHODS.map((method) => Buffer.from(`${method} `))];
+  const openings = [
+    CLIENT_MAGIC,
+    PEER_MAGIC,
+    ...METHODS.flatMap((method) => [`${method} `, `\r\n${method} `]).map((text) => Buffer.from(text)),
+  ];
   for (const opening of openings) {
     for (let length = 0; length < opening.length; length++) {
       t.equal(
@@ -45,7 +54,10 @@ t.test(
   'any bytes: the answer does not change with what comes later, and does not wait for ever',
   async (t) => {
     const bytes = fc.uint8Array({ maxLength: 12 });
-    const likely = fc.tuple(fc.constantFrom('GET', 'POS', 'PRI * HTT', '\x16', 'CONNECT'), bytes);
+    const likely = fc.tuple(
+      fc.constantFrom('GET', '\r', '\r\nOPTIO', 'POS', 'PRI * HTT', '\x16', 'CONNECT'),
+      bytes,
+    );
     fc.assert(
       fc.property(
         fc.oneof(
