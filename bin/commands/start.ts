@@ -38,7 +38,7 @@ export function register(program: Command): void {
     .requiredOption('--cluster <list>', 'peer addresses host:port,… of nodes 1, 2, …; a scheme is ignored')
     .requiredOption(
       '--port <port>',
-      'port for clients: HTTP and the binary protocol',
+      'port for clients: HTTP and the binary protocol (0: any that is free, for a node alone)',
       integer('--port', 0, 65_535),
     )
     .option('--host <host>', 'address to listen on for clients', '127.0.0.1')

@@ -28,7 +28,9 @@ export function parseLine(line: Uint8Array): LineCommand | string | null {
   if (op === 'list') {
     if (rest.length === 0) return { op, prefix: '' };
     const prefix = parseName(rest);
-    return typeof prefix === 'string' ? prefix : { op, prefix: prefix.text };
+    if (typeof prefix === 'string') return prefix;
+    if (prefix.end < rest.length) return 'list takes the beginning of a name and nothing else';
+    return { op, prefix: prefix.text };
   }
   if (op === 'status' || op === 'help' || op === 'quit') return { op };
   return `unknown command ${JSON.stringify(op.slice(0, 40))}; try help`;

@@ -7,7 +7,7 @@ import type { Server } from '../../lib/server/index.ts';
 import { isLoopback } from '../../lib/server/loopback.ts';
 import { dataDirOf } from '../commands/start.ts';
 import type { StartOptions } from '../commands/start.ts';
-import { addressList } from './addresses.ts';
+import { addressList, oneAddress } from './addresses.ts';
 import { ExitCode, UsageError, verdictOf } from './exit-codes.ts';
 import { letHeapGrow } from './heap-growth.ts';
 import { createLog } from './logger.ts';
@@ -92,6 +92,15 @@ export function nodeSettings(options: StartOptions): Omit<NodeOptions, 'machine'
       `--id ${options.id}: --cluster names ${cluster.length} node${cluster.length === 1 ? '' : 's'}`,
     );
   }
+  // It is told the others before the port is known.
+  if (
+    options.port === 0 &&
+    options.clientAddress === undefined &&
+    (cluster.length > 1 || options.join === true)
+  )
+    throw new UsageError(
+      '--port 0 is for a node alone: the others would not know where clients reach this one',
+    );
   return {
     id: options.id,
     cluster,
@@ -102,7 +111,7 @@ export function nodeSettings(options: StartOptions): Omit<NodeOptions, 'machine'
     ...(options.leaseReads === undefined ? {} : { leaseReads: options.leaseReads }),
     ...(options.peerListen === undefined
       ? {}
-      : { peerListen: addressList(options.peerListen, '--peer-listen')[0]! }),
+      : { peerListen: oneAddress(options.peerListen, '--peer-listen') }),
     ...(options.clusterName === undefined ? {} : { clusterName: options.clusterName }),
     ...(options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }),
     ...(options.electionTimeoutMs === undefined ? {} : { electionTimeoutMs: options.electionTimeoutMs }),
@@ -113,7 +122,7 @@ export function nodeSettings(options: StartOptions): Omit<NodeOptions, 'machine'
 
 /** Where clients are sent. A node that listens everywhere is reached where its peers reach it. */
 function clientAddress(options: StartOptions, peerAddress: string): string {
-  if (options.clientAddress !== undefined) return addressList(options.clientAddress, '--client-address')[0]!;
+  if (options.clientAddress !== undefined) return oneAddress(options.clientAddress, '--client-address');
   const everywhere = options.host === '0.0.0.0' || options.host === '::';
   return formatAddress(everywhere ? parseAddress(peerAddress).host : options.host, options.port);
 }

@@ -219,6 +219,12 @@ t.test('help and version', async (t) => {
   t.match(await host.run(['start', '--help']), { code: 0, stdout: /--election-timeout-ms/ });
 });
 
+t.test('addresses from the environment that make no sense are blamed on it', async (t) => {
+  const result = await host.run(['status'], { CORDWOOD_ADDR: 'foo' });
+  t.match(result, { code: 2, stderr: 'cordwood: CORDWOOD_ADDR: "foo" is not host:port\n' });
+  t.match(await host.run(['status', '--addr', 'foo']), { code: 2, stderr: /^cordwood: --addr: "foo" / });
+});
+
 t.test('nobody is there', async (t) => {
   const result = await host.run(['pop', 'a', '--addr', '127.0.0.1:1', '--timeout', '300']);
   t.equal(result.code, 3);

@@ -85,11 +85,11 @@ t.test('a line in, a line out', async (t) => {
 t.test('lines that make no sense are answered like the others, and end in status 2', async (t) => {
   const { talk } = await open(t);
   const { lines, code } = await talk(
-    'nonsense\npush\npush a\n\n   \npop a b\npush "a 1\npush "a"x 1\nsize a\r\n',
+    'nonsense\npush\npush a\n\n   \npop a b\nlist a b\nlist a \npush "a 1\npush "a"x 1\nsize a\r\n',
   );
-  t.equal(lines.length, 7, 'empty lines are skipped');
-  for (const line of lines.slice(0, 6)) t.match(line, /^ERR MALFORMED /);
-  t.match(lines[6], /^ERR NOT_FOUND/);
+  t.equal(lines.length, 9, 'empty lines are skipped');
+  for (const line of lines.slice(0, 8)) t.match(line, /^ERR MALFORMED /);
+  t.match(lines[8], /^ERR NOT_FOUND/);
   t.equal(code, 2);
   t.match((await talk('nonsense\n', { json: true })).lines[0], /^\{"error":\{"code":"MALFORMED"/);
 });

@@ -156,4 +156,13 @@ t.test('what a node is told', async (t) => {
   t.equal(nodeSettings({ ...base, clientAddress: 'http://c:9' }).clientAddress, 'c:9');
   t.equal(nodeSettings({ ...base, snapshotLogMb: 2 }).snapshotLogBytes, 2 << 20);
   t.throws(() => nodeSettings({ ...base, id: 3 }), UsageError);
+  t.throws(() => nodeSettings({ ...base, clientAddress: 'c:9,d:9' }), {
+    message: /--client-address takes one/,
+  });
+  t.throws(() => nodeSettings({ ...base, peerListen: 'c:9,d:9' }), { message: /--peer-listen takes one/ });
+  const any = { ...base, port: 0 };
+  t.throws(() => nodeSettings(any), UsageError, 'the others would send clients to port 0');
+  t.throws(() => nodeSettings({ ...any, id: 1, cluster: 'a:1', join: true }), UsageError);
+  t.equal(nodeSettings({ ...any, clientAddress: 'c:9' }).clientAddress, 'c:9');
+  t.equal(nodeSettings({ ...any, id: 1, cluster: 'a:1' }).clientAddress, '127.0.0.1:0', 'a node alone');
 });
