@@ -92,14 +92,19 @@ export function releaseMessages(s: CoreState): readonly Outgoing[] {
 }
 
 /**
- * Drops what the leader is told again with `next`. It speaks for as long as this node's disk stands still, and each of
- * its heartbeats would leave one more answer to wait here.
+ * Drops what the leader is told again with `next`. It speaks for as long as this node's disk stands still, and asks anew
+ * where the logs agree whenever a connection is made anew: each time one more answer would wait here.
  */
-function dropRepeated(gated: GatedMessage[], { to, message }: Outgoing): void {
-  const { kind, term } = message;
-  if (kind !== 'heartbeatAck' && kind !== 'lostLog') return;
-  const earlier = gated.findIndex((g) => g.to === to && g.message.kind === kind && g.message.term === term);
+function dropRepeated(gated: GatedMessage[], next: Outgoing): void {
+  const earlier = gated.findIndex((g) => g.to === next.to && repeats(next.message, g.message));
   if (earlier !== -1) gated.splice(earlier, 1);
+}
+
+/** Whether `next` says all that `earlier` of the same term does. */
+function repeats(next: Message, earlier: Message): boolean {
+  if (next.kind !== earlier.kind || next.term !== earlier.term) return false;
+  if (next.kind === 'appendAck') return !next.rejected && earlier.kind === 'appendAck' && !earlier.rejected;
+  return next.kind === 'heartbeatAck' || next.kind === 'lostLog';
 }
 
 function isPreVote(m: Message): boolean {

@@ -57,6 +57,18 @@ t.test('what others wait for, or in another term, stays', async (t) => {
   t.equal(follower.drain().messages.length, 2);
 });
 
+t.test('however often it is asked where the logs agree, it keeps one answer', async (t) => {
+  const { follower, term, heartbeat } = waiting();
+  heartbeat();
+  const { lastIndex } = follower;
+  const probe = { prevIndex: lastIndex, prevTerm: follower.termAt(lastIndex), last: lastIndex };
+  for (let i = 0; i < 100; i++) {
+    follower.receive(1, { kind: 'append', term, ...probe, commit: 0, entries: [] });
+    follower.drain();
+  }
+  t.same(kinds(follower.state.gated), ['heartbeatAck', 'appendAck']);
+});
+
 t.test('a node in quarantine tells its leader once what it has lost', async (t) => {
   const { follower, heartbeat } = waiting();
   follower.enterQuarantine(5, false);
