@@ -17,6 +17,8 @@ export function closeWithNode(node: Requests, client: Closable): () => void {
     const all = new Set<Closable>();
     clientsOf.set(node, (clients = all));
     void node.closed?.then(() => {
+      // Whoever comes later waits anew, and is closed at once.
+      clientsOf.delete(node);
       for (const open of all) open.close();
     });
   }
