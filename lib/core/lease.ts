@@ -5,7 +5,8 @@
  * A voter that acknowledged a heartbeat votes for nobody else for an election timeout by its own clock. So until that
  * has gone by for a majority, counted from when the heartbeats were *sent*, nobody else can lead. Three things make
  * the promise hold that an ordinary voter breaks: it survives a restart (a voter that has just started keeps quiet for
- * one timeout, since it may have promised something before), it is not void because the leader's port refuses
+ * one timeout, since it may have promised something before; of its own: one that is started with a shorter timeout must
+ * have been down for the old one, docs/operations.md), it is not void because the leader's port refuses
  * connections (that may be a firewall), nor because a higher term is heard of.
  *
  * Votes that the leader itself asked for (transfer) are exempt; once it has asked it has no lease for the rest of its

@@ -62,7 +62,10 @@ export interface NodeOptions {
   readonly leaseReads?: boolean;
   /** Default 100. A leader with nothing to say sends one every seven tenths of `electionTimeoutMs`, if that is longer. */
   readonly heartbeatMs?: number;
-  /** Base of the randomised election timeout [t, 2t). Default 1000. */
+  /**
+   * Base of the randomised election timeout [t, 2t). Default 1000. With `leaseReads` a node must have been down for the old
+   * one before it starts with a shorter one.
+   */
   readonly electionTimeoutMs?: number;
   /** A batch is sealed at this size at the latest. Default 1 MiB, at most 8 MiB. */
   readonly maxBatchBytes?: number;
