@@ -121,6 +121,17 @@ export function startElection(s: CoreState, byTransfer: boolean): void {
   requestVotes(s, false, s.term);
 }
 
+/**
+ * Who may not campaign forgets a silent leader all the same, or it would name a dead node, and send clients there, for
+ * ever. Not while a snapshot is being installed, of which that leader is to be told.
+ */
+export function waitOn(s: CoreState): void {
+  resetElectionTimer(s);
+  if (s.leader === 0 || s.installing !== null) return;
+  failReads(s);
+  s.leader = 0;
+}
+
 function requestVotes(s: CoreState, pre: boolean, term: Term): void {
   const message: VoteRequest = {
     kind: 'voteRequest',

@@ -12,6 +12,7 @@ import {
   resetElectionTimer,
   settlePreVotes,
   startPreVote,
+  waitOn,
 } from './election.ts';
 import { proposeConfig, type ConfigRefusal, type ConfigTarget } from './membership.ts';
 import { durable, markUnwritten, releaseMessages, takePersist } from './persistence.ts';
@@ -175,7 +176,7 @@ export class RaftCore {
       }
     } else if (s.nowMs >= s.electionDeadlineMs) {
       if (mayCampaign(s) && !boundByPromise(s)) startPreVote(s);
-      else resetElectionTimer(s);
+      else waitOn(s);
     }
   }
 

@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { Message } from '../../lib/core/types.ts';
+import { bootstrapOf } from '../../lib/node/options.ts';
 import { T, Trio } from './trio.ts';
 
 /** Node 1 as a candidate of term 1, and whether it would help node 2 to win term 2. */
@@ -221,3 +222,34 @@ for (const hears of [true, false]) {
     },
   );
 }
+
+t.test('who may not campaign forgets a leader that says nothing more, and follows it again', async (t) => {
+  // A learner named a dead leader for ever, and sent its clients there.
+  const bootstrap = { ...bootstrapOf([1, 2].map((n) => ({ id: n, peerAddress: `n${n}` }))), learners: [3] };
+  const learner = new Trio(false).start(3, false, { bootstrap });
+  const stalled = new Trio(false).core(3);
+  stalled.diskStalled = true;
+  const sick = new Trio(false).core(3);
+  sick.enterQuarantine(7, false);
+  for (const [name, core] of Object.entries({ learner, stalled, sick })) {
+    const hear = (): void => {
+      core.receive(1, { kind: 'heartbeat', term: 1, commit: 0, readSeq: 0, sentAtMs: 0 });
+      core.tick();
+      for (let { persist } = core.drain(); persist !== null; { persist } = core.drain())
+        core.durable(persist.ticket);
+    };
+    hear();
+    t.equal(core.leader, 1, name);
+    core.readIndex(5);
+    core.drain();
+    core.clock(T - 1);
+    core.tick();
+    t.equal(core.leader, 1, `${name}: within the timeout it may be at work`);
+    core.clock(2 * T + 1);
+    core.tick();
+    t.match(core, { leader: 0, role: 'follower', term: 1 }, name);
+    t.match(core.drain(), { messages: [], failedReads: [5] }, `${name}: it asks for nothing`);
+    hear();
+    t.match(core, { leader: 1, role: 'follower', term: 1 }, name);
+  }
+});
