@@ -74,7 +74,7 @@ export class Membership {
    *
    * @throws CordwoodError `NOT_LEADER`, `CHANGE_PENDING`, `CONFIG_MISMATCH`, `WOULD_LOSE_QUORUM`, `ID_RETIRED`,
    *   `NOT_EMPTY`, `UNREACHABLE`, `WRONG_CLUSTER`, `WRONG_NODE`, `BAD_OPTION`, `TIMEOUT`, `ABORTED`; its `outcome` is
-   *   `unknown` if the change of voters had begun and nobody here can say how it ends, or if leadership was lost when new
+   *   `unknown` if the change of voters had begun and nobody here can say how it ends, or if it ended otherwise when new
    *   nodes had joined as learners
    */
   async reconfigure(target: MembershipTarget, options: ChangeOptions = {}): Promise<ChangeResult> {
@@ -172,12 +172,29 @@ export class Membership {
       await this.#change({ voters: old.voters, learners, members }, configIndex, waiting);
       ({ configIndex } = core);
     }
-    const added = plan.newcomers.length === 0 ? '' : `; ${plan.newcomers.join(', ')} joined as learners`;
-    for (const id of plan.promoted) await this.#catchUp(id, options, deadlineMs, added);
-    this.#mustLead(added);
+    try {
+      await this.#changeVoters(plan, members, options, configIndex, deadlineMs);
+    } catch (error) {
+      if (plan.newcomers.length === 0 || !CordwoodError.is(error)) throw error;
+      // Something has happened, whatever came of the rest: who asked must not take this for an answer after which he may
+      // simply ask another node.
+      throw unknownAfter(error, `${plan.newcomers.join(', ')} joined as learners`);
+    }
+  }
+
+  async #changeVoters(
+    plan: MembershipPlan,
+    members: readonly Member[],
+    options: ChangeOptions,
+    configIndex: Index,
+    deadlineMs: number,
+  ): Promise<void> {
+    for (const id of plan.promoted) await this.#catchUp(id, options, deadlineMs);
+    this.#mustLead();
     // Time has gone by since the plan was made.
     if (options.force !== true) checkQuorum(plan, (id) => this.#parts.canVote(id));
-    if (!this.#isInForce(plan)) await this.#change({ ...plan, members }, configIndex, waiting);
+    if (this.#isInForce(plan)) return;
+    await this.#change({ ...plan, members }, configIndex, { deadlineMs, signal: options.signal });
   }
 
   /** One change of the configuration at `expectedIndex`: ends when it is committed, whoever leads by then. */
@@ -191,8 +208,7 @@ export class Membership {
       await this.#until('the change to be committed', () => this.#isSettled(target, index, term), waiting);
     } catch (error) {
       if (!CordwoodError.is(error) || error.outcome === 'unknown' || error.code === 'NOT_LEADER') throw error;
-      const message = `${error.message}; the change is in the log and may yet take effect`;
-      throw new CordwoodError(error.code, message, { outcome: 'unknown', cause: error });
+      throw unknownAfter(error, 'the change is in the log and may yet take effect');
     }
   }
 
@@ -201,7 +217,10 @@ export class Membership {
     if (this.#isInForce(target)) return true;
     // Another leader's entry was committed in its place.
     if (core.commitIndex >= index && core.prevIndex < index && core.termAt(index) !== term) {
-      throw new CordwoodError('NOT_LEADER', 'leadership was lost and the change with it: it did not happen');
+      throw new CordwoodError(
+        'NOT_LEADER',
+        'leadership was lost, and with it this step of the change: it did not happen',
+      );
     }
     return false;
   }
@@ -226,7 +245,7 @@ export class Membership {
    * Waits until a node is so close behind that it catches up with what came meanwhile within an election timeout
    * (dissertation 4.2.1): with a vote it must not be what commits wait for.
    */
-  async #catchUp(id: NodeId, options: ChangeOptions, deadlineMs: number, added: string): Promise<void> {
+  async #catchUp(id: NodeId, options: ChangeOptions, deadlineMs: number): Promise<void> {
     const { core, turns, electionTimeoutMs } = this.#parts;
     let limitMs = deadlineMs;
     for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -234,7 +253,7 @@ export class Membership {
       const target = core.lastIndex;
       let match = -1;
       const arrived = (): boolean => {
-        this.#mustLead(added);
+        this.#mustLead();
         const now = core.progressOf(id)?.match ?? 0;
         if (now > match && options.timeoutMs === undefined) limitMs = turns.now() + DEFAULT_TIMEOUT_MS;
         match = now;
@@ -246,13 +265,10 @@ export class Membership {
         },
         signal: options.signal,
       };
-      await this.#until(`node ${id} to catch up (no voter was changed${added})`, arrived, waiting);
+      await this.#until(`node ${id} to catch up (no voter was changed)`, arrived, waiting);
       if (turns.now() - startMs < electionTimeoutMs) return;
     }
-    throw new CordwoodError(
-      'TIMEOUT',
-      `node ${id} does not keep up with the writes; no voter was changed${added}`,
-    );
+    throw new CordwoodError('TIMEOUT', `node ${id} does not keep up with the writes; no voter was changed`);
   }
 
   #willVote(plan: MembershipPlan, id: NodeId): boolean {
@@ -264,11 +280,9 @@ export class Membership {
     return condition;
   }
 
-  #mustLead(added = ''): void {
+  #mustLead(): void {
     if (this.#parts.core.role === 'leader') return;
-    const message = `this node does not lead; no voter was changed${added}`;
-    // Something has happened: whoever asked must not take this for an answer after which he may simply ask another node.
-    throw new CordwoodError('NOT_LEADER', message, added === '' ? {} : { outcome: 'unknown' });
+    throw new CordwoodError('NOT_LEADER', 'this node does not lead; no voter was changed');
   }
 
   async #until(what: string, done: () => boolean, waiting: Waiting): Promise<void> {
@@ -291,6 +305,12 @@ interface Wanted {
 interface Waiting {
   readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
+}
+
+/** `error`, where something has happened nevertheless. */
+function unknownAfter(error: CordwoodError, happened: string): CordwoodError {
+  const message = `${error.message}; ${happened}`;
+  return new CordwoodError(error.code, message, { outcome: 'unknown', cause: error });
 }
 
 function refusalError(refusal: string): CordwoodError {
