@@ -86,7 +86,7 @@ export class Membership {
     const text = textOf(target, force === true);
     if (this.#running !== null) {
       // Whoever asked may have lost the node that passed it on, and asks again.
-      if (joins && this.#running.target === text) return this.#running.end;
+      if (joins && this.#running.target === text) return this.#join(this.#running.end, options.timeoutMs);
       throw pending();
     }
     const end = this.#reconfigure(target, options);
@@ -96,6 +96,25 @@ export class Membership {
     } finally {
       this.#running = null;
     }
+  }
+
+  /** Waits for the end of a change that somebody else has begun, for as long as this caller is willing to. */
+  async #join(end: Promise<ChangeResult>, timeoutMs: number | undefined): Promise<ChangeResult> {
+    if (timeoutMs === undefined) return end;
+    const { turns } = this.#parts;
+    let ended = false;
+    const mark = (): void => {
+      ended = true;
+      turns.wake();
+    };
+    void end.then(mark, mark);
+    const waiting = { deadlineMs: turns.now() + timeoutMs, signal: undefined };
+    try {
+      await this.#until('the end of this change, which had been asked for before', () => ended, waiting);
+    } catch (error) {
+      throw CordwoodError.is(error) ? unknownAfter(error, 'it goes on') : error;
+    }
+    return end;
   }
 
   async #reconfigure(target: MembershipTarget, options: ChangeOptions): Promise<ChangeResult> {

@@ -57,3 +57,23 @@ t.test('nor is one that ran out of time when the newcomer had joined', async (t)
   t.match(end.error, { code: 'TIMEOUT', outcome: 'unknown', message: /4 joined as learners/ });
   t.ok(hasJoined(leader));
 });
+
+t.test('who asks for a change that is under way waits as long as it wants to', async (t) => {
+  const { simulation, leader } = await withNewcomer();
+  const first = add(leader);
+  while (!hasJoined(leader)) await simulation.run(0.5);
+  simulation.network.cut(4, leader.id);
+  const second = add(leader, { timeoutMs: 500 });
+  const third = add(leader, { timeoutMs: 30_000 });
+  await simulation.until('the second call to give up', () => second.error !== null, 1000);
+  t.match(second.error, { code: 'TIMEOUT', outcome: 'unknown', message: /it goes on/ });
+  t.match(
+    [first, third],
+    [
+      { done: false, error: null },
+      { done: false, error: null },
+    ],
+  );
+  simulation.network.heal();
+  await simulation.until('the change', () => first.done && third.done, 10_000);
+});
