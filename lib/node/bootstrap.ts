@@ -95,7 +95,10 @@ async function assemble(
   const { clusterId, log } = environment;
   const { covered } = log.recovery;
   if (covered !== null)
-    resolved.logger.error({ ...covered }, 'damage in a part of the log that a snapshot covers: it is removed');
+    resolved.logger.error(
+      { ...covered },
+      'damage in a part of the log that a snapshot covers: it is removed',
+    );
   const known = newestConfig(log.recovery, environment.bootstrap ?? resolved.bootstrap);
   const alone = isAlone(resolved.id, known, environment.memory);
   const quarantine =
