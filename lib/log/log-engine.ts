@@ -220,6 +220,29 @@ export class LogEngine {
     });
   }
 
+  /**
+   * `damage` was found at rest. Says which entry a snapshot must hold so that the segment it is in can go. One that is
+   * still written to ends here: it could not go otherwise, however new the snapshot, and would take with it what is
+   * acknowledged from now on, since the next start reads nothing behind the damage.
+   */
+  leave(damage: LogDamage): LogDamage {
+    const { segments, lastIndex, lastTerm } = this.#image;
+    const at = segments.findIndex(({ path }) => path === damage.file);
+    if (at < 0 || this.#damage !== null) return damage;
+    const next = segments[at + 1];
+    if (next !== undefined) return { ...damage, coveredBy: next.header.prevIndex };
+    try {
+      this.#run(() => {
+        this.#room.check();
+        // On a full disk a new file would be waited for, and with it votes that still fit into the old one.
+        if (!this.#room.isScarce) this.#tail.roll({ index: lastIndex, term: lastTerm }, false, null);
+      });
+    } catch {
+      // Who uses the log next is told.
+    }
+    return this.#image.current === segments[at] ? damage : { ...damage, coveredBy: lastIndex };
+  }
+
   /** Marks the log as closed cleanly: everything before the mark was durable, so that no part of it is a torn tail. */
   close(): void {
     if (this.#failure === null && this.#damage === null) {

@@ -43,6 +43,11 @@ export class LogRoom {
     return this.spares.bytes + this.#reserve.bytes;
   }
 
+  /** There is too little room to do anything that can wait. */
+  get isScarce(): boolean {
+    return this.#isScarce;
+  }
+
   /**
    * Looks at the disk, and where that fails at what was seen last; null: nothing yet. Where there is too little to do
    * anything ahead, what was made ahead is given up.

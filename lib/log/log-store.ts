@@ -125,6 +125,8 @@ export interface LogDamage {
   readonly file: string;
   readonly offset: number;
   readonly reason: string;
+  /** A snapshot that holds this entry makes the file superfluous. Absent: any new one does, or none is needed. */
+  readonly coveredBy?: Index;
 }
 
 export interface LogStats {

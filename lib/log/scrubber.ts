@@ -185,8 +185,10 @@ export class Scrubber {
     }
   }
 
-  #tell(damage: LogDamage): void {
-    const key = `${damage.file} ${damage.offset}`;
+  #tell(found: LogDamage): void {
+    const damage = this.#engine.leave(found);
+    // Once more when it can be got rid of: at first there may have been no room for that.
+    const key = `${damage.file} ${damage.offset} ${damage.coveredBy === undefined}`;
     if (this.#told.has(key)) return;
     this.#told.add(key);
     this.#found(damage);

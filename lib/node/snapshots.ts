@@ -35,6 +35,10 @@ export class Snapshots {
   #renewing = false;
   /** Takes back the next attempt at that. */
   #cancelRenewal: () => void = () => undefined;
+  /** A snapshot that does not hold this entry is too old: what has rotted lies together with it. */
+  #renewThrough: Index = 0;
+  /** What has rotted could go, were it not for the entries behind a snapshot that is on its way to a follower. */
+  #heldBack = false;
   /** Somebody wants one. */
   #asked = false;
 
@@ -85,10 +89,11 @@ export class Snapshots {
   maybeTake(): void {
     const { core, applier, options, log } = this.#driver;
     if (this.#taker.running || core.installing) return;
+    if (this.#heldBack && this.#transfers.pinned === Infinity) this.#compact(true);
     const index = applier.applied;
     // What is applied but not durable here must not come back as a snapshot ahead of the log.
     if (index > core.durableIndex) return;
-    if (this.#renewDue && index > 0) {
+    if (this.#renewDue && index > 0 && index >= this.#renewThrough) {
       this.#renewDue = false;
       this.#renewing = true;
       this.#take();
@@ -115,6 +120,7 @@ export class Snapshots {
     const text = 'damage at rest: a new snapshot is taken, so that what has rotted is not needed any more';
     this.#driver.options.logger.error({ ...damage }, text);
     this.#renewDue = true;
+    this.#renewThrough = Math.max(this.#renewThrough, damage.coveredBy ?? 0);
     this.#driver.wake();
   }
 
@@ -226,8 +232,10 @@ export class Snapshots {
     const keepBytes = whole ? 0 : Math.min(options.snapshotLogBytes, this.#roomForLog()) / 4;
     while (through > core.prevIndex && kept < keepBytes) kept += core.sizeAt(through--);
     // A snapshot on its way is of no use without the entries behind it.
+    if (whole) this.#heldBack = this.#transfers.pinned < through;
     through = Math.min(through, this.#transfers.pinned);
-    if (through <= core.prevIndex) return;
+    // The core may be there already, while the segment that ends there was still written to.
+    if (through <= core.prevIndex && !whole) return;
     core.compact(through);
     log.compact(through);
   }

@@ -1,12 +1,16 @@
 import t from 'tap';
 import { DirectLogStore } from '../../lib/log/direct-log-store.ts';
 import { MemoryDisk } from '../../lib/log/memory-disk.ts';
+import { inspectSegments } from '../../lib/log/inspect-segments.ts';
+import type { LogSizes } from '../../lib/log/log-options.ts';
 import { Scrubber } from '../../lib/log/scrubber.ts';
 import type { Disk } from '../../lib/log/disk.ts';
 import type { LogDamage } from '../../lib/log/log-store.ts';
 import { chooser, config, entry, open, tinySizes, writeOf } from './helpers.ts';
 
-async function filled(): Promise<{ disk: MemoryDisk; log: DirectLogStore; found: LogDamage[] }> {
+async function filled(
+  sizes: LogSizes = tinySizes,
+): Promise<{ disk: MemoryDisk; log: DirectLogStore; found: LogDamage[] }> {
   const disk = new MemoryDisk();
   const found: LogDamage[] = [];
   const choose = chooser(1);
@@ -27,7 +31,7 @@ async function filled(): Promise<{ disk: MemoryDisk; log: DirectLogStore; found:
     random: (bytes) => {
       for (let i = 0; i < bytes.length; i++) bytes[i] = choose(256);
     },
-    sizes: tinySizes,
+    sizes,
     owner: 7,
   });
   for (let i = 1; i <= 20; i++)
@@ -44,6 +48,10 @@ function turn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await turn();
 }
 
 async function scrubAll(log: DirectLogStore): Promise<void> {
@@ -81,6 +89,61 @@ t.test('rot is found wherever it is: segments, snapshots, the second record of v
       await fresh.log.close();
     }
   }
+  await log.close();
+});
+
+t.test(
+  'a segment that rots while it is written to ends there, so that a snapshot can take its place',
+  async (t) => {
+    const { disk, log, found } = await filled();
+    const rotten = disk.files().findLast((path) => path.endsWith('.log'))!;
+    disk.corrupt(rotten, 90, 1);
+    await scrubAll(log);
+    t.match(found, [{ file: rotten, coveredBy: 20 }]);
+    const writer = await log.snapshots.create({ index: 20, term: 1, config, configIndex: 0 });
+    await writer.commit();
+    log.compact(19);
+    log.append(writeOf(21, [entry(21, 1, 21, 60)]));
+    await until(() => log.scrub() > 4);
+    t.ok(disk.exists(rotten), 'the last entry before the end is in it');
+    log.compact(20);
+    await until(() => !disk.exists(rotten));
+    await log.close();
+    t.match(open(disk).recovery, { damage: null, covered: null, lastIndex: 21, prevIndex: 20 });
+  },
+);
+
+t.test(
+  'rot in a segment behind which the log went on: covered by whatever the next one follows',
+  async (t) => {
+    const { disk, log, found } = await filled();
+    const segments = disk.files().filter((path) => path.endsWith('.log'));
+    disk.corrupt(segments[1]!, 90, 1);
+    await scrubAll(log);
+    const { prevIndex } = inspectSegments(disk, '/d/log')[2]!;
+    t.match(found, [{ file: segments[1], coveredBy: prevIndex }]);
+    t.same(
+      disk.files().filter((path) => path.endsWith('.log')),
+      segments,
+      'there is nothing to end',
+    );
+    await log.close();
+  },
+);
+
+t.test('on a full disk nothing waits for the next segment: it is made when there is room', async (t) => {
+  const { disk, log, found } = await filled({ ...tinySizes, lowSpaceBytes: 4096 });
+  const rotten = disk.files().findLast((path) => path.endsWith('.log'))!;
+  const { freeBytes, totalBytes } = disk.space();
+  disk.capacityBytes = totalBytes - freeBytes + 10;
+  disk.corrupt(rotten, 90, 1);
+  await scrubAll(log);
+  t.match(found, [{ file: rotten, coveredBy: undefined }]);
+  t.equal(found.length, 1);
+  disk.capacityBytes = totalBytes;
+  await scrubAll(log);
+  t.match(found[1], { file: rotten, coveredBy: 20 });
+  t.equal(found.length, 2);
   await log.close();
 });
 

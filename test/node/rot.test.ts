@@ -177,3 +177,29 @@ t.test('a node that is alone starts though what its snapshot covers has rotted i
   await readsAll(node, 400);
   t.notOk(disk.exists(first!));
 });
+
+t.test(
+  'a node that is alone gets rid of rot in the segment it writes to, idle as it is, and again',
+  async (t) => {
+    const cluster = await MemoryCluster.start(t, 1, undefined, 300);
+    await cluster.push(0, 5);
+    const disk = cluster.disks[0]!;
+    const current = (): string => disk.files().findLast((path) => path.endsWith('.log'))!;
+    const log = cluster.logs.get(1)!;
+    // The second time nothing has been written since: the snapshot to come is of the same entry as the last.
+    for (let round = 0; round < 2; round++) {
+      const rotten = current();
+      disk.corrupt(rotten, 100, 1);
+      await until('the rotten segment to go', () => {
+        log.scrub();
+        return !disk.exists(rotten);
+      });
+    }
+    t.match(cluster.errors, [/coveredBy/, /coveredBy/]);
+    await cluster.push(5, 9);
+    await cluster.stop(1);
+    cluster.errors.length = 0;
+    await readsAll(await cluster.boot(1), 9);
+    t.same(cluster.errors, [], 'its next start finds it whole');
+  },
+);

@@ -3,6 +3,7 @@ import t from 'tap';
 import type { Driver } from '../../lib/node/driver.ts';
 import { Snapshots } from '../../lib/node/snapshots.ts';
 import type { SnapshotMeta } from '../../lib/core/types.ts';
+import { SnapshotStatus } from '../../protocol/constants.ts';
 import { config } from '../log/helpers.ts';
 import { ManualRuntime, settle } from './support/snapshot-rig.ts';
 
@@ -109,6 +110,71 @@ t.test('nor what is committed and not applied yet: it is still to be read', asyn
   finish();
   await settle();
   t.strictSame(compacted, [57, 57]);
+});
+
+t.test('one in place of what has rotted holds all that lies together with it', async (t) => {
+  // Entries 59 and 60 were in the rotten segment when it ended: with a snapshot at 58 it would stay for ever.
+  const { driver, compacted, finish } = nodeThatTakesASnapshot(130);
+  const snapshots = new Snapshots(driver, (error) => t.fail(error));
+  const applier = driver.applier as { applied: number };
+  Object.assign(driver.options, { snapshotLogBytes: 2 ** 30 });
+  snapshots.renew({ file: 'log', offset: 1, reason: 'for the test', coveredBy: 60 });
+  snapshots.maybeTake();
+  t.equal(snapshots.counts.running, false, 'not yet');
+  applier.applied = 60;
+  snapshots.maybeTake();
+  t.equal(snapshots.counts.running, true);
+  await settle();
+  finish();
+  await settle();
+  t.strictSame(compacted, [OWN.index, OWN.index], 'no tail is kept');
+});
+
+t.test('what has rotted goes also where the core has compacted as far before', async (t) => {
+  const { driver, compacted, finish } = nodeThatTakesASnapshot();
+  Object.assign(driver.core, { prevIndex: OWN.index });
+  const snapshots = new Snapshots(driver, (error) => t.fail(error));
+  snapshots.renew({ file: 'log', offset: 1, reason: 'for the test', coveredBy: OWN.index });
+  snapshots.maybeTake();
+  await settle();
+  finish();
+  await settle();
+  t.strictSame(compacted.at(-1), OWN.index, 'the log is told');
+});
+
+t.test('rot that must stay for a snapshot on its way goes when that has ended', async (t) => {
+  const { driver, compacted, finish } = nodeThatTakesASnapshot();
+  const older = { meta: { ...OWN, index: 40 }, sizeBytes: 1, digest: '00'.repeat(32) };
+  const reader = {
+    snapshot: older,
+    read: () => new Promise(() => undefined),
+    close: () => Promise.resolve(),
+  };
+  Object.assign(driver.log.snapshots, { latest: older, open: () => Promise.resolve(reader) });
+  Object.assign(driver, { transport: { send: () => undefined, flush: () => undefined } });
+  Object.assign(driver.core, { snapshotFinished: () => undefined });
+  const snapshots = new Snapshots(driver, (error) => t.fail(error));
+  snapshots.send(2);
+  await settle();
+  snapshots.acked(2, {
+    index: 40,
+    term: OWN.term,
+    status: SnapshotStatus.more,
+    nextOffset: 0,
+    currentTerm: OWN.term,
+  });
+  snapshots.renew({ file: 'log', offset: 1, reason: 'for the test', coveredBy: OWN.index });
+  snapshots.maybeTake();
+  await settle();
+  finish();
+  await settle();
+  snapshots.maybeTake();
+  t.strictSame(compacted, [40, 40], 'what comes behind the snapshot that is on its way is kept');
+  snapshots.stopSending();
+  snapshots.maybeTake();
+  t.strictSame(compacted.slice(2), [OWN.index, OWN.index]);
+  snapshots.maybeTake();
+  t.equal(compacted.length, 4, 'once');
 });
 
 t.test('one that is asked for is taken when this node’s own disk has what is in it', async (t) => {

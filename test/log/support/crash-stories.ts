@@ -124,6 +124,20 @@ const roll: CrashStory = {
       });
       return life;
     },
+    // One that has rotted while it was written to, and is not full.
+    () => {
+      const life = begun(ROOMY);
+      const { path } = life.engine.image.current;
+      life.during(() => {
+        life.engine.leave({ file: path, offset: 64, reason: 'for the test' });
+        life.append([[30]], 2);
+      });
+      life.takeSnapshot(3, 100);
+      life.during(() => {
+        life.append([[30]], 3);
+      });
+      return life;
+    },
   ],
 };
 
