@@ -34,6 +34,7 @@ export interface Disk {
   readdir(path: string): string[];
   /** Makes a directory readable by its owner only; fine if it is there. */
   mkdir(path: string): void;
+  /** Throws where that cannot be told: what cannot be looked up may well be there. */
   exists(path: string): boolean;
   /** Room on the file system that holds `path`. */
   space(path: string): DiskSpace;

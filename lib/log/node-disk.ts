@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { DirectFile, DirectStage } from './direct-file.ts';
-import { isOutOfFiles } from './disk-error.ts';
+import { diskErrorCode, isOutOfFiles } from './disk-error.ts';
 import { makeDirectory } from './make-directory.ts';
 import type { Disk, OpenMode } from './disk.ts';
 import type { DiskSpace } from './space.ts';
@@ -101,7 +101,13 @@ export class NodeDisk implements Disk {
   }
 
   exists(path: string): boolean {
-    return fs.existsSync(path);
+    // Not `existsSync`: to that, a name that the disk cannot look up is one that is not there.
+    try {
+      return fs.statSync(path, { throwIfNoEntry: false }) !== undefined;
+    } catch (error) {
+      if (diskErrorCode(error) !== 'ENOTDIR') throw error;
+      return false;
+    }
   }
 
   space(path: string): DiskSpace {

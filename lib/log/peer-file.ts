@@ -55,9 +55,9 @@ export class PeerFile {
 
 function read(disk: Disk, directory: string): Map<NodeId, string> | string {
   const file = `${directory}/${PEER_FILE}`;
-  if (!disk.exists(file)) return new Map();
   let text: string;
   try {
+    if (!disk.exists(file)) return new Map();
     text = Buffer.from(readSmallFile(disk, file, MAX_BYTES)).toString('utf8');
   } catch (error) {
     const code = diskErrorCode(error);

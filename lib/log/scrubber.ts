@@ -154,7 +154,7 @@ export class Scrubber {
   }
 
   #snapshot(path: string): Target | null {
-    if (!this.#disk.exists(path)) return null;
+    if (!this.#reading(path, 0, () => this.#disk.exists(path))) return null;
     const reader = this.#reading(path, 0, () => new SnapshotFileReader(this.#disk, path));
     let offset = 0;
     return {

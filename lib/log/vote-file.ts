@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { readU32, readU64, writeU32, writeU64 } from '../../protocol/byte-writer.ts';
 import type { HardState } from '../core/types.ts';
-import { diskErrorCode, isDiskFull } from './disk-error.ts';
+import { diskErrorCode, isDiskFull, UNREADABLE } from './disk-error.ts';
 import type { Disk } from './disk.ts';
 import { readFully, untilRoom, writeFully } from './disk.ts';
 
@@ -85,8 +85,14 @@ export class VoteFile {
   /** The file as it is, or what is wrong with it. Changes nothing. */
   static open(disk: Disk, directory: string, owner: number): VoteFile | string {
     const path = `${directory}/${VOTE_FILE}`;
-    if (!disk.exists(path)) return 'the file is missing';
-    const copies = readCopies(disk, path, owner);
+    let copies: (Copy | null)[];
+    try {
+      if (!disk.exists(path)) return 'the file is missing';
+      copies = readCopies(disk, path, owner);
+    } catch (error) {
+      if (diskErrorCode(error) !== 'EIO') throw error;
+      return UNREADABLE;
+    }
     const best = copies.reduce((a, b) => (a === null || (b !== null && b.generation > a.generation) ? b : a));
     if (best === null) return 'neither of its copies verifies';
     const lastBlock = Math.max(best.record.lastBlock, readReach(disk, path, owner));
